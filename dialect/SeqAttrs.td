@@ -1,0 +1,116 @@
+//===- SeqAttrs.td - enums and attributes of the seq dialect ------*- tablegen -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQ_ATTRS
+#define SEQ_ATTRS
+
+include "SeqDialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+
+class Seq_Enum<string name, string summary, list<I32EnumAttrCase> cases>
+    : I32EnumAttr<name, summary, cases> {
+  let cppNamespace = "::mlir::seq";
+  let genSpecializedAttr = 0;
+}
+class Seq_EnumAttr<I32EnumAttr info, string mnem> : EnumAttr<Seq_Dialect, info, mnem> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
+def Seq_DimKind : Seq_Enum<"DimKind", "how the extent of a dim is known", [
+  I32EnumAttrCase<"Batch", 0, "batch">, I32EnumAttrCase<"Runtime", 1, "runtime">,
+  I32EnumAttrCase<"Fixed", 2, "fixed">]>;
+def Seq_DimKindAttr : Seq_EnumAttr<Seq_DimKind, "dim_kind">;
+
+def Seq_Role : Seq_Enum<"Role", "who gives a tensor", [
+  I32EnumAttrCase<"Input", 0, "input">, I32EnumAttrCase<"Param", 1, "param">]>;
+def Seq_RoleAttr : Seq_EnumAttr<Seq_Role, "role">;
+
+def Seq_Direction : Seq_Enum<"Direction", "the order in which a recurrence visits tokens", [
+  I32EnumAttrCase<"Forward", 0, "forward">, I32EnumAttrCase<"Backward", 1, "backward">]>;
+def Seq_DirectionAttr : Seq_EnumAttr<Seq_Direction, "direction">;
+
+// Functions of one argument. Floor takes a real and gives an integer-valued real at tile level, an index in equations.
+def Seq_UnaryFn : Seq_Enum<"UnaryFn", "function of one argument", [
+  I32EnumAttrCase<"Neg", 0, "neg">, I32EnumAttrCase<"Exp", 1, "exp">, I32EnumAttrCase<"Log", 2, "log">,
+  I32EnumAttrCase<"Log1p", 3, "log1p">, I32EnumAttrCase<"Expm1", 4, "expm1">, I32EnumAttrCase<"Sqrt", 5, "sqrt">,
+  I32EnumAttrCase<"Rsqrt", 6, "rsqrt">, I32EnumAttrCase<"Abs", 7, "abs">, I32EnumAttrCase<"Sign", 8, "sign">,
+  I32EnumAttrCase<"Floor", 9, "floor">, I32EnumAttrCase<"Sigmoid", 10, "sigmoid">,
+  I32EnumAttrCase<"LogSigmoid", 11, "logsigmoid">, I32EnumAttrCase<"Silu", 12, "silu">,
+  I32EnumAttrCase<"Softplus", 13, "softplus">, I32EnumAttrCase<"Tanh", 14, "tanh">,
+  I32EnumAttrCase<"Relu", 15, "relu">, I32EnumAttrCase<"Gelu", 16, "gelu">, I32EnumAttrCase<"Erf", 17, "erf">,
+  I32EnumAttrCase<"Sin", 18, "sin">, I32EnumAttrCase<"Cos", 19, "cos">, I32EnumAttrCase<"Not", 20, "not">]>;
+def Seq_UnaryFnAttr : Seq_EnumAttr<Seq_UnaryFn, "unary_fn">;
+
+def Seq_BinaryFn : Seq_Enum<"BinaryFn", "function of two arguments", [
+  I32EnumAttrCase<"Add", 0, "add">, I32EnumAttrCase<"Sub", 1, "sub">, I32EnumAttrCase<"Mul", 2, "mul">,
+  I32EnumAttrCase<"Div", 3, "div">, I32EnumAttrCase<"FloorDiv", 4, "floordiv">, I32EnumAttrCase<"Mod", 5, "mod">,
+  I32EnumAttrCase<"Pow", 6, "pow">, I32EnumAttrCase<"Min", 7, "min">, I32EnumAttrCase<"Max", 8, "max">,
+  I32EnumAttrCase<"LogAddExp", 9, "logaddexp">, I32EnumAttrCase<"And", 10, "and">, I32EnumAttrCase<"Or", 11, "or">]>;
+def Seq_BinaryFnAttr : Seq_EnumAttr<Seq_BinaryFn, "binary_fn">;
+
+def Seq_Predicate : Seq_Enum<"Predicate", "comparison", [
+  I32EnumAttrCase<"Eq", 0, "eq">, I32EnumAttrCase<"Ne", 1, "ne">, I32EnumAttrCase<"Lt", 2, "lt">,
+  I32EnumAttrCase<"Le", 3, "le">, I32EnumAttrCase<"Gt", 4, "gt">, I32EnumAttrCase<"Ge", 5, "ge">]>;
+def Seq_PredicateAttr : Seq_EnumAttr<Seq_Predicate, "predicate">;
+
+def Seq_ReduceKind : Seq_Enum<"ReduceKind", "monoid of a reduction", [
+  I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Prod", 1, "prod">, I32EnumAttrCase<"Max", 2, "max">,
+  I32EnumAttrCase<"Min", 3, "min">, I32EnumAttrCase<"LogSumExp", 4, "logsumexp">]>;
+def Seq_ReduceKindAttr : Seq_EnumAttr<Seq_ReduceKind, "reduce_kind">;
+
+def Seq_MapKind : Seq_Enum<"MapKind", "map that keeps its index", [
+  I32EnumAttrCase<"Softmax", 0, "softmax">, I32EnumAttrCase<"CumSum", 1, "cumsum">,
+  I32EnumAttrCase<"TopK", 2, "topk">]>;
+def Seq_MapKindAttr : Seq_EnumAttr<Seq_MapKind, "map_kind">;
+
+def Seq_StateClass : Seq_Enum<"StateClass", "algebraic class of a group of states", [
+  I32EnumAttrCase<"Elementwise", 0, "elementwise">,       // affine, every state element on its own
+  I32EnumAttrCase<"Selective", 1, "selective">,           // elementwise with a decay over several state indices
+  I32EnumAttrCase<"CoupledLinear", 2, "coupled_linear">,  // affine, a few elements mixed pointwise (rotation, momentum)
+  I32EnumAttrCase<"DenseLinear", 3, "dense_linear">,      // affine, a dense transition matrix
+  I32EnumAttrCase<"Stabilised", 4, "stabilised">,         // max-carried or log-sum-exp monoid
+  I32EnumAttrCase<"NonlinearDiagonal", 5, "nonlinear_diagonal">,
+  I32EnumAttrCase<"NonlinearDense", 6, "nonlinear_dense">]>;
+def Seq_StateClassAttr : Seq_EnumAttr<Seq_StateClass, "state_class">;
+
+def Seq_BatchAttr : AttrDef<Seq_Dialect, "Batch"> {
+  let mnemonic = "batch";
+  let summary = "a batch dim that a tensor varies over, its extent divided by `div` (grouped heads)";
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$dim, "int64_t":$div);
+  let assemblyFormat = "`<` $dim `,` $div `>`";
+}
+
+def Seq_TermAttr : AttrDef<Seq_Dialect, "Term"> {
+  let mnemonic = "term";
+  let summary = "one summand of the right factor of a rank-one update";
+  let description = [{
+    Contributes `coef[t] * right[t, j]` where `right` is a tensor over the column dims, or `coef[t] * U_read[t, j]` where `read`
+    numbers one of the op's reads. `coef` is absent for 1. Exactly one of `right` and `read` is given (`read` is -1 when it is not).
+  }];
+  let parameters = (ins OptionalParameter<"::mlir::FlatSymbolRefAttr">:$coef,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$right,
+                        DefaultValuedParameter<"int64_t", "-1">:$read);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def Seq_UpdateAttr : AttrDef<Seq_Dialect, "Update"> {
+  let mnemonic = "update";
+  let summary = "a rank-one update: left[t, i] times the sum of its terms over the columns";
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$left, ArrayRefParameter<"TermAttr">:$terms);
+  let assemblyFormat = "`<` $left `,` `[` $terms `]` `>`";
+}
+
+def Seq_RowReadAttr : AttrDef<Seq_Dialect, "RowRead"> {
+  let mnemonic = "row_read";
+  let summary = "result[t, j] = sum over i of row[t, i] * S[t or t-1, i, j]";
+  let description = [{ `before` reads the state before this token's update. `result` names the `seq.produced` tensor; absent when only updates use it. }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$row, "bool":$before,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$result);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+#endif // SEQ_ATTRS
