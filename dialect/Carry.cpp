@@ -1,0 +1,159 @@
+//===- Carry.cpp - what the next token needs ----------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialect/Carry.h"
+
+#include "mlir/IR/AffineExpr.h"
+#include "mlir/IR/AffineMap.h"
+#include "llvm/ADT/MapVector.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace {
+constexpr llvm::StringLiteral kWindows = "carry_windows";
+
+DimOp dimOp(MixerOp mixer, FlatSymbolRefAttr dim) {
+  auto op = dyn_cast_or_null<DimOp>(SymbolTable::lookupSymbolIn(mixer, dim.getAttr()));
+  assert(op && "a dim is declared in its mixer");
+  return op;
+}
+
+/// How many tokens a read looks back: the negated constant of its token expression, when that is an
+/// index plus a constant.
+int64_t lookBack(ReadOp read) {
+  AffineExpr token = read.getMap().getResult(0);
+  auto sum = dyn_cast<AffineBinaryOpExpr>(token);
+  if (!sum || sum.getKind() != AffineExprKind::Add)
+    return 0;
+  auto constant = dyn_cast<AffineConstantExpr>(sum.getRHS());
+  return constant && constant.getValue() < 0 ? -constant.getValue() : 0;
+}
+
+SmallVector<BatchAttr> allBatchDims(MixerOp mixer) {
+  SmallVector<BatchAttr> batch;
+  for (auto dim : mixer.getOps<DimOp>())
+    if (dim.getKind() == DimKind::Batch)
+      batch.push_back(
+          BatchAttr::get(mixer.getContext(), FlatSymbolRefAttr::get(dim.getSymNameAttr()), 1));
+  return batch;
+}
+
+bool yieldsInteger(DefineOp define) {
+  return !isa<FloatType>(define.getBody().front().getTerminator()->getOperand(0).getType());
+}
+
+/// Window lengths by name, in the order in which the tensors and then the definitions stand.
+SmallVector<std::pair<Operation *, int64_t>> findWindows(MixerOp mixer) {
+  llvm::StringMap<int64_t> lengths;
+  mixer.walk([&](ReadOp read) {
+    Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
+    ArrayAttr dims;
+    if (auto tensor = dyn_cast_or_null<TensorOp>(source))
+      dims = tensor.getDims();
+    else if (auto define = dyn_cast_or_null<DefineOp>(source))
+      dims = define.getDims();
+    if (!dims || !isTokenIndexed(mixer, dims))
+      return;
+    if (int64_t tokens = lookBack(read))
+      lengths[read.getSource()] = std::max(lengths[read.getSource()], tokens);
+  });
+  SmallVector<std::pair<Operation *, int64_t>> windows;
+  for (Operation &op : mixer.getBody().front())
+    if (isa<TensorOp>(op))
+      if (auto found = lengths.find(SymbolTable::getSymbolName(&op)); found != lengths.end())
+        windows.push_back({&op, found->second});
+  for (Operation &op : mixer.getBody().front())
+    if (isa<DefineOp>(op))
+      if (auto found = lengths.find(SymbolTable::getSymbolName(&op)); found != lengths.end())
+        windows.push_back({&op, found->second});
+  return windows;
+}
+
+CarryComponent windowComponent(MixerOp mixer, Operation *source, int64_t tokens) {
+  CarryComponent component;
+  component.kind = CarryComponent::Window;
+  auto name = SymbolTable::getSymbolName(source);
+  component.name = (name.getValue() + "_window").str();
+  component.of = FlatSymbolRefAttr::get(name);
+  component.shape.push_back(tokens);
+  ArrayAttr dims;
+  if (auto tensor = dyn_cast<TensorOp>(source)) {
+    dims = tensor.getDims();
+    for (auto batch : tensor.getBatch().getAsRange<BatchAttr>())
+      component.batch.push_back(batch);
+    component.isInteger = !isa<FloatType>(tensor.getDtype());
+  } else {
+    dims = cast<DefineOp>(source).getDims();
+    component.batch = allBatchDims(mixer);
+    component.isInteger = yieldsInteger(cast<DefineOp>(source));
+  }
+  for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
+    if (dimOp(mixer, dim).getKind() == DimKind::Fixed)
+      component.shape.push_back(fixedSize(mixer, dim));
+  return component;
+}
+} // namespace
+
+bool mlir::seq::isTokenIndexed(MixerOp mixer, ArrayAttr dims) {
+  return !dims.empty() &&
+         dimOp(mixer, cast<FlatSymbolRefAttr>(dims[0])).getKind() == DimKind::Runtime;
+}
+
+int64_t mlir::seq::fixedSize(MixerOp mixer, FlatSymbolRefAttr dim) {
+  auto op = dimOp(mixer, dim);
+  assert(op.getKind() == DimKind::Fixed && op.getSize() && "only a fixed dim has a size");
+  return *op.getSize();
+}
+
+SmallVector<CarryComponent> mlir::seq::carryComponents(MixerOp mixer) {
+  SmallVector<CarryComponent> components;
+  for (auto state : mixer.getOps<StateOp>()) {
+    CarryComponent component;
+    component.kind = CarryComponent::State;
+    component.name = state.getSymName().str();
+    component.of = FlatSymbolRefAttr::get(state.getSymNameAttr());
+    component.batch = allBatchDims(mixer);
+    for (auto dim : state.getDims().getAsRange<FlatSymbolRefAttr>())
+      component.shape.push_back(fixedSize(mixer, dim));
+    component.init = state.getInit().convertToDouble();
+    components.push_back(std::move(component));
+  }
+  if (auto recorded = mixer->getAttrOfType<ArrayAttr>(kWindows)) {
+    for (auto info : recorded.getAsRange<DictionaryAttr>()) {
+      CarryComponent component;
+      component.kind = CarryComponent::Window;
+      component.of = info.getAs<FlatSymbolRefAttr>("of");
+      component.name = (component.of.getValue() + "_window").str();
+      for (auto batch : info.getAs<ArrayAttr>("batch").getAsRange<BatchAttr>())
+        component.batch.push_back(batch);
+      llvm::append_range(component.shape, info.getAs<DenseI64ArrayAttr>("shape").asArrayRef());
+      component.isInteger = info.contains("integer");
+      components.push_back(std::move(component));
+    }
+    return components;
+  }
+  for (auto [source, tokens] : findWindows(mixer))
+    components.push_back(windowComponent(mixer, source, tokens));
+  return components;
+}
+
+void mlir::seq::recordCarryWindows(MixerOp mixer) {
+  Builder builder(mixer.getContext());
+  SmallVector<Attribute> windows;
+  for (auto [source, tokens] : findWindows(mixer)) {
+    auto component = windowComponent(mixer, source, tokens);
+    SmallVector<Attribute> batch(component.batch.begin(), component.batch.end());
+    SmallVector<NamedAttribute> info = {
+        builder.getNamedAttr("of", component.of),
+        builder.getNamedAttr("batch", builder.getArrayAttr(batch)),
+        builder.getNamedAttr("shape", builder.getDenseI64ArrayAttr(component.shape))};
+    if (component.isInteger)
+      info.push_back(builder.getNamedAttr("integer", builder.getUnitAttr()));
+    windows.push_back(builder.getDictionaryAttr(info));
+  }
+  mixer->setAttr(kWindows, builder.getArrayAttr(windows));
+}
