@@ -1,0 +1,253 @@
+//===- Lexer.cpp -----------------------------------------------------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. See LICENSE for licence information.
+//
+//===-----------------------------------------------------------------------------------------===//
+#include "compiler/parse/Lexer.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/ConvertUTF.h"
+#include <cmath>
+#include <fmt/format.h>
+
+using namespace seqmix;
+
+bool seqmix::isLineKeyword(llvm::StringRef word) {
+  return llvm::StringSwitch<bool>(word)
+      .Cases({"mixer", "dims", "const", "input", "param"}, true)
+      .Cases({"state", "output", "fn", "where"}, true)
+      .Default(false);
+}
+
+bool seqmix::isReservedForLater(llvm::StringRef word) { return word == "grad" || word == "block"; }
+
+bool seqmix::isKeyword(llvm::StringRef word) {
+  return isLineKeyword(word) || isReservedForLater(word) ||
+         llvm::StringSwitch<bool>(word)
+             .Cases({"in", "per", "batch", "if", "else"}, true)
+             .Cases({"and", "or", "not", "inf"}, true)
+             .Default(false);
+}
+
+bool seqmix::isBuiltinName(llvm::StringRef word) {
+  return ast::builtinNamed(word) ||
+         llvm::StringSwitch<bool>(word)
+             .Cases({"sum", "prod", "logsumexp", "softmax", "cumsum", "topk"}, true)
+             .Default(false);
+}
+
+namespace {
+
+class Lexer {
+public:
+  Lexer(const SourceFile &source, Diagnostics &diagnostics)
+      : text(source.text()), diagnostics(diagnostics) {}
+
+  std::vector<Token> run() {
+    if (text.starts_with("\xEF\xBB\xBF"))
+      at = 3; // byte order mark
+    while (at < text.size() && !diagnostics.full())
+      next();
+    newline();
+    push(TokenKind::End, text.size(), text.size());
+    return std::move(tokens);
+  }
+
+private:
+  llvm::StringRef text;
+  Diagnostics &diagnostics;
+  std::vector<Token> tokens;
+  size_t at = 0;
+  unsigned openBrackets = 0;
+  bool lineStart = true;
+
+  char peek(size_t ahead = 0) const { return at + ahead < text.size() ? text[at + ahead] : '\0'; }
+
+  Token &push(TokenKind kind, size_t begin, size_t end) {
+    Token token;
+    token.kind = kind;
+    token.range = {static_cast<uint32_t>(begin), static_cast<uint32_t>(end)};
+    token.text = text.slice(begin, end);
+    token.startsLine = lineStart;
+    lineStart = false;
+    tokens.push_back(token);
+    return tokens.back();
+  }
+
+  /// Ends the logical line at the current offset, if it has any token.
+  void newline() {
+    if (!tokens.empty() && tokens.back().kind != TokenKind::Newline) {
+      push(TokenKind::Newline, at, at);
+      lineStart = true;
+    }
+  }
+
+  bool lineContinues() const {
+    if (openBrackets > 0)
+      return true;
+    if (tokens.empty())
+      return false;
+    const Token &last = tokens.back();
+    if (last.kind == TokenKind::Name)
+      return last.text == "and" || last.text == "or" || last.text == "not" || last.text == "if" ||
+             last.text == "else";
+    return last.kind == TokenKind::Punctuation && last.text != ")" && last.text != "]" &&
+           last.text != ";" && last.text != ":";
+  }
+
+  void next() {
+    char c = peek();
+    if (c == '\n') {
+      if (!lineContinues())
+        newline();
+      lineStart = true;
+      ++at;
+    } else if (c == ' ' || c == '\t' || c == '\r') {
+      ++at;
+    } else if (c == '#') {
+      while (at < text.size() && text[at] != '\n')
+        ++at;
+    } else if (llvm::isAlpha(c) || c == '_') {
+      name();
+    } else if (llvm::isDigit(c) || (c == '.' && llvm::isDigit(peek(1)))) {
+      number();
+    } else {
+      punctuation();
+    }
+  }
+
+  void name() {
+    size_t begin = at;
+    while (llvm::isAlnum(peek()) || peek() == '_')
+      ++at;
+    llvm::StringRef word = text.slice(begin, at);
+    // A declaration cannot stand inside a bracket, so the bracket was never closed: end its line
+    // here and let the parser say so, instead of swallowing the rest of the file.
+    if (openBrackets > 0 && lineStart && isLineKeyword(word)) {
+      openBrackets = 0;
+      bool start = lineStart;
+      size_t end = at;
+      at = tokens.back().range.end;
+      newline();
+      at = end;
+      lineStart = start;
+    }
+    push(TokenKind::Name, begin, at);
+  }
+
+  void number() {
+    size_t begin = at;
+    bool isInteger = true;
+    while (llvm::isDigit(peek()))
+      ++at;
+    if (peek() == '.') {
+      isInteger = false;
+      ++at;
+      while (llvm::isDigit(peek()))
+        ++at;
+    }
+    if (peek() == 'e' || peek() == 'E') {
+      size_t sign = peek(1) == '+' || peek(1) == '-' ? 1 : 0;
+      if (llvm::isDigit(peek(1 + sign))) {
+        isInteger = false;
+        at += 1 + sign;
+        while (llvm::isDigit(peek()))
+          ++at;
+      }
+    }
+    Token &token = push(TokenKind::Number, begin, at);
+    if (llvm::isAlpha(peek()) || peek() == '_') {
+      size_t end = at;
+      while (end < text.size() && (llvm::isAlnum(text[end]) || text[end] == '_'))
+        ++end;
+      SourceRange whole{token.range.begin, static_cast<uint32_t>(end)};
+      diagnostics.error(whole, fmt::format("'{}' is neither a number nor a name",
+                                           text.slice(begin, end).take_front(40).str()));
+      at = end;
+      return;
+    }
+    if (isInteger) {
+      int64_t value;
+      if (token.text.getAsInteger(10, value))
+        diagnostics.error(token.range, "the integer does not fit into 64 bits; write it with a "
+                                       "'.' or an exponent to make it a real number");
+      else
+        token.number = ast::Number::ofInteger(value);
+      return;
+    }
+    double value = 0;
+    std::string spelled = token.text.str(); // "1." and ".5" are allowed
+    if (spelled[0] == '.')
+      spelled = "0" + spelled;
+    if (llvm::StringRef(spelled).getAsDouble(value, /*AllowInexact=*/true) || std::isinf(value))
+      diagnostics.error(token.range, "the number is too large for a double; write 'inf' for "
+                                     "infinity");
+    token.number = ast::Number::ofReal(value);
+  }
+
+  void punctuation() {
+    static constexpr llvm::StringLiteral twoChars[] = {"//", "==", "!=", "<=", ">="};
+    for (llvm::StringRef two : twoChars)
+      if (text.substr(at).starts_with(two)) {
+        at += 2;
+        push(TokenKind::Punctuation, at - 2, at);
+        return;
+      }
+    char c = peek();
+    if (llvm::StringRef("+-*/%^()[],:;=<>").contains(c)) {
+      if (c == '(' || c == '[')
+        ++openBrackets;
+      if ((c == ')' || c == ']') && openBrackets > 0)
+        --openBrackets;
+      ++at;
+      push(TokenKind::Punctuation, at - 1, at);
+      return;
+    }
+    unexpected();
+  }
+
+  /// Reports a character that no token begins with; a run of them is one error.
+  void unexpected() {
+    size_t begin = at;
+    auto isStray = [&](size_t i) {
+      unsigned char c = text[i];
+      return i < text.size() &&
+             (c >= 0x80 || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F);
+    };
+    if (!isStray(at)) {
+      ++at;
+      SourceRange range{static_cast<uint32_t>(begin), static_cast<uint32_t>(at)};
+      llvm::StringRef c = text.slice(begin, at);
+      if (c == "!")
+        diagnostics.error(range, "unexpected '!'; write 'not' or '!='");
+      else if (c == "&" || c == "|")
+        diagnostics.error(
+            range, fmt::format("unexpected '{}'; write '{}'", c.str(), c == "&" ? "and" : "or"));
+      else
+        diagnostics.error(range, fmt::format("unexpected character '{}'", c.str()));
+      return;
+    }
+    while (at < text.size() && isStray(at))
+      ++at;
+    SourceRange range{static_cast<uint32_t>(begin), static_cast<uint32_t>(at)};
+    unsigned char c = text[begin];
+    const auto *bytes = reinterpret_cast<const llvm::UTF8 *>(text.data() + begin);
+    if (c < 0x80) {
+      diagnostics.error(range, fmt::format("unexpected control character (code {})", unsigned(c)));
+      return;
+    }
+    const auto *end = reinterpret_cast<const llvm::UTF8 *>(text.data() + at);
+    if (!llvm::isLegalUTF8String(&bytes, end))
+      diagnostics.error(range, "the file is not valid UTF-8 here");
+    else
+      diagnostics.error(range, "names consist of the letters a-z and A-Z, digits and '_'; other "
+                               "characters may stand in comments only");
+  }
+};
+
+} // namespace
+
+std::vector<Token> seqmix::lex(const SourceFile &source, Diagnostics &diagnostics) {
+  return Lexer(source, diagnostics).run();
+}

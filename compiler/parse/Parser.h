@@ -1,0 +1,64 @@
+//===- Parser.h - Tokens to an unchecked tree ------------------------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. See LICENSE for licence information.
+//
+// The parser fills in everything but the meaning of names. Bracketed places of declarations are
+// names until the checker knows all dims; they stand beside the tree, in RawMixer.
+//
+//===-----------------------------------------------------------------------------------------===//
+#pragma once
+
+#include "compiler/parse/Ast.h"
+#include "compiler/parse/Diagnostics.h"
+#include "compiler/parse/Lexer.h"
+
+namespace seqmix {
+
+/// A name in the brackets of a declaration, or one batch dim after `per`: `i`, `T`, `H/4`.
+struct RawPlace {
+  std::string name;
+  int64_t group = 1;
+  bool hasGroup = false;
+  SourceRange range;
+};
+
+struct RawTensor {
+  ast::Tensor *decl;
+  std::vector<RawPlace> places;
+  std::vector<RawPlace> per; ///< shared by every name of the line
+  bool hasPer;
+  SourceRange perRange;
+  ast::Expr *low = nullptr;
+  ast::Expr *high = nullptr;
+  SourceRange boundsRange;
+};
+
+struct RawState {
+  ast::State *decl;
+  std::vector<RawPlace> places;
+};
+
+struct RawFnParam {
+  ast::FnParam *decl;
+  std::string index; ///< empty for `x`
+  SourceRange indexRange;
+};
+
+struct RawMixer {
+  ast::Mixer *mixer;
+  std::vector<RawTensor> tensors;
+  std::vector<RawState> states;
+  std::vector<RawFnParam> fnParams;
+};
+
+/// Parses all mixers of `file.source` into `file`. Recovers at the end of a line.
+std::vector<RawMixer> parseMixers(ast::File &file, Diagnostics &diagnostics);
+
+/// Trees higher than this, and nests deeper than half of it, are refused: the stages walk trees
+/// recursively.
+inline constexpr unsigned maxExprDepth = 400;
+
+/// Sets `depth` from the operands of a new node.
+void setDepth(ast::Expr *e);
+
+} // namespace seqmix
