@@ -1,0 +1,264 @@
+"""Reads the declarations and the `# case` lines of .seq files, draws inputs for a case and runs a reference on it.
+
+This is a reader of declarations only, written for the tests; it is no second parser of the language. Arrays have the
+library's layout: [first batch dim, run-time dims, other batch dims, features].
+"""
+
+import dataclasses
+import re
+import zlib
+
+import ml_dtypes
+import numpy as np
+
+STORAGE = {
+    "f64": np.dtype(np.float64),
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+    "bf16": np.dtype(ml_dtypes.bfloat16),
+    "i32": np.dtype(np.int32),
+    "bool": np.dtype(np.bool_),
+}
+EXTREMES = (0.0, -20.0, -1000.0)
+
+
+@dataclasses.dataclass
+class Tensor:
+    name: str
+    indices: list  # names of indices, or of dims for a param's batch and run-time dims
+    kind: str  # "input" or "param"
+    dtype: str | None = None
+    low: float = -np.inf
+    high: float = np.inf
+    ranged: bool = False
+    per: list | None = None  # [(batch dim, divisor)]
+
+
+@dataclasses.dataclass
+class Case:
+    line: str
+    sizes: dict
+    dtype: str = "f32"
+    lengths: list | None = None
+    carry: str | None = None
+    extreme: tuple = ()
+
+
+@dataclasses.dataclass
+class Mixer:
+    name: str
+    path: str
+    batch: list
+    defaults: dict  # dim -> expression of its default size, or None
+    consts: dict
+    index_dim: dict  # index -> dim
+    tensors: list
+    states: dict  # name -> indices
+    outputs: list
+    cases: list
+
+    def sizes(self, case):
+        """Sizes of all dims of a case and the constants; a packed batch has first batch dim 1 and T the total."""
+        sizes = dict(self.consts)
+        for name, value in case.sizes.items():
+            sizes[name] = value
+        if case.lengths is not None:
+            sizes[self.batch[0]] = 1
+            sizes["T"] = sum(case.lengths)
+        for dim, default in self.defaults.items():
+            if dim not in sizes:
+                assert default is not None, f"{self.path}: the case gives no size for {dim}: {case.line}"
+                sizes[dim] = int(eval(default.replace("^", "**"), {}, dict(sizes)))
+        return sizes
+
+    def fixed(self, case):
+        """Compile-time sizes that the case overrides."""
+        return {n: v for n, v in case.sizes.items() if self.defaults.get(n) is not None or n in self.consts}
+
+    def shape(self, tensor, sizes):
+        def extent(index):
+            return sizes[self.index_dim.get(index, index)]
+
+        if tensor.kind == "param":
+            return tuple(extent(i) for i in tensor.indices)
+        per = dict(tensor.per) if tensor.per is not None else {b: 1 for b in self.batch}
+        lead = [sizes[b] // per[b] for b in self.batch if b in per]
+        run_time = [extent(i) for i in tensor.indices if self.defaults.get(self.index_dim[i]) is None]
+        features = [extent(i) for i in tensor.indices if self.defaults.get(self.index_dim[i]) is not None]
+        return tuple(lead[:1] + run_time + lead[1:] + features)
+
+
+def read(path):
+    """The mixer of a file (each file of the tests has one)."""
+    text = open(path, encoding="utf-8").read()
+    mixer = Mixer("", str(path), [], {}, {}, {}, [], {}, [], [])
+    for line in text.splitlines():
+        if found := re.match(r"#\s*case\b(.*)", line):
+            mixer.cases.append(_case(found[1].strip()))
+        words = line.split("#")[0].strip()
+        keyword, _, rest = words.partition(" ")
+        rest = rest.strip()
+        if keyword == "mixer":
+            assert not mixer.name, f"{path}: one mixer a file is expected"
+            mixer.name = rest
+        elif keyword == "dims":
+            _dims(mixer, rest)
+        elif keyword == "const":
+            name, value = rest.split("=")
+            mixer.consts[name.strip()] = float(value) if "." in value else int(value)
+        elif keyword in ("input", "param"):
+            mixer.tensors += _tensors(keyword, rest)
+        elif keyword == "state":
+            name, indices = re.match(r"(\w+)\[([^\]]*)\]", rest).groups()
+            mixer.states[name] = _names(indices)
+        elif keyword == "output":
+            mixer.outputs += re.findall(r"(\w+)\[", rest)
+    return mixer
+
+
+def _names(text):
+    return [n.strip() for n in text.split(",") if n.strip()]
+
+
+def _dims(mixer, text):
+    for part in text.split(";"):
+        part = part.strip()
+        if part.endswith(" batch"):
+            mixer.batch = _names(part.removesuffix("batch"))
+            continue
+        indices, dim = re.split(r"\s+in\s+", part)
+        dim, _, default = dim.partition("=")
+        mixer.defaults[dim.strip()] = default.strip() or None
+        for index in _names(indices):
+            mixer.index_dim[index] = dim.strip()
+
+
+def _tensors(kind, text):
+    names, _, per = text.partition(" per ")
+    dtype = low = high = None
+    if found := re.search(r"\bin\s*\[([^\]]*)\]\s*$", names):
+        low, high = (float(x) for x in found[1].split(","))
+        names = names[: found.start()]
+    if found := re.search(r":\s*(\w+)\s*$", names):
+        dtype = found[1]
+        names = names[: found.start()]
+    groups = None
+    if per:
+        groups = [(b.split("/")[0].strip(), int((b + "/1").split("/")[1])) for b in per.split(",")]
+    for name, indices in re.findall(r"(\w+)\[([^\]]*)\]", names):
+        yield Tensor(name, _names(indices), kind, dtype, -np.inf if low is None else low,
+                     np.inf if high is None else high, low is not None, groups)
+
+
+def _case(text):
+    case = Case(text, {})
+    for word in text.split():
+        name, value = word.split("=")
+        if name == "dtype":
+            case.dtype = value
+        elif name == "lengths":
+            case.lengths = [int(x) for x in value.split(",")]
+        elif name == "carry":
+            assert value == "random", text
+            case.carry = value
+        elif name == "extreme":
+            case.extreme = tuple(value.split(","))
+        else:
+            case.sizes[name] = int(value)
+    return case
+
+
+def draw(mixer, case):
+    """Inputs and params of a case in their storage types, the same ones every time.
+
+    N(0, 1); uniform in a declared range (an infinite end is cut 4 away from the finite one); true with p = 0.3; integers
+    0..3. Entries of a param with two features or more are divided by the root of its last extent, so that products with
+    it keep their size. Inputs named by `extreme` have half of their entries replaced by 0, -20 or -1000.
+    """
+    sizes = mixer.sizes(case)
+    rng = np.random.default_rng(zlib.crc32(f"{mixer.name} {case.line}".encode()))
+    arrays = {}
+    for tensor in mixer.tensors:
+        shape = mixer.shape(tensor, sizes)
+        dtype = tensor.dtype or case.dtype
+        if dtype == "bool":
+            value = rng.random(shape) < 0.3
+        elif dtype == "i32":
+            value = rng.integers(0, 4, shape)
+        elif tensor.ranged:
+            low = tensor.low if np.isfinite(tensor.low) else tensor.high - 4
+            high = tensor.high if np.isfinite(tensor.high) else tensor.low + 4
+            value = rng.uniform(low, high, shape)
+        else:
+            value = rng.standard_normal(shape)
+            features = [i for i in tensor.indices if i not in mixer.batch]
+            if tensor.kind == "param" and len(features) > 1:
+                value /= np.sqrt(shape[-1])
+        if tensor.name in case.extreme:
+            picked = rng.choice(EXTREMES, shape)
+            value = np.where(rng.random(shape) < 0.5, np.clip(picked, tensor.low, tensor.high), value)
+        arrays[tensor.name] = np.asarray(value).astype(STORAGE[dtype])
+    return arrays
+
+
+def random_carry(mixer, case, reference):
+    """A carry with random states and windows, as the library takes it; its layout is that of the reference's own.
+
+    The reference runs over no token at all, which gives the names and shapes; positions are drawn from 0..8.
+    """
+    empty = run_reference(mixer, _shortened(mixer, draw(mixer, case)), None, reference, case.lengths, empty=True)[1]
+    rng = np.random.default_rng(zlib.crc32(f"{mixer.name} carry {case.line}".encode()))
+    carry = {}
+    for name, value in empty.items():
+        if name == "position":
+            carry[name] = rng.integers(0, 9, value.shape).astype(np.int32)
+        elif np.issubdtype(value.dtype, np.integer):
+            carry[name] = rng.integers(0, 4, value.shape).astype(np.int32)
+        else:
+            carry[name] = rng.standard_normal(value.shape).astype(STORAGE["f64" if case.dtype == "f64" else "f32"])
+    return carry
+
+
+def _shortened(mixer, arrays):
+    return {t.name: arrays[t.name][:, :0] if _varies(mixer, t) else arrays[t.name] for t in mixer.tensors}
+
+
+def _varies(mixer, tensor):
+    """Whether the tensor is an input over the run-time dim T (which is then axis 1)."""
+    return tensor.kind == "input" and any(mixer.index_dim.get(i) == "T" for i in tensor.indices)
+
+
+def wide(array):
+    """An array of storage type in the type that references compute with."""
+    if array.dtype == np.bool_ or np.issubdtype(array.dtype, np.integer):
+        return array
+    return array.astype(np.float64)
+
+
+def run_reference(mixer, arrays, carry, reference, lengths=None, empty=False):
+    """Outputs and final carry, in the library's layout, of a reference run on every sequence by itself."""
+    params = {t.name: wide(arrays[t.name]) for t in mixer.tensors if t.kind == "param"}
+    inputs = [t for t in mixer.tensors if t.kind == "input"]
+    over_time = next(t for t in inputs if _varies(mixer, t))
+    if lengths is None:
+        spans = [(b, 0, arrays[over_time.name].shape[1]) for b in range(arrays[over_time.name].shape[0])]
+    else:
+        ends = np.cumsum([0] + list(lengths))
+        spans = [(0, 0, 0) if empty else (0, ends[n], ends[n + 1]) for n in range(len(lengths))]
+    outputs, carries = [], []
+    for n, (b, first, last) in enumerate(spans):
+        one = dict(params)
+        for t in inputs:
+            value = wide(arrays[t.name])[b]
+            one[t.name] = value[first:last] if _varies(mixer, t) else value
+        own = None if carry is None else {name: wide(value)[n] for name, value in carry.items()}
+        out, end = reference(one, own)
+        end["position"] = np.int64((0 if own is None else int(own["position"])) + (last - first))
+        outputs.append(out)
+        carries.append(end)
+    join = np.stack if lengths is None else np.concatenate
+    joined = {}
+    for name in outputs[0]:
+        value = join([np.asarray(out[name]) for out in outputs])
+        joined[name] = value if lengths is None else value[None]
+    return joined, {name: np.stack([np.asarray(c[name]) for c in carries]) for name in carries[0]}
