@@ -1,0 +1,195 @@
+//===- Descriptor.h - what a compiled library tells the runtime about a mixer --===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// The compiler writes these structs as constants into the library; the generated wrappers hand them
+// to the runtime. Everything that a call is checked against, and everything needed to split it into
+// tasks, stands here. Also included by hand-written tests.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_RUNTIME_DESCRIPTOR_H
+#define SEQMIX_RUNTIME_DESCRIPTOR_H
+
+#include "runtime/Frame.h"
+#include "runtime/seqmix.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { SEQ_DESCRIPTOR_VERSION = 1 };
+
+enum SeqDimKind { SEQ_DIM_BATCH = 0, SEQ_DIM_RUNTIME = 1, SEQ_DIM_FIXED = 2 };
+enum SeqRole { SEQ_ROLE_INPUT = 0, SEQ_ROLE_PARAM = 1, SEQ_ROLE_OUTPUT = 2 };
+enum SeqComponentKind { SEQ_CARRY_STATE = 0, SEQ_CARRY_WINDOW = 1, SEQ_CARRY_POSITION = 2 };
+enum SeqDType { SEQ_F64 = 0, SEQ_F32 = 1, SEQ_BF16 = 2, SEQ_F16 = 3, SEQ_I32 = 4, SEQ_BOOL = 5 };
+
+// Features of a CPU that code may need, named as LLVM names them. A kernel lists them as bits 1 <<
+// SEQ_CPU_x.
+//      name            LLVM's name         cpuid leaf, subleaf, register (0 eax, 1 ebx, 2 ecx, 3
+//      edx), bit
+#define SEQ_CPU_FEATURES(X)                                                                        \
+  X(SSE3, "sse3", 1, 0, 2, 0)                                                                      \
+  X(SSSE3, "ssse3", 1, 0, 2, 9)                                                                    \
+  X(FMA, "fma", 1, 0, 2, 12)                                                                       \
+  X(SSE41, "sse4.1", 1, 0, 2, 19)                                                                  \
+  X(SSE42, "sse4.2", 1, 0, 2, 20)                                                                  \
+  X(MOVBE, "movbe", 1, 0, 2, 22)                                                                   \
+  X(POPCNT, "popcnt", 1, 0, 2, 23)                                                                 \
+  X(AVX, "avx", 1, 0, 2, 28)                                                                       \
+  X(F16C, "f16c", 1, 0, 2, 29)                                                                     \
+  X(LZCNT, "lzcnt", 0x80000001, 0, 2, 5)                                                           \
+  X(BMI, "bmi", 7, 0, 1, 3)                                                                        \
+  X(AVX2, "avx2", 7, 0, 1, 5)                                                                      \
+  X(BMI2, "bmi2", 7, 0, 1, 8)                                                                      \
+  X(AVX512F, "avx512f", 7, 0, 1, 16)                                                               \
+  X(AVX512DQ, "avx512dq", 7, 0, 1, 17)                                                             \
+  X(AVX512IFMA, "avx512ifma", 7, 0, 1, 21)                                                         \
+  X(AVX512CD, "avx512cd", 7, 0, 1, 28)                                                             \
+  X(AVX512BW, "avx512bw", 7, 0, 1, 30)                                                             \
+  X(AVX512VL, "avx512vl", 7, 0, 1, 31)                                                             \
+  X(AVX512VBMI, "avx512vbmi", 7, 0, 2, 1)                                                          \
+  X(AVX512VBMI2, "avx512vbmi2", 7, 0, 2, 6)                                                        \
+  X(GFNI, "gfni", 7, 0, 2, 8)                                                                      \
+  X(VAES, "vaes", 7, 0, 2, 9)                                                                      \
+  X(VPCLMULQDQ, "vpclmulqdq", 7, 0, 2, 10)                                                         \
+  X(AVX512VNNI, "avx512vnni", 7, 0, 2, 11)                                                         \
+  X(AVX512BITALG, "avx512bitalg", 7, 0, 2, 12)                                                     \
+  X(AVX512VPOPCNTDQ, "avx512vpopcntdq", 7, 0, 2, 14)                                               \
+  X(AVX512VP2INTERSECT, "avx512vp2intersect", 7, 0, 3, 8)                                          \
+  X(AMXBF16, "amx-bf16", 7, 0, 3, 22)                                                              \
+  X(AVX512FP16, "avx512fp16", 7, 0, 3, 23)                                                         \
+  X(AMXTILE, "amx-tile", 7, 0, 3, 24)                                                              \
+  X(AMXINT8, "amx-int8", 7, 0, 3, 25)                                                              \
+  X(AVXVNNI, "avxvnni", 7, 1, 0, 4)                                                                \
+  X(AVX512BF16, "avx512bf16", 7, 1, 0, 5)
+
+enum SeqCpuFeature {
+#define SEQ_CPU_ENUMERATOR(NAME, TEXT, LEAF, SUBLEAF, REG, BIT) SEQ_CPU_##NAME,
+  SEQ_CPU_FEATURES(SEQ_CPU_ENUMERATOR)
+#undef SEQ_CPU_ENUMERATOR
+      SEQ_CPU_COUNT
+};
+
+/// A named dim of the mixer. `size` is 0 unless the dim is fixed.
+typedef struct SeqDim {
+  const char *name;
+  int64_t size;
+  int32_t kind; // SeqDimKind
+  int32_t reserved;
+} SeqDim;
+
+/// One axis of a buffer, in the order of the buffer. A batch axis has the extent of its dim divided
+/// by `div` (at least 1), which must divide it. An axis with `dim` -1 has the extent `size`.
+typedef struct SeqAxis {
+  int32_t dim;
+  int32_t slot; // which of the tensor's non-batch dims in declared order (its stride's slot in the
+                // frame); -1 for a batch axis
+  int64_t div;
+  int64_t size;
+} SeqAxis;
+
+/// An input, param or output. Buffer order: first batch dim, run-time dims, other batch dims,
+/// features.
+typedef struct SeqTensor {
+  const char *name;
+  const SeqAxis *axes;
+  double lo, hi; // the promised range; -inf and inf when there is none
+  int32_t role;  // SeqRole
+  int32_t dtype; // SeqDType
+  int32_t rank;
+  int32_t reserved;
+} SeqTensor;
+
+/// A component of the carry: batch axes, then what must be contiguous (`slot` of those is not -1).
+/// The position's one axis is the first batch dim.
+typedef struct SeqComponent {
+  const char *name;
+  const SeqAxis *axes;
+  double init;
+  int64_t window; // tokens, for a window
+  int32_t kind;   // SeqComponentKind
+  int32_t dtype;  // SEQ_F32, SEQ_F64 or SEQ_I32
+  int32_t rank;
+  int32_t reserved;
+} SeqComponent;
+
+typedef void (*SeqKernelFn)(const int64_t *frame);
+
+enum SeqKernelFlags {
+  SEQ_KERNEL_POSITION =
+      1, // results depend on the position: elements of a batch block must agree in it
+};
+
+/// The code of a mixer for one target, with the shape of its tasks.
+typedef struct SeqKernel {
+  const char *target; // "x86-64-v4", ...
+  uint64_t features;  // 1 << SEQ_CPU_x of all that it needs
+  SeqKernelFn shared; // null when there is nothing to share
+  SeqKernelFn forward;
+  int64_t scratch_bytes;  // a task
+  int64_t shared_bytes;   // a group of batch elements that share what the shared kernel makes
+  int64_t sequence_bytes; // a token of a task
+  int64_t split_size;     // elements of the split dim in a task
+  int32_t split_dim;      // a fixed dim, or -1
+  int32_t batch_block;    // elements of the first batch dim in a task, at least 1
+  int32_t flags;          // SeqKernelFlags
+  int32_t reserved;
+} SeqKernel;
+
+/// One mixer at one choice of fixed sizes.
+typedef struct SeqMixer {
+  const char *name;
+  const char *no_step;            // why there is no step; null when there is one
+  const SeqDim *dims;             // batch dims first, in declared order
+  const SeqTensor *tensors;       // inputs and params in declared order, then outputs
+  const SeqComponent *components; // states in declared order, windows, position
+  const SeqKernel *kernels;       // the best first
+  uint64_t shared_dims;           // bit d: what the shared kernel makes varies over batch dim d
+  int32_t version;                // SEQ_DESCRIPTOR_VERSION
+  int32_t dim_count;
+  int32_t tensor_count;
+  int32_t component_count;
+  int32_t kernel_count;
+  int32_t token_dim;
+} SeqMixer;
+
+/// All sizes of a mixer in a library.
+typedef struct SeqMixerSet {
+  const char *name;
+  const SeqMixer *const *sizes;
+  int32_t count;
+  int32_t reserved;
+} SeqMixerSet;
+
+//===----------------------------------------------------------------------===//
+// What the generated wrappers call
+//===----------------------------------------------------------------------===//
+
+/// Runs the mixer over whole sequences. `tensors`: one a SeqTensor, in order.
+SEQ_API int seq_rt_forward(const SeqMixerSet *set, const DLTensor *const *tensors,
+                           const seq_options *options);
+
+/// Runs it for one token a batch element; tensors are without the token dim, `carry` (one a
+/// component) is updated in place.
+SEQ_API int seq_rt_step(const SeqMixerSet *set, const DLTensor *const *tensors,
+                        DLTensor *const *carry, const seq_options *options);
+
+/// Bytes that suffice as workspace for every size in the set. `extents`: the batch dims in order
+/// (for packed sequences their number as the first), then the tokens of the longest sequence.
+SEQ_API int seq_rt_workspace_size(const SeqMixerSet *set, const int64_t *extents, int32_t threads,
+                                  size_t *bytes);
+
+/// Shape and type of a component of the carry, for the `size`-th of the sizes. `extents`: the batch
+/// dims in order.
+SEQ_API int seq_rt_carry_component(const SeqMixerSet *set, int32_t size, int32_t component,
+                                   const int64_t *extents, seq_component *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // SEQMIX_RUNTIME_DESCRIPTOR_H
