@@ -1,0 +1,129 @@
+//===- AffineBlock.h - block form of the canonical affine recurrence ------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------------------------===//
+//
+// Emits the loops that advance one matrix state over the tokens of a chunk, for the whole of
+// `seq.affine`:
+//
+//   S_t[i,j] = a_t[i] c_t[j] S_{t-1}[i,j] + sum_m left_m,t[i] w_m,t[j]
+//   w_m,t[j] = sum over terms of coef_t[j] * (right_t[j] or U_x,t[j])
+//   U_x,t[j] = sum_i row_x,t[i] S_{t-1 or t}[i,j]
+//
+// `block` tokens are folded into one sweep over the state: the products of decays inside a block
+// are running products (never a quotient, never an exponential), so that any decay is exact: 0,
+// negative, larger than 1.
+//
+// The state is swept in panels of `panel` vectors of columns. Its layout is one of
+//   panels: memref<P x K x W>, W = panel * lanes, P = ceil(V / W); unused columns hold anything
+//   plain:  memref<K x V'>, any static row stride, V' >= V rounded up to lanes, last stride 1
+// A plain state may be the caller's memory (updated in place) when V is a multiple of lanes.
+//
+// Rows buffers hold one row a token in the order of time (`descending` visits them from the last to
+// the first): memref<N x F'>, F' >= the features rounded up to lanes, last stride 1, any static row
+// stride (0: the same row for all tokens), any offset. The padding may hold anything. A factor that
+// is constant over its features is a memref<N> (stride static). All are of the spec's element type.
+//
+//===----------------------------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_AFFINEBLOCK_H
+#define SEQMIX_COMPILER_TILES_AFFINEBLOCK_H
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/SmallVector.h"
+
+namespace seqmix {
+
+/// One summand of the right factor of an update: coef * right, or coef * U of the read `read`,
+/// which must be `before`. An absent coef is 1.
+struct AffineTerm {
+  bool coef = false;
+  int64_t read = -1;
+};
+
+struct AffineUpdate {
+  llvm::SmallVector<AffineTerm> terms;
+};
+
+/// A read of the state before or after its token's update; without `result` only updates use it.
+struct AffineRead {
+  bool before = false;
+  bool result = true;
+};
+
+enum class RowDecay { None, Scalar, PerRow };
+
+/// The shape of a recurrence and of the code for it: what a cost model needs to know.
+struct AffineBlockSpec {
+  int64_t rows = 0; // K: contracted by the reads
+  int64_t cols = 0; // V
+  RowDecay rowDecay = RowDecay::None;
+  bool colDecay = false;
+  llvm::SmallVector<AffineUpdate> updates; // at least one
+  llvm::SmallVector<AffineRead> reads;     // at least one
+  bool descending = false;                 // from the last row to the first
+  mlir::FloatType element;                 // f32 or f64
+  int64_t lanes = 16;                      // of a vector: a power of two, 2 to 16
+  int64_t block = 4;                       // B: tokens a sweep, 1 to 8
+  int64_t panel = 2;                       // vectors of columns a sweep
+  int64_t registers = 32;                  // vector registers of the target
+};
+
+struct AffineTermBuffers {
+  mlir::Value coef;  // memref<N> or memref<N x V'>; null when absent
+  mlir::Value right; // null for a term that uses a read
+};
+
+struct AffineUpdateBuffers {
+  mlir::Value left; // memref<N x K'>
+  llvm::SmallVector<AffineTermBuffers> terms;
+};
+
+struct AffineReadBuffers {
+  mlir::Value row;    // memref<N x K'>
+  mlir::Value result; // memref<N x V'>, written; null without a result
+};
+
+struct AffineBlockBuffers {
+  mlir::Value rowDecay; // memref<N> or memref<N x K'>
+  mlir::Value colDecay; // memref<N x V'>
+  llvm::SmallVector<AffineUpdateBuffers> updates;
+  llvm::SmallVector<AffineReadBuffers> reads;
+  mlir::Value state;
+  mlir::Value
+      scratch; // memref<affineScratchSize x element>, contents undefined; may be shared by calls
+};
+
+/// Chooses `block` and `panel` (and nothing else) by counting the instructions of a sweep, of the
+/// products inside a block and of the solve, under the limit of vector registers.
+AffineBlockSpec chooseBlock(AffineBlockSpec spec);
+
+/// Elements of scratch for chunks of at most `rows` tokens.
+int64_t affineScratchSize(const AffineBlockSpec &spec, int64_t rows);
+
+/// The panel layout of the state: [ceil(cols / (panel * lanes)), rows, panel * lanes].
+mlir::MemRefType affineStateType(const AffineBlockSpec &spec);
+
+/// Advances the state over the rows [0, rows) of the buffers and writes the results. `rows` is an
+/// index from 0 to the size the scratch was made for; it need not be a multiple of the block: the
+/// rest runs token by token. Nothing is read or written at or beyond row `rows`.
+void emitAffineRows(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
+                    const AffineBlockBuffers &buffers, mlir::Value rows);
+
+/// The same with a number of tokens known to be one: the step, without the block's code.
+void emitAffineStep(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
+                    const AffineBlockBuffers &buffers);
+
+/// Copies between a carry of rank 2 and the panels. The carry is [rows, cols], or [cols, rows] with
+/// `colsFirst`; its last stride is 1, the other may be dynamic. Nothing outside its K x V elements
+/// is touched.
+void emitStateLoad(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
+                   mlir::Value carry, bool colsFirst, mlir::Value panels);
+void emitStateStore(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
+                    mlir::Value panels, mlir::Value carry, bool colsFirst);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_AFFINEBLOCK_H
