@@ -41,8 +41,10 @@ def Seq_MixerOp : Seq_Op<"mixer", [SymbolTable, Symbol, IsolatedFromAbove, NoTer
 
 def Seq_DimOp : Seq_Op<"dim", [Symbol, HasParent<"MixerOp">]> {
   let summary = "a named dim: batch, run-time, or fixed with its size";
-  let arguments = (ins SymbolNameAttr:$sym_name, Seq_DimKindAttr:$kind, OptionalAttr<I64Attr>:$size);
-  let assemblyFormat = "$sym_name $kind ($size^)? attr-dict";
+  let description = [{ A run-time dim is the length of arrays, or else `by` makes its extent from those of the dims `of`. }];
+  let arguments = (ins SymbolNameAttr:$sym_name, Seq_DimKindAttr:$kind, OptionalAttr<I64Attr>:$size,
+                       OptionalAttr<FlatSymbolRefArrayAttr>:$of, OptionalAttr<AffineMapAttr>:$by);
+  let assemblyFormat = "$sym_name $kind ($size^)? (`of` $of^ `by` $by)? attr-dict";
   let hasVerifier = 1;
 }
 
