@@ -21,10 +21,12 @@ def Seq_BufferOp : Seq_Op<"buffer", [HasParent<"KernelOp">]> {
   let description = [{
     `of` names it. Its dims without the token dim, in the order `order` (numbers of its non-token dims; the last is contiguous),
     the contiguous one padded to a multiple of the target's lanes. Reals are held in the mixer's compute type, integers and truth values in i32.
-    A symbol that is read but has no buffer and is a param, or an input without a token dim, is read from the caller's memory.
+    Rows and sequence buffers have room for `halo` tokens in front and `ahead` tokens behind: of a tensor they are gathered with the chunk (before the first
+    token: the carry's window, or zero; beyond the last: zero); of anything computed, those on the side where the pass comes from are the rows that the chunk before
+    left, at the first chunk the carry's window or zero (a state: its initial value). A state has a state buffer, and a rows buffer besides when its values are read outside its loop.
   }];
   let arguments = (ins FlatSymbolRefAttr:$of, Seq_SpaceAttr:$space, DenseI64ArrayAttr:$order,
-                       DefaultValuedAttr<I64Attr, "0">:$halo);
+                       DefaultValuedAttr<I64Attr, "0">:$halo, DefaultValuedAttr<I64Attr, "0">:$ahead);
   let assemblyFormat = "$of $space `order` $order attr-dict";
 }
 

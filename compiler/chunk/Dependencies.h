@@ -1,0 +1,52 @@
+//===- Dependencies.h - the nodes of a mixer and their passes --------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_CHUNK_DEPENDENCIES_H
+#define SEQMIX_COMPILER_CHUNK_DEPENDENCIES_H
+
+#include "dialect/Seq.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace seqmix {
+
+/// How far around its own token a node reads a symbol.
+struct ReadSpan {
+  int64_t min = 0;
+  int64_t max = 0;
+  bool local = true; // false: some token expression is not `t + c`
+};
+
+/// One step of a task: a definition, the canonical recurrence of a state, or a group of members
+/// that run token by token.
+struct Node {
+  mlir::Operation *op = nullptr;               // DefineOp, AffineOp or RecurrenceOp
+  llvm::SmallVector<mlir::Operation *> bodies; // the equations in it, in order of execution
+  llvm::SmallVector<mlir::StringAttr> makes;   // symbols that it gives a value
+  llvm::MapVector<mlir::StringAttr, ReadSpan> reads;
+  std::optional<mlir::seq::Direction> direction;
+  bool tokenFree = false;  // made before the first token
+  bool fromInputs = false; // depends on no recurrence: cheap to make again in every pass
+  int pass = 0;
+};
+
+/// The nodes in an order in which each follows what it reads, and the passes that they need.
+struct Dependencies {
+  llvm::SmallVector<Node> nodes;
+  llvm::DenseMap<mlir::StringAttr, unsigned> producer; // symbol -> node; tensors have none
+  llvm::SmallVector<mlir::seq::Direction> passes;
+};
+
+/// Collects and orders the nodes and assigns passes: a pass walks the sequence in one direction,
+/// and a node stands in the first pass in which everything that it reads is there in time. Fails
+/// with a located error on a cycle (a defect of the structure stage).
+mlir::FailureOr<Dependencies> findDependencies(mlir::seq::MixerOp mixer);
+
+/// The bodies (region blocks) of an equation.
+mlir::Region &bodyOf(mlir::Operation *equation);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_CHUNK_DEPENDENCIES_H

@@ -1,0 +1,238 @@
+//===- Layout.cpp - lanes of equations and the order of dims in memory --------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/chunk/Layout.h"
+
+#include "compiler/chunk/Reads.h"
+#include "dialect/Carry.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+namespace {
+
+ArrayAttr dimsOfEquation(Operation *equation) {
+  if (auto define = dyn_cast<DefineOp>(equation))
+    return define.getDims();
+  return cast<NextOp>(equation).getDims();
+}
+
+int64_t sizeOr1(MixerOp mixer, Attribute dim) {
+  auto op = cast<DimOp>(lookup(mixer, cast<FlatSymbolRefAttr>(dim)));
+  return op.getSize() ? static_cast<int64_t>(*op.getSize()) : 1;
+}
+
+bool isFixed(MixerOp mixer, Attribute dim) {
+  return cast<DimOp>(lookup(mixer, cast<FlatSymbolRefAttr>(dim))).getKind() == DimKind::Fixed;
+}
+
+bool hasReduction(Operation *equation) {
+  return equation->walk([](ReduceOp) { return WalkResult::interrupt(); }).wasInterrupted();
+}
+
+/// The last dim, unless it is too short to fill a vector and another is longer.
+int64_t widestDim(MixerOp mixer, ArrayAttr dims) {
+  int64_t best = -1;
+  int64_t bestSize = 0;
+  for (int64_t number = dims.size() - 1; number >= 0; --number) {
+    if (!isFixed(mixer, dims[number]))
+      continue;
+    int64_t size = sizeOr1(mixer, dims[number]);
+    if (best < 0 || (bestSize < 8 && size >= 2 * bestSize)) {
+      best = number;
+      bestSize = size;
+    }
+  }
+  return best;
+}
+
+int64_t lanesOf(MixerOp mixer, Operation *equation, FlatSymbolRefAttr groupLanes) {
+  ArrayAttr dims = dimsOfEquation(equation);
+  if (groupLanes)
+    for (auto [number, dim] : llvm::enumerate(dims))
+      if (dim == groupLanes)
+        return number;
+  int64_t widest = widestDim(mixer, dims);
+  if (widest >= 0 && sizeOr1(mixer, dims[widest]) > 1)
+    return widest;
+  if (hasReduction(equation) || dims.empty())
+    return -1;
+  return widest < 0 ? 0 : widest;
+}
+
+/// How often one evaluation of an equation visits a read: the product of the sizes of every loop
+/// around it.
+int64_t visits(MixerOp mixer, ReadOp read) {
+  int64_t count = 1;
+  for (Operation *op = read->getParentOp(); op && !isa<MixerOp>(op); op = op->getParentOp()) {
+    ArrayAttr dims;
+    if (auto reduce = dyn_cast<ReduceOp>(op))
+      dims = reduce.getDims();
+    else if (isa<DefineOp, NextOp>(op))
+      dims = dimsOfEquation(op);
+    if (dims)
+      for (Attribute dim : dims)
+        count *= sizeOr1(mixer, dim);
+  }
+  return count;
+}
+
+/// The index that runs over the lanes at this read: the equation's own, or inside vectorised
+/// reductions the widest of the innermost one.
+Value laneIndex(MixerOp mixer, Operation *equation, int64_t lanes, ReadOp read) {
+  if (lanes >= 0)
+    return bodyOf(equation).getArgument(lanes);
+  if (auto reduce = read->getParentOfType<ReduceOp>()) {
+    int64_t widest = widestDim(mixer, reduce.getDims());
+    return widest < 0 ? Value() : Value(reduce.getBody().getArgument(widest));
+  }
+  return {};
+}
+
+/// Votes for the contiguous place of every symbol, by how often each read wants which.
+struct Votes {
+  MixerOp mixer;
+  llvm::DenseMap<StringAttr, llvm::DenseMap<int64_t, int64_t>> wanted;
+
+  void add(StringAttr symbol, int64_t place, int64_t weight) { wanted[symbol][place] += weight; }
+
+  void addReads(Operation *equation, int64_t lanes) {
+    equation->walk([&](ReadOp read) {
+      Value lane = laneIndex(mixer, equation, lanes, read);
+      if (!lane)
+        return;
+      if (auto place = placeOf(read, lane)) {
+        int64_t token = readsToken(mixer, read) ? 1 : 0;
+        if (static_cast<int64_t>(*place) >= token)
+          add(read.getSourceAttr().getAttr(), *place - token, visits(mixer, read));
+      }
+    });
+  }
+
+  SmallVector<int64_t> order(StringAttr symbol, unsigned rank) const {
+    SmallVector<int64_t> order;
+    int64_t best = static_cast<int64_t>(rank) - 1;
+    if (auto found = wanted.find(symbol); found != wanted.end()) {
+      int64_t bestVotes = 0;
+      for (int64_t place = rank - 1; place >= 0; --place)
+        if (int64_t votes = found->second.lookup(place); votes > bestVotes) {
+          best = place;
+          bestVotes = votes;
+        }
+    }
+    for (int64_t place = 0; place < static_cast<int64_t>(rank); ++place)
+      if (place != best)
+        order.push_back(place);
+    if (best >= 0)
+      order.push_back(best);
+    return order;
+  }
+};
+
+} // namespace
+
+int64_t elementsPerToken(MixerOp mixer, ArrayAttr dims) {
+  int64_t count = 1;
+  for (Attribute dim : dims)
+    count *= sizeOr1(mixer, dim);
+  return count;
+}
+
+Layout chooseLayout(MixerOp mixer, const Dependencies &all) {
+  Layout layout;
+  Votes votes;
+  votes.mixer = mixer;
+  for (const Node &node : all.nodes) {
+    FlatSymbolRefAttr groupLanes;
+    if (auto recurrence = dyn_cast<RecurrenceOp>(node.op))
+      groupLanes = recurrence.getLanesAttr();
+    for (auto [equation, name] : llvm::zip(node.bodies, node.makes)) {
+      int64_t lanes = lanesOf(mixer, equation, groupLanes);
+      layout.lanes[equation] = lanes;
+      votes.addReads(equation, lanes);
+      ArrayAttr dims = dimsOfEquation(equation);
+      int64_t token = isTokenIndexed(mixer, dims) ? 1 : 0;
+      if (lanes >= token)
+        votes.add(name, lanes - token, elementsPerToken(mixer, dims));
+    }
+  }
+  for (Operation &op : mixer.getBody().front()) {
+    ArrayAttr dims = dimsOf(&op);
+    if (!dims)
+      continue;
+    auto name = SymbolTable::getSymbolName(&op);
+    unsigned rank = dims.size() - (!isa<StateOp>(op) && isTokenIndexed(mixer, dims) ? 1 : 0);
+    layout.order[name] = votes.order(name, rank);
+  }
+  // The block form wants its factors' rows as they are.
+  for (const Node &node : all.nodes)
+    if (auto affine = dyn_cast<AffineOp>(node.op))
+      for (auto &[name, span] : node.reads)
+        llvm::sort(layout.order[name]);
+  return layout;
+}
+
+FlatSymbolRefAttr findSplitDim(MixerOp mixer, const Dependencies &all) {
+  auto splits = [&](FlatSymbolRefAttr dim) {
+    for (const Node &node : all.nodes) {
+      if (!isa<DefineOp, RecurrenceOp>(node.op))
+        return false;
+      for (Operation *equation : node.bodies) {
+        ArrayAttr dims = dimsOfEquation(equation);
+        SmallVector<Value> own;
+        for (auto [number, left] : llvm::enumerate(dims))
+          if (left == dim)
+            own.push_back(bodyOf(equation).getArgument(number));
+        if (own.size() > 1)
+          return false;
+        auto crosses = equation->walk([&](Operation *op) {
+          if (auto reduce = dyn_cast<ReduceOp>(op))
+            return llvm::is_contained(reduce.getDims(), dim) ? WalkResult::interrupt()
+                                                             : WalkResult::advance();
+          if (auto map = dyn_cast<MapOp>(op))
+            return map.getDimAttr() == dim ? WalkResult::interrupt() : WalkResult::advance();
+          auto read = dyn_cast<ReadOp>(op);
+          if (!read) // the index as a number would need the task's offset; no such equation is
+                     // split
+            return !own.empty() && llvm::is_contained(op->getOperands(), own[0])
+                       ? WalkResult::interrupt()
+                       : WalkResult::advance();
+          Operation *source = lookup(mixer, read.getSourceAttr());
+          int64_t token = isa<StateOp>(source) ? 1 : 0;
+          for (auto [number, sourceDim] : llvm::enumerate(dimsOf(source)))
+            if (sourceDim == dim && (own.empty() || placeOf(read, own[0]) != number + token ||
+                                     !isa<AffineDimExpr>(read.getMap().getResult(number + token))))
+              return WalkResult::interrupt();
+          return WalkResult::advance();
+        });
+        if (crosses.wasInterrupted())
+          return false;
+      }
+    }
+    for (auto output : mixer.getOps<OutputOp>())
+      if (!llvm::is_contained(dimsOf(lookup(mixer, output.getSourceAttr())), dim))
+        return false;
+    for (auto state : mixer.getOps<StateOp>())
+      if (!llvm::is_contained(state.getDims(), dim))
+        return false;
+    return true;
+  };
+  FlatSymbolRefAttr best;
+  int64_t bestSize = 0;
+  for (auto dim : mixer.getOps<DimOp>()) {
+    if (dim.getKind() != DimKind::Fixed || static_cast<int64_t>(*dim.getSize()) <= bestSize)
+      continue;
+    auto name = FlatSymbolRefAttr::get(dim.getSymNameAttr());
+    if (splits(name)) {
+      best = name;
+      bestSize = *dim.getSize();
+    }
+  }
+  return best;
+}
+
+} // namespace seqmix

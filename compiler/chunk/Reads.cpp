@@ -1,0 +1,73 @@
+//===- Reads.cpp - which tokens and dims an equation reads --------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/chunk/Reads.h"
+
+#include "dialect/Carry.h"
+#include "mlir/IR/AffineExpr.h"
+#include "mlir/IR/AffineMap.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+
+ArrayAttr dimsOf(Operation *symbol) {
+  return llvm::TypeSwitch<Operation *, ArrayAttr>(symbol)
+      .Case<TensorOp, DefineOp, ProducedOp, StateOp>([](auto op) { return op.getDims(); })
+      .Default([](Operation *) { return ArrayAttr(); });
+}
+
+Operation *lookup(MixerOp mixer, StringAttr name) {
+  Operation *found = SymbolTable::lookupSymbolIn(mixer, name);
+  assert(found && "verified IR names what it has");
+  return found;
+}
+
+Operation *lookup(MixerOp mixer, FlatSymbolRefAttr name) { return lookup(mixer, name.getAttr()); }
+
+bool readsToken(MixerOp mixer, ReadOp read) {
+  Operation *source = lookup(mixer, read.getSourceAttr());
+  return isa<StateOp>(source) || isTokenIndexed(mixer, dimsOf(source));
+}
+
+std::optional<int64_t> tokenShift(ReadOp read) {
+  AffineExpr token = read.getMap().getResult(0);
+  if (isa<AffineDimExpr>(token))
+    return 0;
+  auto sum = dyn_cast<AffineBinaryOpExpr>(token);
+  if (!sum || sum.getKind() != AffineExprKind::Add || !isa<AffineDimExpr>(sum.getLHS()))
+    return std::nullopt;
+  if (auto constant = dyn_cast<AffineConstantExpr>(sum.getRHS()))
+    return constant.getValue();
+  return std::nullopt;
+}
+
+std::optional<unsigned> placeOf(ReadOp read, Value index) {
+  std::optional<unsigned> place;
+  AffineMap map = read.getMap();
+  for (auto [operandNumber, operand] : llvm::enumerate(read.getOperands())) {
+    if (operand != index)
+      continue;
+    for (auto [number, expr] : llvm::enumerate(map.getResults())) {
+      if (!expr.isFunctionOfDim(operandNumber))
+        continue;
+      if (place)
+        return std::nullopt;
+      // Coefficient one: replacing the index by index + 1 adds one.
+      AffineExpr dim = getAffineDimExpr(operandNumber, map.getContext());
+      AffineExpr step = simplifyAffineExpr(expr.replace(dim, dim + 1) - expr, map.getNumDims(), 0);
+      auto constant = dyn_cast<AffineConstantExpr>(step);
+      if (!constant || constant.getValue() != 1)
+        return std::nullopt;
+      place = number;
+    }
+  }
+  return place;
+}
+
+} // namespace seqmix

@@ -1,0 +1,377 @@
+//===- Schedule.cpp - from canonical recurrences to the steps of a task -------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/chunk/Schedule.h"
+
+#include "compiler/chunk/Dependencies.h"
+#include "compiler/chunk/Layout.h"
+#include "compiler/chunk/Reads.h"
+#include "compiler/tiles/AffineBlock.h"
+#include "dialect/Carry.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+namespace {
+
+/// A split task covers this many elements: enough for long contiguous rows, few enough that a
+/// single sequence fills several cores.
+int64_t splitSize(int64_t size, int64_t lanes) {
+  int64_t target = size > 512 ? 256 : 128;
+  return size >= 2 * target ? target : size > 4 * lanes ? llvm::alignTo((size + 1) / 2, lanes) : 0;
+}
+
+class Scheduler {
+public:
+  Scheduler(MixerOp mixer, const ScheduleOptions &options, Dependencies found)
+      : mixer(mixer), options(options), all(std::move(found)), layout(chooseLayout(mixer, all)),
+        builder(mixer.getContext()) {}
+
+  LogicalResult run() {
+    chooseSpaces();
+    chooseSplit();
+    int64_t chunk = chooseChunk();
+    builder.setInsertionPointToEnd(&mixer.getBody().front());
+    auto kernel = KernelOp::create(builder, mixer.getLoc(), builder.getI64IntegerAttr(chunk), split,
+                                   split ? builder.getI64IntegerAttr(splitElements) : IntegerAttr(),
+                                   builder.getI64IntegerAttr(1));
+    builder.createBlock(&kernel.getBody());
+    emitBuffers();
+    emitPrologue(Space::Shared);
+    emitPrologue(Space::Task);
+    for (auto [number, direction] : llvm::enumerate(all.passes))
+      emitPass(number, direction);
+    return success();
+  }
+
+private:
+  struct Buffer {
+    Space space;
+    int64_t halo = 0;
+    int64_t ahead = 0;
+  };
+  MixerOp mixer;
+  const ScheduleOptions &options;
+  Dependencies all;
+  Layout layout;
+  OpBuilder builder;
+  llvm::MapVector<StringAttr, Buffer> buffers; // states: their rows, if any; see stateBuffers
+  llvm::SetVector<StringAttr> stateBuffers;
+  llvm::SetVector<StringAttr> madeOnce; // made from inputs, yet kept for the whole sequence
+  FlatSymbolRefAttr split;
+  int64_t splitElements = 0;
+
+  bool isOutput(StringAttr name) {
+    return llvm::any_of(mixer.getOps<OutputOp>(),
+                        [&](OutputOp output) { return output.getSourceAttr().getAttr() == name; });
+  }
+
+  int64_t windowOf(StringAttr name) {
+    for (auto &component : carryComponents(mixer))
+      if (component.kind == CarryComponent::Window && component.of.getAttr() == name)
+        return component.shape[0];
+    return 0;
+  }
+
+  /// The passes in which a node's value is made.
+  SmallVector<int> passesOf(const Node &node) {
+    if (node.tokenFree)
+      return {};
+    bool once = llvm::any_of(node.makes, [&](StringAttr name) { return madeOnce.contains(name); });
+    if (!node.fromInputs || once)
+      return {node.pass};
+    llvm::SmallSetVector<int, 2> passes;
+    if (llvm::any_of(node.makes, [&](StringAttr name) { return isOutput(name) || windowOf(name); }))
+      passes.insert(node.pass);
+    for (const Node &reader : all.nodes)
+      if (!reader.tokenFree && &reader != &node &&
+          llvm::any_of(node.makes, [&](StringAttr name) { return reader.reads.count(name); }))
+        for (int pass : passesOf(reader))
+          passes.insert(pass);
+    return passes.takeVector();
+  }
+
+  bool inTimeEverywhere(const Node &reader, const ReadSpan &span) {
+    return llvm::all_of(passesOf(reader), [&](int pass) {
+      return span.local && (all.passes[pass] == Direction::Forward ? span.max <= 0 : span.min >= 0);
+    });
+  }
+
+  void noteRead(const Node &reader, StringAttr name, const ReadSpan &span) {
+    Operation *source = lookup(mixer, name);
+    auto found = all.producer.find(name);
+    const Node *made = found == all.producer.end() ? nullptr : &all.nodes[found->second];
+    if (isa<TensorOp>(source) || !made) {
+      if (isa<TensorOp>(source) && isTokenIndexed(mixer, dimsOf(source)))
+        widen(buffers.insert({name, {Space::Rows}}).first->second, span);
+      return;
+    }
+    if (made->tokenFree)
+      return;
+    bool inside = made == &reader;
+    if (isa<StateOp>(source) && inside)
+      return;
+    if (inside && span.local && span.min == 0 && span.max == 0)
+      return; // a member of the same token
+    auto &buffer = buffers.insert({name, {Space::Rows}}).first->second;
+    widen(buffer, span);
+    if (inside)
+      return;
+    if (made->fromInputs
+            ? !inTimeEverywhere(reader, span)
+            : llvm::any_of(passesOf(reader), [&](int pass) { return pass != made->pass; })) {
+      buffer.space = Space::Sequence;
+      if (made->fromInputs)
+        madeOnce.insert(name);
+    }
+  }
+
+  static void widen(Buffer &buffer, const ReadSpan &span) {
+    buffer.halo = std::max(buffer.halo, -span.min);
+    buffer.ahead = std::max(buffer.ahead, span.max);
+  }
+
+  void chooseSpaces() {
+    // Readers come after what they read, so the last first: whether a node is made once decides
+    // where its own reads happen.
+    for (const Node &node : llvm::reverse(all.nodes))
+      for (auto &[name, span] : node.reads)
+        noteRead(node, name, span);
+    for (auto output : mixer.getOps<OutputOp>())
+      buffers.insert({output.getSourceAttr().getAttr(), {Space::Rows}});
+    for (Node &node : all.nodes) {
+      for (StringAttr name : node.makes) {
+        if (isa<StateOp>(lookup(mixer, name)))
+          continue;
+        Space space = node.tokenFree               ? spaceWithoutTokens(node)
+                      : isa<RecurrenceOp>(node.op) ? Space::Token
+                                                   : Space::Rows;
+        auto &buffer = buffers.insert({name, {space}}).first->second;
+        buffer.halo = std::max(buffer.halo, windowOf(name));
+      }
+    }
+    for (auto tensor : mixer.getOps<TensorOp>()) {
+      if (!isTokenIndexed(mixer, tensor.getDims()))
+        buffers.insert({tensor.getSymNameAttr(),
+                        {tensor.getRole() == Role::Param ? Space::Shared : Space::Task}});
+      else if (int64_t window = windowOf(tensor.getSymNameAttr())) {
+        auto &buffer = buffers.insert({tensor.getSymNameAttr(), {Space::Rows}}).first->second;
+        buffer.halo = std::max(buffer.halo, window);
+      }
+    }
+    for (auto state : mixer.getOps<StateOp>())
+      stateBuffers.insert(state.getSymNameAttr());
+    // Tensors that nothing reads any more need no buffer.
+    buffers.remove_if([&](auto &entry) {
+      return isa<TensorOp>(lookup(mixer, entry.first)) && !isOutput(entry.first) &&
+             !windowOf(entry.first) && llvm::none_of(all.nodes, [&](const Node &node) {
+               return node.reads.count(entry.first);
+             });
+    });
+  }
+
+  Space spaceWithoutTokens(const Node &node) {
+    for (auto &[name, span] : node.reads) {
+      Operation *source = lookup(mixer, name);
+      if (auto tensor = dyn_cast<TensorOp>(source); tensor && tensor.getRole() == Role::Input)
+        return Space::Task;
+      if (auto found = all.producer.find(name);
+          found != all.producer.end() &&
+          spaceWithoutTokens(all.nodes[found->second]) == Space::Task)
+        return Space::Task;
+    }
+    // The length of the sequence as a number is the task's.
+    for (Operation *body : node.bodies)
+      if (body->walk([](ExtentOp) { return WalkResult::interrupt(); }).wasInterrupted())
+        return Space::Task;
+    return Space::Shared;
+  }
+
+  void chooseSplit() {
+    FlatSymbolRefAttr dim = findSplitDim(mixer, all);
+    if (!dim)
+      return;
+    splitElements = splitSize(fixedSize(mixer, dim), options.lanes);
+    if (splitElements)
+      split = dim;
+  }
+
+  int64_t rowElements(StringAttr name) {
+    Operation *symbol = lookup(mixer, name);
+    int64_t elements = elementsPerToken(mixer, dimsOf(symbol));
+    if (split && llvm::is_contained(dimsOf(symbol), split))
+      elements = elements / fixedSize(mixer, split) * splitElements;
+    return elements;
+  }
+
+  int64_t chooseChunk() {
+    if (options.chunk)
+      return options.chunk;
+    int64_t bytes = 1;
+    bool solves = llvm::any_of(all.nodes, [](const Node &node) { return isa<AffineOp>(node.op); });
+    for (auto &[name, buffer] : buffers)
+      if (buffer.space == Space::Rows)
+        bytes += rowElements(name) * mixer.getCompute().getIntOrFloatBitWidth() / 8;
+    int64_t fits = options.cacheBytes / bytes;
+    // The state of a block form shares the cache with the rows, and 16 tokens amortise a segment's
+    // fixed work.
+    return std::clamp<int64_t>(llvm::PowerOf2Ceil(fits + 1) / 2, 16, solves ? 32 : 128);
+  }
+
+  void emitBuffers() {
+    auto emit = [&](StringAttr name, Space space, int64_t halo, int64_t ahead) {
+      BufferOp::create(builder, mixer.getLoc(), FlatSymbolRefAttr::get(name),
+                       SpaceAttr::get(builder.getContext(), space),
+                       builder.getDenseI64ArrayAttr(layout.order.lookup(name)),
+                       builder.getI64IntegerAttr(halo), builder.getI64IntegerAttr(ahead));
+    };
+    for (auto &[name, buffer] : buffers)
+      emit(name, buffer.space, buffer.halo, buffer.ahead);
+    for (StringAttr name : stateBuffers)
+      emit(name, Space::State, 0, 0);
+  }
+
+  void emitPrologue(Space space) {
+    auto prologue =
+        PrologueOp::create(builder, mixer.getLoc(), SpaceAttr::get(builder.getContext(), space));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.createBlock(&prologue.getBody());
+    for (auto &[name, buffer] : buffers)
+      if (buffer.space == space && isa<TensorOp>(lookup(mixer, name)))
+        GatherOp::create(builder, mixer.getLoc(), FlatSymbolRefAttr::get(name));
+    for (const Node &node : all.nodes)
+      if (node.tokenFree && buffers.lookup(node.makes[0]).space == space)
+        emitEval(node);
+    if (prologue.getBody().front().empty())
+      prologue.erase();
+  }
+
+  void emitEval(const Node &node) {
+    EvalOp::create(builder, node.op->getLoc(), FlatSymbolRefAttr::get(node.makes[0]),
+                   builder.getI64IntegerAttr(layout.lanes.lookup(node.op)));
+  }
+
+  void emitPass(int number, Direction direction) {
+    auto pass = PassOp::create(builder, mixer.getLoc(),
+                               DirectionAttr::get(builder.getContext(), direction));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.createBlock(&pass.getBody());
+    SmallVector<const Node *> nodes;
+    llvm::SetVector<StringAttr> tensors;
+    for (const Node &node : all.nodes) {
+      if (!llvm::is_contained(passesOf(node), number))
+        continue;
+      nodes.push_back(&node);
+      for (auto &[name, span] : node.reads)
+        if (auto tensor = dyn_cast<TensorOp>(lookup(mixer, name));
+            tensor && isTokenIndexed(mixer, tensor.getDims()))
+          tensors.insert(name);
+    }
+    // A window or an output that no step needs is still the caller's.
+    if (number == 0)
+      for (auto &[name, buffer] : buffers)
+        if (isa<TensorOp>(lookup(mixer, name)) && buffer.space == Space::Rows &&
+            (windowOf(name) || isOutput(name)))
+          tensors.insert(name);
+    for (StringAttr name : tensors)
+      GatherOp::create(builder, mixer.getLoc(), FlatSymbolRefAttr::get(name));
+    for (const Node *node : nodes)
+      emitStep(*node);
+    llvm::SetVector<StringAttr> scattered;
+    for (auto output : mixer.getOps<OutputOp>()) {
+      StringAttr name = output.getSourceAttr().getAttr();
+      auto found = all.producer.find(name);
+      int made = found == all.producer.end() ? 0 : all.nodes[found->second].pass;
+      if (made == number && scattered.insert(name))
+        ScatterOp::create(builder, output.getLoc(), output.getSourceAttr());
+    }
+  }
+
+  void emitStep(const Node &node) {
+    if (isa<DefineOp>(node.op))
+      emitEval(node);
+    else if (auto affine = dyn_cast<AffineOp>(node.op))
+      emitSolve(affine);
+    else
+      emitLoop(node);
+  }
+
+  void emitSolve(AffineOp affine) {
+    AffineBlockSpec spec;
+    auto state = cast<StateOp>(lookup(mixer, affine.getStateAttr()));
+    auto product = [&](ArrayRef<int64_t> numbers) {
+      int64_t size = 1;
+      for (int64_t number : numbers)
+        size *= fixedSize(mixer, cast<FlatSymbolRefAttr>(state.getDims()[number]));
+      return size;
+    };
+    spec.rows = product(affine.getRows());
+    spec.cols = product(affine.getCols());
+    if (auto decay = affine.getRowDecayAttr())
+      spec.rowDecay = dimsOf(lookup(mixer, decay)).size() > 1 ? RowDecay::PerRow : RowDecay::Scalar;
+    spec.colDecay = static_cast<bool>(affine.getColDecayAttr());
+    for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
+      AffineUpdate &into = spec.updates.emplace_back();
+      for (TermAttr term : update.getTerms())
+        into.terms.push_back({static_cast<bool>(term.getCoef()), term.getRead()});
+    }
+    for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+      spec.reads.push_back({read.getBefore(), static_cast<bool>(read.getResult())});
+    spec.element = cast<FloatType>(mixer.getCompute());
+    spec.lanes = options.lanes;
+    spec.registers = options.registers;
+    spec = chooseBlock(spec);
+    SolveOp::create(builder, affine.getLoc(), affine.getStateAttr(),
+                    builder.getI64IntegerAttr(spec.block), builder.getI64IntegerAttr(spec.panel));
+  }
+
+  /// States whose value before the token is read when they are, or may have been, written already.
+  SmallVector<Attribute> keptStates(const Node &node) {
+    SmallVector<Attribute> kept;
+    for (auto [position, name] : llvm::enumerate(node.makes)) {
+      auto state = dyn_cast<StateOp>(lookup(mixer, name));
+      if (!state)
+        continue;
+      bool keep = false;
+      for (auto [other, equation] : llvm::enumerate(node.bodies)) {
+        if (other < position)
+          continue;
+        equation->walk([&](ReadOp read) {
+          if (read.getSourceAttr().getAttr() != name || tokenShift(read) == 0)
+            return;
+          bool own = other == position;
+          for (unsigned place = 1; own && place < read.getMap().getNumResults(); ++place)
+            own = placeOf(read, bodyOf(equation).getArgument(place)) == place &&
+                  isa<AffineDimExpr>(read.getMap().getResult(place));
+          keep |= !own;
+        });
+      }
+      if (keep)
+        kept.push_back(FlatSymbolRefAttr::get(name));
+    }
+    return kept;
+  }
+
+  void emitLoop(const Node &node) {
+    auto recurrence = cast<RecurrenceOp>(node.op);
+    LoopOp::create(builder, recurrence.getLoc(), recurrence.getMembersAttr(),
+                   recurrence.getLanesAttr(), builder.getArrayAttr(keptStates(node)));
+  }
+};
+
+} // namespace
+
+LogicalResult schedule(MixerOp mixer, const ScheduleOptions &options) {
+  auto all = findDependencies(mixer);
+  if (failed(all))
+    return failure();
+  return Scheduler(mixer, options, std::move(*all)).run();
+}
+
+} // namespace seqmix
