@@ -32,7 +32,7 @@ bool ExprParser::checkDepth(Expr *e) {
 }
 
 bool ExprParser::enter() {
-  if (++nesting <= maxExprDepth / 2)
+  if (++nesting <= maxNesting)
     return true;
   if (!tooDeep)
     errorHere(

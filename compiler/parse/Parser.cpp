@@ -61,8 +61,11 @@ private:
     }
     if (ok)
       ok = expectLineEnd();
-    if (!ok)
+    if (!ok) {
       skipLine();
+      if (!mixers.empty())
+        current().hasErrors = true;
+    }
     if (!mixers.empty())
       mixer().range = mixer().range.to(previousRange());
   }
@@ -118,7 +121,7 @@ private:
     made->name = name->text.str();
     made->nameRange = name->range;
     file.mixers.push_back(made);
-    mixers.push_back({made, {}, {}, {}});
+    mixers.push_back({made, {}, {}, {}, false});
     return true;
   }
 

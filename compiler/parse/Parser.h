@@ -49,14 +49,16 @@ struct RawMixer {
   std::vector<RawTensor> tensors;
   std::vector<RawState> states;
   std::vector<RawFnParam> fnParams;
+  bool hasErrors = false; ///< a line of it could not be parsed
 };
 
 /// Parses all mixers of `file.source` into `file`. Recovers at the end of a line.
 std::vector<RawMixer> parseMixers(ast::File &file, Diagnostics &diagnostics);
 
-/// Trees higher than this, and nests deeper than half of it, are refused: the stages walk trees
-/// recursively.
-inline constexpr unsigned maxExprDepth = 400;
+/// Trees higher than this are refused: the stages walk trees recursively. Brackets make no level of
+/// the tree; their nesting has a limit of its own, wide enough for whatever the printer writes.
+inline constexpr unsigned maxExprDepth = 256;
+inline constexpr unsigned maxNesting = 2 * maxExprDepth;
 
 /// Sets `depth` from the operands of a new node.
 void setDepth(ast::Expr *e);

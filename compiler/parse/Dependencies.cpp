@@ -1,0 +1,489 @@
+//===- Dependencies.cpp - States, directions, cycles, order ----------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. See LICENSE for licence information.
+//
+//===-----------------------------------------------------------------------------------------===//
+#include "compiler/parse/Checker.h"
+
+#include "llvm/Support/MathExtras.h"
+#include <algorithm>
+#include <fmt/format.h>
+#include <numeric>
+
+using namespace seqmix;
+using namespace seqmix::ast;
+
+namespace seqmix {
+
+class DependencyChecker {
+public:
+  explicit DependencyChecker(MixerChecker &checker)
+      : checker(checker), mixer(checker.mixer), diagnostics(checker.diagnostics) {}
+
+  void run();
+
+private:
+  /// One read of an equation's value by another equation.
+  struct Read {
+    unsigned from, to; ///< the reader and what it reads, as positions in mixer.equations
+    const RefExpr *ref;
+    /// Tokens between reader and value (-1 for `t-1`); nothing where the read is at other tokens.
+    std::optional<int64_t> shift;
+    bool crosses() const { return !shift || *shift != 0; }
+  };
+
+  MixerChecker &checker;
+  Mixer &mixer;
+  Diagnostics &diagnostics;
+  std::vector<Read> reads;
+  std::vector<unsigned>
+      component; ///< of each equation: components are numbered in order of evaluation
+  unsigned components = 0;
+
+  unsigned positionOf(const Equation *equation) const {
+    return llvm::find(mixer.equations, equation) - mixer.equations.begin();
+  }
+  State *stateOf(unsigned equation) const {
+    return llvm::dyn_cast<State>(mixer.equations[equation]->target);
+  }
+  void collectReads();
+  void addRead(unsigned reader, const RefExpr *ref, bool accumulated);
+  bool checkStateReads();
+  void findComponents();
+  std::vector<unsigned> members(unsigned number) const;
+  bool findCycle(const std::vector<unsigned> &nodes, llvm::function_ref<bool(const Read &)> follow,
+                 std::vector<const Read *> &cycle) const;
+  std::string describeCycle(const std::vector<const Read *> &cycle) const;
+  void reportCycle(const std::vector<const Read *> &cycle, std::string message);
+  bool checkComponent(unsigned number);
+  void orderEquations();
+};
+
+} // namespace seqmix
+
+/// The first place of `places` that runs over the tokens.
+static int timePlace(const std::vector<Place> &places, const Dim *timeDim) {
+  for (size_t i = 0; i < places.size(); ++i)
+    if (places[i].dim == timeDim)
+      return i;
+  return -1;
+}
+
+void DependencyChecker::addRead(unsigned reader, const RefExpr *ref, bool accumulated) {
+  const Equation &equation = *mixer.equations[reader];
+  const Equation *target = nullptr;
+  if (auto *state = llvm::dyn_cast<State>(ref->decl))
+    target = state->equation;
+  else if (auto *definition = llvm::dyn_cast<Definition>(ref->decl))
+    target = definition->equation;
+  if (!target)
+    return;
+  Read read{reader, positionOf(target), ref, std::nullopt};
+  int place = timePlace(target->places, mixer.timeDim);
+  int own = timePlace(equation.places, mixer.timeDim);
+  if (place < 0) {
+    read.shift = 0; // the value has no time
+  } else if (own >= 0 && !accumulated) {
+    std::optional<Shift> shift = shiftOf(ref->indices[place]);
+    if (shift && shift->index == equation.places[own].index)
+      read.shift = shift->offset;
+  }
+  reads.push_back(read);
+}
+
+void DependencyChecker::collectReads() {
+  for (unsigned i = 0; i < mixer.equations.size(); ++i) {
+    Equation *equation = mixer.equations[i];
+    // Below cumsum[t] or softmax[t] a value is read at other tokens too.
+    auto collect = [&](auto &self, const Expr *e, bool accumulated) -> void {
+      if (auto *ref = llvm::dyn_cast<RefExpr>(e))
+        addRead(i, ref, accumulated);
+      auto *map = llvm::dyn_cast<MapExpr>(e);
+      bool below = accumulated || (map && map->index.index->dim == mixer.timeDim);
+      forEachChild(e, [&](Expr *child) { self(self, child, below); });
+    };
+    collect(collect, equation->rhs, false);
+    if (equation->where)
+      collect(collect, equation->where, false);
+  }
+}
+
+/// A state is read at t, t-1 or t+1 of its reader's own time, by all readers in one direction.
+bool DependencyChecker::checkStateReads() {
+  llvm::DenseMap<const State *, const Read *> earlier;
+  unsigned before = diagnostics.errorCount();
+  for (const Read &read : reads) {
+    State *state = stateOf(read.to);
+    if (!state)
+      continue;
+    const Equation &reader = *mixer.equations[read.from];
+    const Expr *time = read.ref->indices[0];
+    std::optional<Shift> shift = shiftOf(time);
+    bool ownTime = shift && llvm::any_of(reader.indices, [&](const IndexUse &use) {
+                     return use.index == shift->index;
+                   });
+    if (!ownTime || std::abs(shift->offset) > 1) {
+      std::string t = reader.indices.empty() ? "t" : reader.indices[0].name;
+      checker
+          .errorAt(time, fmt::format("the state '{}' is read at {}, {}-1 or {}+1 only{}",
+                                     state->name, t, t, t,
+                                     ownTime ? "; carry an older value in a state of its own"
+                                             : "; a definition of it can be read elsewhere"))
+          .note(state->range, "declared here");
+      continue;
+    }
+    if (shift->offset == 0)
+      continue;
+    state->direction = shift->offset < 0 ? Direction::Forward : Direction::Backward;
+    auto [it, isNew] = earlier.try_emplace(state, &read);
+    std::optional<Shift> first = shiftOf(it->second->ref->indices[0]);
+    if (!isNew && first->offset != shift->offset)
+      checker
+          .errorAt(time, fmt::format("the state '{}' is read both at t-1 and at t+1; it runs in "
+                                     "one direction",
+                                     state->name))
+          .note(it->second->ref->indices[0]->range, "the other read is here");
+  }
+  return diagnostics.errorCount() == before;
+}
+
+/// Strongly connected components by Tarjan's algorithm with an explicit stack; numbered so that
+/// what is read comes first.
+void DependencyChecker::findComponents() {
+  unsigned count = mixer.equations.size();
+  std::vector<std::vector<unsigned>> next(count);
+  for (const Read &read : reads)
+    next[read.from].push_back(read.to);
+  constexpr unsigned none = ~0u;
+  std::vector<unsigned> number(count, none), low(count, 0), stack;
+  std::vector<bool> onStack(count, false);
+  component.assign(count, none);
+  unsigned counter = 0;
+  struct Frame {
+    unsigned node;
+    size_t edge;
+  };
+  for (unsigned root = 0; root < count; ++root) {
+    if (number[root] != none)
+      continue;
+    std::vector<Frame> frames{{root, 0}};
+    while (!frames.empty()) {
+      Frame &frame = frames.back();
+      unsigned node = frame.node;
+      if (frame.edge == 0 && number[node] == none) {
+        number[node] = low[node] = counter++;
+        stack.push_back(node);
+        onStack[node] = true;
+      }
+      if (frame.edge < next[node].size()) {
+        unsigned to = next[node][frame.edge++];
+        if (number[to] == none)
+          frames.push_back({to, 0});
+        else if (onStack[to])
+          low[node] = std::min(low[node], number[to]);
+        continue;
+      }
+      if (low[node] == number[node]) {
+        unsigned member;
+        do {
+          member = stack.back();
+          stack.pop_back();
+          onStack[member] = false;
+          component[member] = components;
+        } while (member != node);
+        ++components;
+      }
+      frames.pop_back();
+      if (!frames.empty())
+        low[frames.back().node] = std::min(low[frames.back().node], low[node]);
+    }
+  }
+}
+
+std::vector<unsigned> DependencyChecker::members(unsigned number) const {
+  std::vector<unsigned> result;
+  for (unsigned i = 0; i < component.size(); ++i)
+    if (component[i] == number)
+      result.push_back(i);
+  return result;
+}
+
+/// A cycle among `nodes` over the reads that `follow` accepts; shortest from its first node.
+bool DependencyChecker::findCycle(const std::vector<unsigned> &nodes,
+                                  llvm::function_ref<bool(const Read &)> follow,
+                                  std::vector<const Read *> &cycle) const {
+  for (unsigned start : nodes) {
+    std::vector<unsigned> queue{start};
+    llvm::DenseMap<unsigned, const Read *> reachedBy;
+    for (size_t i = 0; i < queue.size(); ++i)
+      for (const Read &read : reads) {
+        if (read.from != queue[i] || component[read.to] != component[start] || !follow(read))
+          continue;
+        if (!reachedBy.try_emplace(read.to, &read).second)
+          continue;
+        queue.push_back(read.to);
+        if (read.to != start)
+          continue;
+        for (unsigned at = start; cycle.empty() || at != start; at = cycle.back()->from)
+          cycle.push_back(reachedBy[at]);
+        std::reverse(cycle.begin(), cycle.end());
+        return true;
+      }
+  }
+  return false;
+}
+
+std::string DependencyChecker::describeCycle(const std::vector<const Read *> &cycle) const {
+  std::string text = mixer.equations[cycle[0]->from]->name;
+  for (const Read *read : cycle)
+    text += " -> " + mixer.equations[read->to]->name;
+  return text;
+}
+
+void DependencyChecker::reportCycle(const std::vector<const Read *> &cycle, std::string message) {
+  Diagnostic &error = diagnostics.error(mixer.equations[cycle[0]->from]->lhsRange, message);
+  for (const Read *read : cycle)
+    error.note(read->ref->range,
+               fmt::format("'{}' reads '{}' here", mixer.equations[read->from]->name,
+                           mixer.equations[read->to]->name));
+}
+
+bool DependencyChecker::checkComponent(unsigned number) {
+  std::vector<unsigned> nodes = members(number);
+  std::vector<const Read *> cycle;
+  if (findCycle(nodes, [](const Read &read) { return read.shift == 0; }, cycle)) {
+    reportCycle(cycle, fmt::format("'{}' depends on itself at the same token: {}",
+                                   mixer.equations[cycle[0]->from]->name, describeCycle(cycle)));
+    return false;
+  }
+  // Through definitions alone nothing would say where the recurrence starts.
+  auto amongDefinitions = [&](const Read &read) {
+    return !stateOf(read.from) && !stateOf(read.to);
+  };
+  if (findCycle(nodes, amongDefinitions, cycle)) {
+    const Equation &equation = *mixer.equations[cycle[0]->from];
+    reportCycle(cycle, fmt::format("'{}' depends on its own values at other tokens: {}; declare "
+                                   "it as a state with 'state {} = 0'",
+                                   equation.name, describeCycle(cycle),
+                                   equation.places.size() > 1 ? equation.name + "[...]"
+                                                              : equation.name + "[]"));
+    return false;
+  }
+  const Read *first = nullptr;
+  std::optional<Direction> direction;
+  for (const Read &read : reads) {
+    if (component[read.from] != number || component[read.to] != number)
+      continue;
+    if (!read.shift) {
+      checker
+          .errorAt(read.ref,
+                   fmt::format("'{}' depends on '{}' here at other tokens than t, t-1 or "
+                               "t+1, and '{}' depends on '{}'; a recurrence goes from "
+                               "token to token",
+                               mixer.equations[read.from]->name, mixer.equations[read.to]->name,
+                               mixer.equations[read.to]->name, mixer.equations[read.from]->name))
+          .note(mixer.equations[read.to]->lhsRange, "defined here");
+      return false;
+    }
+    if (*read.shift == 0)
+      continue;
+    if (first && (*first->shift < 0) != (*read.shift < 0)) {
+      checker
+          .errorAt(read.ref, fmt::format("'{}' and '{}' depend on each other and must run in one "
+                                         "direction, but one read is at t-1 and one at t+1",
+                                         mixer.equations[read.from]->name,
+                                         mixer.equations[first->from]->name))
+          .note(first->ref->range, "the other read is here");
+      return false;
+    }
+    if (!first)
+      first = &read;
+    direction = *read.shift < 0 ? Direction::Forward : Direction::Backward;
+  }
+  for (unsigned node : nodes) {
+    State *state = stateOf(node);
+    if (!state || !direction)
+      continue;
+    // A read from outside its group that goes the other way was accepted for want of this.
+    for (const Read &read : reads)
+      if (read.to == node && read.shift && *read.shift != 0 &&
+          (*read.shift < 0) != (*direction == Direction::Forward)) {
+        checker
+            .errorAt(read.ref,
+                     fmt::format("the state '{}' runs {}, so it is read at t or {}", state->name,
+                                 *direction == Direction::Forward ? "forwards" : "backwards",
+                                 *direction == Direction::Forward ? "t-1" : "t+1"))
+            .note(first->ref->range, "its direction comes from this read");
+        return false;
+      }
+    state->direction = *direction;
+  }
+  return true;
+}
+
+/// Components as they are numbered; inside one, reads at the same token first. Among equals the
+/// file's order.
+void DependencyChecker::orderEquations() {
+  unsigned count = mixer.equations.size();
+  std::vector<bool> done(count, false);
+  // Readers wait for what they read: at the same token inside their component, at any outside.
+  auto ready = [&](unsigned i) {
+    return llvm::all_of(reads, [&](const Read &read) {
+      return read.from != i || done[read.to] ||
+             (component[read.to] == component[i] && read.shift != 0);
+    });
+  };
+  unsigned group = 0;
+  std::vector<int> groupOf(components, -1);
+  for (unsigned placed = 0; placed < count; ++placed) {
+    unsigned i = 0;
+    while (i < count && (done[i] || !ready(i)))
+      ++i;
+    assert(i < count && "same-token cycles were reported");
+    done[i] = true;
+    mixer.order.push_back(mixer.equations[i]);
+    State *state = stateOf(i);
+    if (!state)
+      continue;
+    if (groupOf[component[i]] < 0)
+      groupOf[component[i]] = group++;
+    state->group = groupOf[component[i]];
+  }
+}
+
+void DependencyChecker::run() {
+  collectReads();
+  if (!checkStateReads())
+    return;
+  findComponents();
+  bool ok = true;
+  for (unsigned i = 0; i < components; ++i)
+    ok &= checkComponent(i);
+  if (ok)
+    orderEquations();
+}
+
+//===-----------------------------------------------------------------------------------------===//
+// Time, batch dims, step
+//===-----------------------------------------------------------------------------------------===//
+
+void MixerChecker::findTimeDim() {
+  const State *first = nullptr;
+  for (State *state : mixer.states) {
+    const Place &time = state->equation->places[0];
+    if (mixer.timeDim && mixer.timeDim != time.dim) {
+      diagnostics
+          .error(time.range,
+                 fmt::format("the state '{}' runs over '{}', but '{}' over '{}'; more "
+                             "than one time axis is reserved for a later version",
+                             state->name, time.dim->name, first->name, mixer.timeDim->name))
+          .note(first->equation->places[0].range, "the other time is here");
+      return;
+    }
+    mixer.timeDim = time.dim;
+    first = first ? first : state;
+  }
+  auto adopt = [&](const std::vector<Place> &places) {
+    for (const Place &place : places)
+      if (!mixer.timeDim && place.dim->isRunTime() && !place.dim->isDerived())
+        mixer.timeDim = place.dim;
+  };
+  for (Output *output : mixer.outputs)
+    adopt(output->equation()->places);
+  for (Tensor *tensor : mixer.tensors)
+    if (!tensor->isParam())
+      adopt(tensor->places);
+}
+
+void MixerChecker::checkDependencies() { DependencyChecker(*this).run(); }
+
+/// A definition varies over the batch dims of what it reads; groups of several reads meet in their
+/// greatest common divisor.
+void MixerChecker::computeBatch() {
+  for (Equation *equation : mixer.order) {
+    auto *definition = llvm::dyn_cast<Definition>(equation->target);
+    if (!definition)
+      continue;
+    std::vector<int64_t> groups(mixer.batchDims.size(), 0); // 0: does not vary
+    auto add = [&](const std::vector<BatchUse> &batch) {
+      for (const BatchUse &use : batch)
+        groups[use.dim->position] = std::gcd(groups[use.dim->position], use.group);
+    };
+    auto collect = [&](Expr *e) {
+      walk(e, [&](Expr *node) {
+        auto *ref = llvm::dyn_cast<RefExpr>(node);
+        if (!ref)
+          return;
+        if (auto *tensor = llvm::dyn_cast<Tensor>(ref->decl))
+          add(tensor->batch);
+        else if (auto *read = llvm::dyn_cast<Definition>(ref->decl))
+          add(read->batch);
+        else if (llvm::isa<State>(ref->decl))
+          std::fill(groups.begin(), groups.end(), 1);
+      });
+    };
+    collect(equation->rhs);
+    if (equation->where)
+      collect(equation->where);
+    for (BatchDim *dim : mixer.batchDims)
+      if (int64_t group = groups[dim->position])
+        definition->batch.push_back({dim, group, dim->nameRange});
+  }
+}
+
+/// The largest value of `e - t`, or nothing where it is not affine in `t` and compile-time indices.
+static std::optional<int64_t> farthestAhead(const Expr *e, const Index *t) {
+  std::optional<Affine> form = affineOf(e);
+  if (!form)
+    return std::nullopt;
+  int64_t most = form->constant;
+  bool hasTime = false;
+  for (const Affine::Term &term : form->terms) {
+    if (term.decl == t && term.coefficient == 1) {
+      hasTime = true;
+      continue;
+    }
+    auto *index = llvm::dyn_cast<Index>(term.decl);
+    if (!index || !index->dim->size)
+      return std::nullopt;
+    int64_t reach = 0;
+    if (term.coefficient > 0 &&
+        (llvm::MulOverflow(term.coefficient, *index->dim->size - 1, reach) ||
+         llvm::AddOverflow(most, reach, most)))
+      return std::nullopt;
+  }
+  return hasTime ? std::optional(most) : std::nullopt;
+}
+
+void MixerChecker::findNoStep() {
+  auto set = [&](std::string reason, SourceRange range) {
+    if (!mixer.noStep)
+      mixer.noStep = NoStep{std::move(reason), range};
+  };
+  for (State *state : mixer.states)
+    if (state->direction == Direction::Backward)
+      set(fmt::format("the state '{}' runs backwards", state->name), state->nameRange);
+  for (Equation *equation : mixer.equations) {
+    int own = timePlace(equation->places, mixer.timeDim);
+    const Index *t = own < 0 ? nullptr : equation->places[own].index;
+    auto look = [&](Expr *e) {
+      walk(e, [&](Expr *node) {
+        auto *ref = llvm::dyn_cast<RefExpr>(node);
+        if (!ref)
+          return;
+        if (auto *dim = llvm::dyn_cast<Dim>(ref->decl); dim && dim->isRunTime())
+          set(fmt::format("the length '{}' is used as a number", dim->name), ref->siteRange());
+        auto *tensor = llvm::dyn_cast<Tensor>(ref->decl);
+        if ((tensor && tensor->isParam()) || !t)
+          return; // all of a param is known
+        std::vector<Place> places = placesOf(ref->decl);
+        for (auto [place, index] : llvm::zip(places, ref->indices))
+          if (place.dim == mixer.timeDim && farthestAhead(index, t).value_or(0) > 0)
+            set(fmt::format("'{}' is read ahead of '{}'", ref->name, t->name), ref->siteRange());
+      });
+    };
+    look(equation->rhs);
+    if (equation->where)
+      look(equation->where);
+  }
+}

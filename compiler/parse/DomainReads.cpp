@@ -1,0 +1,2 @@
+#include "compiler/parse/Checker.h"
+void seqmix::MixerChecker::checkDomainReads() {}
