@@ -220,10 +220,10 @@ def random_carry(mixer, case, reference):
 
 
 def _shortened(mixer, arrays):
-    return {t.name: arrays[t.name][:, :0] if _varies(mixer, t) else arrays[t.name] for t in mixer.tensors}
+    return {t.name: arrays[t.name][:, :0] if varies_over_time(mixer, t) else arrays[t.name] for t in mixer.tensors}
 
 
-def _varies(mixer, tensor):
+def varies_over_time(mixer, tensor):
     """Whether the tensor is an input over the run-time dim T (which is then axis 1)."""
     return tensor.kind == "input" and any(mixer.index_dim.get(i) == "T" for i in tensor.indices)
 
@@ -239,7 +239,7 @@ def run_reference(mixer, arrays, carry, reference, lengths=None, empty=False):
     """Outputs and final carry, in the library's layout, of a reference run on every sequence by itself."""
     params = {t.name: wide(arrays[t.name]) for t in mixer.tensors if t.kind == "param"}
     inputs = [t for t in mixer.tensors if t.kind == "input"]
-    over_time = next(t for t in inputs if _varies(mixer, t))
+    over_time = next(t for t in inputs if varies_over_time(mixer, t))
     if lengths is None:
         spans = [(b, 0, arrays[over_time.name].shape[1]) for b in range(arrays[over_time.name].shape[0])]
     else:
@@ -250,7 +250,7 @@ def run_reference(mixer, arrays, carry, reference, lengths=None, empty=False):
         one = dict(params)
         for t in inputs:
             value = wide(arrays[t.name])[b]
-            one[t.name] = value[first:last] if _varies(mixer, t) else value
+            one[t.name] = value[first:last] if varies_over_time(mixer, t) else value
         own = None if carry is None else {name: wide(value)[n] for name, value in carry.items()}
         out, end = reference(one, own)
         end["position"] = np.int64((0 if own is None else int(own["position"])) + (last - first))

@@ -1,0 +1,189 @@
+"""Every example and every mixer of new_mixers, compiled and called from Python, against its reference.
+
+For each case of a file: forward and final carry against the float64 loop; one token at a time and in two calls against
+forward; inputs with other strides. The reference gets the inputs as the library sees them, rounded to storage, so what is
+left is the library's own arithmetic: tolerances are 1e-12 (f64) and 2e-5 (else; arithmetic is f32) of the largest
+magnitude of an array, plus, for bf16 and f16 outputs, half a unit in the last place of each value.
+"""
+
+import functools
+import pathlib
+
+import numpy as np
+import pytest
+
+import cases
+import new_mixers
+import references
+import seqmix
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+
+# These run backwards, look ahead or use the sequence's length.
+WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_elementwise", "look_ahead",
+                "relative_position"}
+
+HALF_ULP = {"bf16": 2.0**-8, "f16": 2.0**-11}
+
+
+def _all_cases():
+    files = [(p, references) for p in sorted((ROOT / "examples").rglob("*.seq"))]
+    files += [(p, new_mixers) for p in sorted((HERE / "new_mixers").glob("*.seq"))]
+    for path, module in files:
+        mixer = cases.read(path)
+        assert mixer.cases, f"{path} has no case"
+        for n, case in enumerate(mixer.cases):
+            yield pytest.param(mixer, case, getattr(module, mixer.name), id=f"{mixer.name}-{n}")
+
+
+ALL = list(_all_cases())
+STEPPED = [p for p in ALL if p.values[0].name not in WITHOUT_STEP]
+FIRST = [p for p in ALL if p.id.endswith("-0")]
+
+
+@functools.lru_cache(maxsize=None)
+def _library(path, dims, dtype):
+    return seqmix.compile(path, dims=dict(dims), dtype=dtype)
+
+
+def _function(mixer, case):
+    return getattr(_library(mixer.path, tuple(sorted(mixer.fixed(case).items())), case.dtype), mixer.name)
+
+
+def _named(mixer, outputs):
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    assert len(outputs) == len(mixer.outputs)
+    return dict(zip(mixer.outputs, outputs))
+
+
+def _cu_seqlens(lengths):
+    return None if lengths is None else np.cumsum([0] + list(lengths), dtype=np.int32)
+
+
+def _forward(mixer, case, arrays, carry, lengths):
+    outputs, end = _function(mixer, case)(**arrays, carry=carry, return_carry=True, cu_seqlens=_cu_seqlens(lengths))
+    return _named(mixer, outputs), end
+
+
+def _setup(mixer, case, reference):
+    arrays = cases.draw(mixer, case)
+    carry = cases.random_carry(mixer, case, reference) if case.carry else None
+    return arrays, carry
+
+
+def _compare(what, got, want, dtype, compute):
+    """`dtype` is how `got` is stored, `compute` the case's."""
+    assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
+    if np.issubdtype(want.dtype, np.integer):
+        assert np.array_equal(got, want), f"{what}: {got} instead of {want}"
+        return
+    got, want = got.astype(np.float64), want.astype(np.float64)
+    finite = np.isfinite(want)
+    assert np.array_equal(got[~finite], want[~finite]), f"{what}: infinite entries differ"
+    if not finite.any():
+        return
+    largest = np.abs(want[finite]).max()
+    inside = np.where(finite, want, 0)
+    allowed = (1e-12 if compute == "f64" else 2e-5) * largest + HALF_ULP.get(dtype, 0.0) * np.abs(inside)
+    error = np.abs(np.where(finite, got, 0) - inside)
+    excess = np.where(finite, error - allowed, -1)
+    excess = np.where(np.isnan(excess), np.inf, excess)
+    worst = np.unravel_index(np.argmax(excess), excess.shape)
+    assert excess[worst] <= 0, (f"{what}{list(map(int, worst))}: {got[worst]} instead of {want[worst]}, "
+                                f"error {error[worst] / largest:.2e} of the largest magnitude {largest:.3g}")
+
+
+def _compare_outputs(got, want, case):
+    assert set(got) == set(want)
+    for name in want:
+        _compare(name, np.asarray(got[name]), np.asarray(want[name]), case.dtype, case.dtype)
+
+
+def _compare_carry(got, want, case):
+    assert set(got) == set(want), "components of the carry"
+    for name in want:
+        _compare(f"carry {name}", np.asarray(got[name]), np.asarray(want[name]), "f32", case.dtype)
+
+
+@pytest.mark.parametrize("mixer, case, reference", ALL)
+def test_forward_agrees_with_reference(mixer, case, reference):
+    arrays, carry = _setup(mixer, case, reference)
+    got, end = _forward(mixer, case, arrays, carry, case.lengths)
+    want, want_end = cases.run_reference(mixer, arrays, carry, reference, case.lengths)
+    _compare_outputs(got, want, case)
+    _compare_carry(end, want_end, case)
+
+
+def _tokens(mixer, arrays, index):
+    """The same inputs with only some tokens: `index` selects along T."""
+    return {t.name: np.ascontiguousarray(arrays[t.name][:, index]) if cases.varies_over_time(mixer, t) else arrays[t.name]
+            for t in mixer.tensors}
+
+
+@pytest.mark.parametrize("mixer, case, reference", [p for p in STEPPED if p.values[1].lengths is None])
+def test_steps_agree_with_forward(mixer, case, reference):
+    arrays, carry = _setup(mixer, case, reference)
+    whole, end = _forward(mixer, case, arrays, carry, None)
+    step = _function(mixer, case).step
+    got = {name: np.zeros_like(value) for name, value in whole.items()}
+    over_time = {t.name for t in mixer.tensors if cases.varies_over_time(mixer, t)}
+    for t in range(mixer.sizes(case)["T"]):
+        one = {name: np.ascontiguousarray(a[:, t]) if name in over_time else a for name, a in arrays.items()}
+        outputs, carry = step(**one, carry=carry)
+        for name, value in _named(mixer, outputs).items():
+            got[name][:, t] = value
+    _compare_outputs(got, whole, case)
+    if mixer.sizes(case)["T"]:
+        _compare_carry(carry, end, case)
+
+
+@pytest.mark.parametrize("mixer, case, reference", STEPPED)
+def test_two_calls_agree_with_one(mixer, case, reference):
+    arrays, carry = _setup(mixer, case, reference)
+    whole, end = _forward(mixer, case, arrays, carry, case.lengths)
+    if case.lengths is None:
+        total = mixer.sizes(case)["T"]
+        parts = [[np.arange(total // 3)], [np.arange(total // 3, total)]]
+    else:
+        starts = np.cumsum([0] + case.lengths)
+        parts = [[np.arange(s, s + n // 3) for s, n in zip(starts, case.lengths)],
+                 [np.arange(s + n // 3, s + n) for s, n in zip(starts, case.lengths)]]
+    got = {name: np.zeros_like(value) for name, value in whole.items()}
+    for part in parts:
+        index = np.concatenate(part)
+        lengths = None if case.lengths is None else [len(p) for p in part]
+        outputs, carry = _forward(mixer, case, _tokens(mixer, arrays, index), carry, lengths)
+        for name, value in outputs.items():
+            got[name][:, index] = value
+    _compare_outputs(got, whole, case)
+    _compare_carry(carry, end, case)
+
+
+def _strided(array):
+    """The same values with the axes in another order in memory and gaps between rows; the last axis stays contiguous."""
+    if array.ndim < 2:
+        return array
+    room = np.zeros(array.shape[-2::-1] + (array.shape[-1] + 3,), dtype=array.dtype)
+    axes = tuple(range(array.ndim - 2, -1, -1)) + (array.ndim - 1,)
+    view = room.transpose(axes)[..., : array.shape[-1]]
+    view[...] = array
+    return view
+
+
+@pytest.mark.parametrize("mixer, case, reference", FIRST)
+def test_strides_do_not_matter(mixer, case, reference):
+    arrays, carry = _setup(mixer, case, reference)
+    whole, end = _forward(mixer, case, arrays, carry, case.lengths)
+    got, got_end = _forward(mixer, case, {n: _strided(a) for n, a in arrays.items()}, carry, case.lengths)
+    _compare_outputs(got, whole, case)
+    _compare_carry(got_end, end, case)
+
+
+@pytest.mark.parametrize("mixer, case, reference", [p for p in FIRST if p.values[0].name in WITHOUT_STEP])
+def test_no_step(mixer, case, reference):
+    arrays, carry = _setup(mixer, case, reference)
+    one = {t.name: np.ascontiguousarray(arrays[t.name][:, 0]) if cases.varies_over_time(mixer, t) else arrays[t.name]
+           for t in mixer.tensors}
+    with pytest.raises(Exception, match="step"):
+        _function(mixer, case).step(**one, carry=carry)
