@@ -66,6 +66,8 @@ Expr ExprContext::make(ExprNode &node) {
 }
 
 Var ExprContext::freshVar(StringAttr dim, StringAttr name) {
+  if (name)
+    names.add(dim, name);
   vars.push_back({dim, name, static_cast<unsigned>(vars.size()), 0});
   return &vars.back();
 }
@@ -336,8 +338,14 @@ OpenedExpr ExprContext::open(Expr e) {
   bool isMap = e->is(ExprKind::Map);
   OpenedExpr opened;
   Substitution map;
+  SmallVector<std::string> used;
+  for (Var free : e->free)
+    if (free->name)
+      used.push_back(free->name.str());
   for (Var own : e->bound) {
-    opened.vars.push_back(freshVar(own->dim, own->name));
+    used.push_back(names.pick(own->dim, used));
+    opened.vars.push_back(freshVar(own->dim, nullptr));
+    vars.back().name = attr(used.back());
     map[own] = index(opened.vars.back());
   }
   if (isMap)

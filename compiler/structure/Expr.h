@@ -135,6 +135,17 @@ struct Product {
 
 using Substitution = llvm::SmallDenseMap<Var, Expr, 4>;
 
+/// The names that a file uses for indices of a dim, in order of appearance.
+class IndexNames {
+public:
+  void add(StringAttr dim, StringAttr name);
+  /// A name of the dim that is not in `used`.
+  std::string pick(StringAttr dim, ArrayRef<std::string> used) const;
+
+private:
+  llvm::DenseMap<StringAttr, SmallVector<StringAttr>> names;
+};
+
 /// Makes and owns expressions.
 class ExprContext {
 public:
@@ -143,12 +154,14 @@ public:
   ExprContext &operator=(const ExprContext &) = delete;
 
   MLIRContext *mlirContext() const { return context; }
+  const IndexNames &indexNames() const { return names; }
   StringAttr attr(StringRef text) const { return StringAttr::get(context, text); }
 
   //===--- making ---------------------------------------------------------===//
   // Makers fold constants and the identities that hold for every value, infinities and NaN included
   // (x*1, x+0, --x). `0*x` stays.
 
+  /// The name (null: one that was used for this dim before) only helps people.
   Var freshVar(StringAttr dim, StringAttr name);
   Expr real(double value);
   Expr integer(int64_t value);
@@ -239,6 +252,7 @@ private:
                           Region &domain, Location loc);
 
   MLIRContext *context;
+  IndexNames names;
   llvm::BumpPtrAllocator allocator;
   llvm::FoldingSet<ExprNode> nodes;
   std::deque<IndexVar> vars;
@@ -246,21 +260,8 @@ private:
   unsigned nextId = 0;
 };
 
-/// The names that people use for indices of a dim, for printing; taken from a mixer's equations.
-class IndexNames {
-public:
-  IndexNames() = default;
-  explicit IndexNames(MixerOp mixer);
-  void add(StringAttr dim, StringAttr name);
-  /// A name of the dim that is not in `used`.
-  std::string pick(StringAttr dim, ArrayRef<std::string> used) const;
-
-private:
-  llvm::DenseMap<StringAttr, SmallVector<StringAttr>> names;
-};
-
 /// Prints in the syntax of .seq files.
-std::string toString(ExprContext &context, Expr e, const IndexNames &names);
+std::string toString(ExprContext &context, Expr e);
 
 /// Folds a function of constants; the same functions as the reference interpreter's.
 double evaluate(UnaryFn fn, double x);

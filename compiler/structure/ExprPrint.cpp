@@ -14,24 +14,6 @@
 using namespace mlir;
 using namespace mlir::seq;
 
-IndexNames::IndexNames(MixerOp mixer) {
-  auto addAll = [&](ArrayAttr dims, ArrayAttr texts) {
-    for (auto [dim, text] :
-         llvm::zip(dims.getAsRange<FlatSymbolRefAttr>(), texts.getAsRange<StringAttr>()))
-      add(dim.getAttr(), text);
-  };
-  mixer.walk([&](Operation *op) {
-    if (auto define = dyn_cast<DefineOp>(op))
-      addAll(define.getDims(), define.getNames());
-    else if (auto next = dyn_cast<NextOp>(op))
-      addAll(next.getDims(), next.getNames());
-    else if (auto reduce = dyn_cast<ReduceOp>(op))
-      addAll(reduce.getDims(), reduce.getNames());
-    else if (auto map = dyn_cast<MapOp>(op))
-      add(map.getDimAttr().getAttr(), map.getNameAttr());
-  });
-}
-
 void IndexNames::add(StringAttr dim, StringAttr name) {
   auto &list = names[dim];
   if (!llvm::is_contained(list, name))
@@ -69,12 +51,12 @@ enum Level {
 
 class Printer {
 public:
-  Printer(ExprContext &context, const IndexNames &names) : context(context), names(names) {}
+  explicit Printer(ExprContext &context) : context(context) {}
 
   void declare(ArrayRef<Var> vars) {
     for (Var var : vars) {
       if (!var->name || llvm::is_contained(used, var->name.str())) {
-        text[var] = names.pick(var->dim, used);
+        text[var] = context.indexNames().pick(var->dim, used);
       } else {
         text[var] = var->name.str();
       }
@@ -216,14 +198,13 @@ private:
   }
 
   ExprContext &context;
-  const IndexNames &names;
   llvm::DenseMap<Var, std::string> text;
   SmallVector<std::string> used;
 };
 } // namespace
 
-std::string mlir::seq::toString(ExprContext &context, Expr e, const IndexNames &names) {
-  Printer printer(context, names);
+std::string mlir::seq::toString(ExprContext &context, Expr e) {
+  Printer printer(context);
   printer.declare(e->freeVars());
   return printer.print(e);
 }
