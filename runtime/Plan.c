@@ -1,0 +1,156 @@
+//===- Plan.c - the tasks of a call and its workspace -----------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/Call.h"
+
+// Sizes grow through these; one overflow makes the whole plan fail.
+typedef struct Size {
+  int64_t value;
+  bool overflow;
+} Size;
+
+static int64_t multiply(Size *size, int64_t a, int64_t b) {
+  int64_t result = 0;
+  size->overflow |= __builtin_mul_overflow(a, b, &result);
+  return result;
+}
+
+// Reserves bytes, rounded up to the alignment, and returns where they begin.
+static int64_t reserve(Size *size, int64_t bytes) {
+  int64_t at = size->value;
+  size->overflow |= __builtin_add_overflow(at, bytes, &size->value) ||
+                    size->value > INT64_MAX - SEQ_WORKSPACE_ALIGN;
+  if (!size->overflow)
+    size->value =
+        (size->value + SEQ_WORKSPACE_ALIGN - 1) / SEQ_WORKSPACE_ALIGN * SEQ_WORKSPACE_ALIGN;
+  return at;
+}
+
+// Whether some tensor or component groups the elements of the first batch dim: they are then not
+// one stride apart.
+static bool groupsFirstBatch(const SeqMixer *mixer) {
+  for (int32_t i = 0; i < mixer->tensor_count; ++i)
+    for (int32_t axis = 0; axis < mixer->tensors[i].rank; ++axis)
+      if (mixer->tensors[i].axes[axis].dim == 0 && mixer->tensors[i].axes[axis].div > 1)
+        return true;
+  return false;
+}
+
+bool seqComponentShared(const SeqCall *call, const SeqPlan *plan, const SeqComponent *component) {
+  if (component->kind == SEQ_CARRY_POSITION)
+    return false;
+  uint64_t whole = 0;
+  for (int32_t i = 0; i < component->rank; ++i)
+    if (component->axes[i].dim >= 0 && component->axes[i].div == 1)
+      whole |= UINT64_C(1) << component->axes[i].dim;
+  for (int32_t dim = 0; dim < call->batchDims; ++dim)
+    if (!(whole >> dim & 1) && call->extent[dim] > 1)
+      return true;
+  return plan->splits > 1 && !(whole >> call->kernel->split_dim & 1);
+}
+
+static int64_t frameBytes(const SeqMixer *mixer) {
+  int64_t slots = SEQ_FRAME_FIRST + 4 * (int64_t)mixer->component_count;
+  for (int32_t i = 0; i < mixer->tensor_count; ++i)
+    slots += 2 + mixer->tensors[i].rank;
+  return slots * (int64_t)sizeof(int64_t);
+}
+
+static bool positionsDiffer(const SeqCall *call) {
+  for (int64_t i = 1; i < call->sequences; ++i)
+    if (seqPosition(call, i) != seqPosition(call, 0))
+      return true;
+  return false;
+}
+
+// Elements of a unit: as many as the kernel takes, but no so many that threads would have nothing
+// to do.
+static int64_t chooseBlock(const SeqCall *call, int64_t tasksEach, int64_t threads) {
+  int64_t block = call->kernel->batch_block;
+  if (block <= 1 || groupsFirstBatch(call->mixer))
+    return 1;
+  if (tasksEach <= 0 || tasksEach >= threads)
+    return block;
+  const int64_t rows = 4; // of a register tile
+  int64_t units = (threads + tasksEach - 1) / tasksEach;
+  int64_t even = (call->sequences + units - 1) / units;
+  even = even > rows ? (even + rows - 1) / rows * rows : even;
+  return even < 1 ? 1 : even < block ? even : block;
+}
+
+static void planTasks(const SeqCall *call, bool exact, Size *size, SeqPlan *plan) {
+  const SeqMixer *mixer = call->mixer;
+  const SeqKernel *kernel = call->kernel;
+  plan->otherBatch = 1;
+  plan->groups = 1;
+  for (int32_t dim = 0; dim < call->batchDims; ++dim) {
+    if (dim > 0)
+      plan->otherBatch = multiply(size, plan->otherBatch, call->extent[dim]);
+    if (mixer->shared_dims >> dim & 1)
+      plan->groups = multiply(size, plan->groups, call->extent[dim]);
+  }
+  plan->splits = 1;
+  if (kernel->split_dim >= 0) {
+    int64_t extent = mixer->dims[kernel->split_dim].size;
+    plan->splits = (extent + kernel->split_size - 1) / kernel->split_size;
+  }
+  plan->block = chooseBlock(call, multiply(size, plan->otherBatch, plan->splits), plan->threads);
+  bool byPosition = (kernel->flags & SEQ_KERNEL_POSITION) && plan->block > 1;
+  plan->listUnits = exact ? call->seqlens || (byPosition && positionsDiffer(call)) : true;
+  plan->units =
+      plan->listUnits ? call->sequences : (call->sequences + plan->block - 1) / plan->block;
+}
+
+static int64_t componentBytes(const SeqCall *call, const SeqComponent *component, Size *size) {
+  int64_t bytes = seqTypeBytes(component->dtype);
+  for (int32_t i = 0; i < component->rank; ++i)
+    bytes = multiply(size, bytes, seqAxisExtent(call, &component->axes[i]));
+  return bytes;
+}
+
+// A component that several tasks read must not change under them: it is read from a copy when it is
+// updated in place.
+static bool needsSnapshot(const SeqCall *call, const SeqPlan *plan, int32_t index, bool exact) {
+  const SeqView *in = &call->carryIn[index], *out = &call->carryOut[index];
+  if (exact && !(in->present && out->present && in->data == out->data))
+    return false;
+  return seqComponentShared(call, plan, &call->mixer->components[index]);
+}
+
+bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
+  Size size = {0, false};
+  int32_t threads = call->options ? call->options->threads : 0;
+  plan->threads = threads > 0 ? threads : seq_num_threads();
+  planTasks(call, exact, &size, plan);
+  int64_t tasks = multiply(&size, multiply(&size, plan->units, plan->otherBatch), plan->splits);
+  int64_t most = tasks > plan->groups ? tasks : plan->groups;
+  if (most < plan->threads)
+    plan->threads = (int32_t)(most > 0 ? most : 1);
+
+  Size part = {0, false};
+  plan->frameBytes = frameBytes(call->mixer);
+  reserve(&part, plan->frameBytes);
+  plan->scratchAt = reserve(&part, call->kernel->scratch_bytes);
+  plan->sequenceAt = reserve(&part, multiply(&size, call->longest, call->kernel->sequence_bytes));
+  plan->threadBytes = part.value;
+  plan->threadsAt = reserve(&size, multiply(&size, plan->threadBytes, plan->threads));
+
+  Size group = {0, false};
+  reserve(&group, call->kernel->shared_bytes);
+  plan->sharedBytes = group.value;
+  plan->sharedAt =
+      reserve(&size, call->kernel->shared ? multiply(&size, plan->sharedBytes, plan->groups) : 0);
+  plan->unitsAt =
+      reserve(&size, plan->listUnits ? multiply(&size, plan->units, (int64_t)sizeof(SeqUnit)) : 0);
+  for (int32_t i = 0; i < call->mixer->component_count; ++i) {
+    plan->snapshotAt[i] = -1;
+    if (needsSnapshot(call, plan, i, exact))
+      plan->snapshotAt[i] =
+          reserve(&size, componentBytes(call, &call->mixer->components[i], &size));
+  }
+  plan->bytes = size.value;
+  return !size.overflow && !part.overflow && !group.overflow;
+}
