@@ -6,6 +6,7 @@
 
 #include "dialect/Carry.h"
 
+#include "mlir/Analysis/FlatLinearValueConstraints.h"
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/AffineMap.h"
 #include "llvm/ADT/MapVector.h"
@@ -22,15 +23,29 @@ DimOp dimOp(MixerOp mixer, FlatSymbolRefAttr dim) {
   return op;
 }
 
-/// How many tokens a read looks back: the negated constant of its token expression, when that is an
-/// index plus a constant.
-int64_t lookBack(ReadOp read) {
-  AffineExpr token = read.getMap().getResult(0);
-  auto sum = dyn_cast<AffineBinaryOpExpr>(token);
-  if (!sum || sum.getKind() != AffineExprKind::Add)
-    return 0;
-  auto constant = dyn_cast<AffineConstantExpr>(sum.getRHS());
-  return constant && constant.getValue() < 0 ? -constant.getValue() : 0;
+/// The dim that an index value runs over; null for a computed integer.
+FlatSymbolRefAttr dimOfIndex(Value index) {
+  auto argument = dyn_cast<BlockArgument>(index);
+  if (!argument)
+    return {};
+  Operation *parent = argument.getOwner()->getParentOp();
+  ArrayAttr dims;
+  if (auto define = dyn_cast<DefineOp>(parent))
+    dims = define.getDims();
+  else if (auto next = dyn_cast<NextOp>(parent))
+    dims = next.getDims();
+  else if (auto reduce = dyn_cast<ReduceOp>(parent))
+    dims = reduce.getDims();
+  else if (auto map = dyn_cast<MapOp>(parent))
+    return map.getDimAttr();
+  return dims ? cast<FlatSymbolRefAttr>(dims[argument.getArgNumber()]) : FlatSymbolRefAttr();
+}
+
+/// How many tokens a read looks back at most; zero when it does not, or when its token is no simple
+/// expression.
+int64_t lookBack(MixerOp mixer, ReadOp read) {
+  auto span = tokenSpan(mixer, read);
+  return span && span->first < 0 ? -span->first : 0;
 }
 
 SmallVector<BatchAttr> allBatchDims(MixerOp mixer) {
@@ -58,7 +73,7 @@ SmallVector<std::pair<Operation *, int64_t>> findWindows(MixerOp mixer) {
       dims = define.getDims();
     if (!dims || !isTokenIndexed(mixer, dims))
       return;
-    if (int64_t tokens = lookBack(read))
+    if (int64_t tokens = lookBack(mixer, read))
       lengths[read.getSource()] = std::max(lengths[read.getSource()], tokens);
   });
   SmallVector<std::pair<Operation *, int64_t>> windows;
@@ -97,6 +112,33 @@ CarryComponent windowComponent(MixerOp mixer, Operation *source, int64_t tokens)
   return component;
 }
 } // namespace
+
+std::optional<std::pair<int64_t, int64_t>> mlir::seq::tokenSpan(MixerOp mixer, ReadOp read) {
+  SmallVector<int64_t> flat;
+  AffineMap map = read.getMap();
+  if (failed(getFlattenedAffineExpr(map.getResult(0), map.getNumDims(), 0, &flat)) ||
+      flat.size() != map.getNumDims() + 1)
+    return std::nullopt; // `//` or `%`
+  std::pair<int64_t, int64_t> span(flat.back(), flat.back());
+  bool hasToken = false;
+  for (auto [coefficient, operand] : llvm::zip(flat, read.getOperands())) {
+    if (coefficient == 0)
+      continue;
+    FlatSymbolRefAttr dim = dimOfIndex(operand);
+    if (!dim)
+      return std::nullopt;
+    auto op = dimOp(mixer, dim);
+    if (op.getKind() == DimKind::Runtime) {
+      if (coefficient != 1 || hasToken)
+        return std::nullopt;
+      hasToken = true;
+      continue;
+    }
+    int64_t reach = coefficient * (static_cast<int64_t>(*op.getSize()) - 1);
+    (reach < 0 ? span.first : span.second) += reach;
+  }
+  return hasToken ? std::optional(span) : std::nullopt;
+}
 
 bool mlir::seq::isTokenIndexed(MixerOp mixer, ArrayAttr dims) {
   return !dims.empty() &&

@@ -9,6 +9,7 @@
 
 #include "dialect/Seq.h"
 
+#include <optional>
 #include <string>
 
 namespace mlir::seq {
@@ -41,6 +42,11 @@ SmallVector<CarryComponent> carryComponents(MixerOp mixer);
 /// Notes the windows on the mixer, so that stages which move reads about do not change the carry.
 /// Run once, on the seq stage.
 void recordCarryWindows(MixerOp mixer);
+
+/// The least and greatest c for which a read at token t touches token t + c, over all values of the
+/// other indices in its token expression (`x[t-w]` under `sum[w]`). Nothing when the expression is
+/// not the token plus indices of fixed dims and constants.
+std::optional<std::pair<int64_t, int64_t>> tokenSpan(MixerOp mixer, ReadOp read);
 
 /// Whether the first dim of a declaration is a run-time dim, so that it varies over tokens.
 bool isTokenIndexed(MixerOp mixer, ArrayAttr dims);

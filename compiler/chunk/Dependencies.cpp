@@ -15,22 +15,24 @@ using namespace mlir::seq;
 namespace seqmix {
 namespace {
 
-void addRead(Node &node, StringAttr source, std::optional<int64_t> shift) {
+using Span = std::optional<std::pair<int64_t, int64_t>>;
+
+void addRead(Node &node, StringAttr source, Span tokens) {
   auto [entry, isNew] = node.reads.insert({source, ReadSpan{}});
   ReadSpan &span = entry->second;
-  if (!shift) {
+  if (!tokens) {
     span.local = false;
     return;
   }
-  span.min = isNew ? *shift : std::min(span.min, *shift);
-  span.max = isNew ? *shift : std::max(span.max, *shift);
+  span.min = isNew ? tokens->first : std::min(span.min, tokens->first);
+  span.max = isNew ? tokens->second : std::max(span.max, tokens->second);
 }
 
 void addReadsOfBodies(MixerOp mixer, Node &node) {
   for (Operation *equation : node.bodies)
     equation->walk([&](ReadOp read) {
       addRead(node, read.getSourceAttr().getAttr(),
-              readsToken(mixer, read) ? tokenShift(read) : std::optional<int64_t>(0));
+              readsToken(mixer, read) ? tokenSpan(mixer, read) : Span({0, 0}));
     });
 }
 
@@ -50,7 +52,7 @@ Node affineNode(AffineOp affine) {
   node.direction = affine.getDirection();
   auto factor = [&](FlatSymbolRefAttr name) {
     if (name)
-      addRead(node, name.getAttr(), 0);
+      addRead(node, name.getAttr(), Span({0, 0}));
   };
   factor(affine.getRowDecayAttr());
   factor(affine.getColDecayAttr());

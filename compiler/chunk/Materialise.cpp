@@ -75,7 +75,8 @@ private:
   llvm::DenseMap<StringAttr, RecurrenceOp> groupOf;
   llvm::DenseSet<StringAttr> pinned; // must keep their buffers
   llvm::DenseMap<std::pair<StringAttr, unsigned>, Var> canonicalVars;
-  llvm::MapVector<std::pair<Expr, Operation *>, StringAttr> hoistedNames; // canonical body and loop -> definition
+  llvm::MapVector<std::pair<Expr, Operation *>, StringAttr>
+      hoistedNames; // canonical body and loop -> definition
   llvm::DenseMap<StringAttr, Hoisted> hoisted;
   llvm::StringMap<unsigned> nextNumber;
 
@@ -222,7 +223,8 @@ private:
     // Token first, then the others as they were made: the order of the new definition's dims.
     SmallVector<Var> vars;
     for (bool token : {true, false})
-      llvm::copy_if(e->freeVars(), std::back_inserter(vars), [&](Var var) { return isToken(var) == token; });
+      llvm::copy_if(e->freeVars(), std::back_inserter(vars),
+                    [&](Var var) { return isToken(var) == token; });
     Substitution toCanonical;
     SmallVector<Var> left;
     SmallVector<Expr> subscripts;

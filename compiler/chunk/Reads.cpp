@@ -35,18 +35,6 @@ bool readsToken(MixerOp mixer, ReadOp read) {
   return isa<StateOp>(source) || isTokenIndexed(mixer, dimsOf(source));
 }
 
-std::optional<int64_t> tokenShift(ReadOp read) {
-  AffineExpr token = read.getMap().getResult(0);
-  if (isa<AffineDimExpr>(token))
-    return 0;
-  auto sum = dyn_cast<AffineBinaryOpExpr>(token);
-  if (!sum || sum.getKind() != AffineExprKind::Add || !isa<AffineDimExpr>(sum.getLHS()))
-    return std::nullopt;
-  if (auto constant = dyn_cast<AffineConstantExpr>(sum.getRHS()))
-    return constant.getValue();
-  return std::nullopt;
-}
-
 std::optional<unsigned> placeOf(ReadOp read, Value index) {
   std::optional<unsigned> place;
   AffineMap map = read.getMap();

@@ -21,10 +21,6 @@ mlir::ArrayAttr dimsOf(mlir::Operation *symbol);
 mlir::Operation *lookup(mlir::seq::MixerOp mixer, mlir::StringAttr name);
 mlir::Operation *lookup(mlir::seq::MixerOp mixer, mlir::FlatSymbolRefAttr name);
 
-/// For a read of the form [token + c, ...]: c. Nothing when the read's source has no token dim or
-/// the token is any other expression.
-std::optional<int64_t> tokenShift(mlir::seq::ReadOp read);
-
 /// Whether the source of a read varies over tokens (a state always does).
 bool readsToken(mlir::seq::MixerOp mixer, mlir::seq::ReadOp read);
 

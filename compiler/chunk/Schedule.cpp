@@ -343,7 +343,8 @@ private:
         if (other < position)
           continue;
         equation->walk([&](ReadOp read) {
-          if (read.getSourceAttr().getAttr() != name || tokenShift(read) == 0)
+          if (read.getSourceAttr().getAttr() != name ||
+              tokenSpan(mixer, read) == std::pair<int64_t, int64_t>(0, 0))
             return;
           bool own = other == position;
           for (unsigned place = 1; own && place < read.getMap().getNumResults(); ++place)
