@@ -1,0 +1,144 @@
+//===- AffineBlockState.cpp - between a carry and the panels of a state ---------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "compiler/tiles/AffineBlockEmitter.h"
+
+#include "llvm/Support/MathExtras.h"
+#include <algorithm>
+
+using namespace mlir;
+
+namespace seqmix {
+namespace {
+
+class StateCopier : public AffineEmitter {
+public:
+  StateCopier(OpBuilder &builder, Location loc, const AffineBlockSpec &spec, Value carry,
+              Value panels, bool toPanels)
+      : AffineEmitter(builder, loc, spec), carry(carry), panels(panels), toPanels(toPanels) {}
+
+  void copyRowsFirst();
+  void copyColsFirst();
+
+private:
+  /// Calls `body` with the start of every piece of `lanes` of `extent` elements, and how many of
+  /// them exist.
+  void forEachPiece(int64_t extent, llvm::function_ref<void(Value, int64_t)> body) const {
+    const int64_t whole = extent / spec.lanes * spec.lanes;
+    if (whole > 0)
+      loop(index(0), index(whole), spec.lanes, {}, [&](Value start, ValueRange) {
+        body(start, spec.lanes);
+        return Values();
+      });
+    if (whole != extent)
+      body(index(whole), extent - whole);
+  }
+  Value loadCarry(ValueRange indices, int64_t valid) const;
+  void storeCarry(Value vector, ValueRange indices, int64_t valid) const;
+  /// The panel and the place in its rows of a column that is a multiple of lanes.
+  std::pair<Value, Value> panelOf(Value column) const;
+  /// lanes x lanes: lane l of vector k becomes lane k of vector l.
+  Values transpose(Values vectors) const;
+
+  Value carry, panels;
+  bool toPanels;
+};
+
+Value StateCopier::loadCarry(ValueRange indices, int64_t valid) const {
+  if (valid == spec.lanes)
+    return load(carry, indices);
+  return vector::MaskedLoadOp::create(builder, loc, vectorType, carry, indices,
+                                      mask([&](int64_t l) { return l < valid; }), splat(0));
+}
+
+void StateCopier::storeCarry(Value vector, ValueRange indices, int64_t valid) const {
+  if (valid == spec.lanes)
+    return store(vector, carry, indices);
+  vector::MaskedStoreOp::create(builder, loc, carry, indices,
+                                mask([&](int64_t l) { return l < valid; }), vector);
+}
+
+std::pair<Value, Value> StateCopier::panelOf(Value column) const {
+  Value width = index(spec.panel * spec.lanes);
+  return {arith::DivUIOp::create(builder, loc, column, width),
+          arith::RemUIOp::create(builder, loc, column, width)};
+}
+
+Values StateCopier::transpose(Values vectors) const {
+  // Stage by stage, bit d of the vector's number and of the lane change places.
+  for (int64_t d = 1; d < spec.lanes; d *= 2) {
+    SmallVector<int64_t> low(spec.lanes), high(spec.lanes);
+    for (int64_t l = 0; l < spec.lanes; ++l) {
+      low[l] = (l & d) ? spec.lanes + (l ^ d) : l;
+      high[l] = (l & d) ? spec.lanes + l : l | d;
+    }
+    for (int64_t k = 0; k < spec.lanes; ++k)
+      if (!(k & d)) {
+        Value a = vectors[k], b = vectors[k | d];
+        vectors[k] = shuffle(a, b, low);
+        vectors[k | d] = shuffle(a, b, high);
+      }
+  }
+  return vectors;
+}
+
+void StateCopier::copyRowsFirst() {
+  forEachPiece(spec.cols, [&](Value column, int64_t valid) {
+    auto [panel, place] = panelOf(column);
+    loop(index(0), index(spec.rows), 1, {}, [&, panel = panel, place = place](Value r, ValueRange) {
+      if (toPanels)
+        store(loadCarry({r, column}, valid), panels, {panel, r, place});
+      else
+        storeCarry(load(panels, {panel, r, place}), {r, column}, valid);
+      return Values();
+    });
+  });
+}
+
+void StateCopier::copyColsFirst() {
+  forEachPiece(spec.cols, [&](Value column, int64_t cols) {
+    auto [panel, place] = panelOf(column);
+    forEachPiece(spec.rows, [&, panel = panel, place = place](Value row, int64_t rows) {
+      Values tile;
+      if (toPanels) {
+        for (int64_t k = 0; k < spec.lanes; ++k)
+          tile.push_back(k < cols ? loadCarry({add(column, k), row}, rows) : splat(0));
+        tile = transpose(tile);
+        for (int64_t k = 0; k < rows; ++k)
+          store(tile[k], panels, {panel, add(row, k), place});
+        return;
+      }
+      for (int64_t k = 0; k < spec.lanes; ++k)
+        tile.push_back(k < rows ? load(panels, {panel, add(row, k), place}) : splat(0));
+      tile = transpose(tile);
+      for (int64_t k = 0; k < cols; ++k)
+        storeCarry(tile[k], {add(column, k), row}, rows);
+    });
+  });
+}
+
+void copyState(OpBuilder &builder, Location loc, const AffineBlockSpec &spec, Value carry,
+               bool colsFirst, Value panels, bool toPanels) {
+  StateCopier copier(builder, loc, spec, carry, panels, toPanels);
+  if (colsFirst)
+    copier.copyColsFirst();
+  else
+    copier.copyRowsFirst();
+}
+
+} // namespace
+
+void emitStateLoad(OpBuilder &builder, Location loc, const AffineBlockSpec &spec, Value carry,
+                   bool colsFirst, Value panels) {
+  copyState(builder, loc, spec, carry, colsFirst, panels, true);
+}
+
+void emitStateStore(OpBuilder &builder, Location loc, const AffineBlockSpec &spec, Value panels,
+                    Value carry, bool colsFirst) {
+  copyState(builder, loc, spec, carry, colsFirst, panels, false);
+}
+
+} // namespace seqmix

@@ -1,0 +1,157 @@
+//===- AffineBlockTokens.cpp - the affine recurrence token by token -------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------------------------===//
+//
+// For single tokens: decoding, and the rest of a chunk that is no whole block. Two sweeps over a
+// panel, or one when no read is before the update:
+//
+//   U_x = sum_r row_x[r] S[r]                              reads before
+//   S[r] = a[r] c S[r] + sum_m left_m[r] w_m ; U_x += row_x[r] S[r]    reads after
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "compiler/tiles/AffineBlockEmitter.h"
+
+#include "llvm/Support/MathExtras.h"
+#include <algorithm>
+
+using namespace mlir;
+
+namespace seqmix {
+namespace {
+
+/// Independent chains of multiply-adds that hide the latency of one (4 cycles, 2 a cycle).
+constexpr int64_t chains = 8;
+/// Vectors of a panel of a plain state: longer pieces of its rows are cheaper to stream.
+constexpr int64_t plainPanel = 4;
+
+class TokenGenerator : public AffineGenerator {
+public:
+  using AffineGenerator::AffineGenerator;
+
+  void emit(Value first, Value count) {
+    const int64_t all = llvm::divideCeil(spec.cols, spec.lanes);
+    const int64_t vectors = isPlainState() ? std::min(plainPanel, all) : spec.panel;
+    forEachPanel(vectors, [&](const StatePanel &panel) {
+      loop(index(0), count, 1, {}, [&](Value step, ValueRange) {
+        Value row =
+            spec.descending ? arith::SubIOp::create(builder, loc, first, step) : add(first, step);
+        token(panel, row);
+        return Values();
+      });
+    });
+  }
+
+private:
+  /// The reads that are `before` or not, by number.
+  SmallVector<int64_t> readsThatAre(bool before) const {
+    SmallVector<int64_t> result;
+    for (int64_t x = 0; x < static_cast<int64_t>(spec.reads.size()); ++x)
+      if (spec.reads[x].before == before)
+        result.push_back(x);
+    return result;
+  }
+
+  /// Runs `sweepRow` over the rows with one set of accumulators for every of `ways` neighbouring
+  /// rows and adds the sets up. Result: vectors of the panel inside, reads outside.
+  Values sweep(int64_t accumulators,
+               llvm::function_ref<void(Value, MutableArrayRef<Value>)> sweepRow) {
+    int64_t ways = accumulators == 0 ? 2 : llvm::divideCeil(chains, accumulators);
+    ways = std::max<int64_t>(1, std::min(ways, spec.rows));
+    Values zeros(accumulators * ways, splat(0));
+    Values sums =
+        unrolledLoop(spec.rows, ways, zeros, [&](Value r, int64_t way, ValueRange carried) {
+          Values values(carried);
+          sweepRow(r, MutableArrayRef(values).slice(way * accumulators, accumulators));
+          return values;
+        });
+    for (int64_t way = 1; way < ways; ++way)
+      for (int64_t k = 0; k < accumulators; ++k)
+        sums[k] = sum(sums[k], sums[way * accumulators + k]);
+    sums.resize(accumulators);
+    return sums;
+  }
+
+  void storeResults(const StatePanel &panel, Value row, ArrayRef<int64_t> reads,
+                    ArrayRef<Value> values) {
+    for (auto [k, x] : llvm::enumerate(reads))
+      for (int64_t j = 0; j < panel.vectors; ++j)
+        if (spec.reads[x].result)
+          store(values[k * panel.vectors + j], buffers.reads[x].result, {row, columnOf(panel, j)});
+  }
+
+  void token(const StatePanel &panel, Value row) {
+    const int64_t vectors = panel.vectors;
+    const SmallVector<int64_t> before = readsThatAre(true), after = readsThatAre(false);
+    auto accumulate = [&](ArrayRef<int64_t> reads, Value r, ArrayRef<Value> state,
+                          MutableArrayRef<Value> sums) {
+      for (auto [k, x] : llvm::enumerate(reads)) {
+        Value factor = broadcastRow(buffers.reads[x].row, row, r);
+        for (int64_t j = 0; j < vectors; ++j)
+          sums[k * vectors + j] = fma(factor, state[j], sums[k * vectors + j]);
+      }
+    };
+    auto stateRow = [&](Value r) {
+      Values state;
+      for (int64_t j = 0; j < vectors; ++j)
+        state.push_back(loadState(panel, r, j));
+      return state;
+    };
+
+    Values early;
+    if (!before.empty()) {
+      early = sweep(before.size() * vectors, [&](Value r, MutableArrayRef<Value> sums) {
+        accumulate(before, r, stateRow(r), sums);
+      });
+      storeResults(panel, row, before, early);
+    }
+
+    // Everything of this token that is constant over the rows of the state.
+    SmallVector<Values> w(spec.updates.size());
+    Values columnDecay;
+    for (int64_t j = 0; j < vectors; ++j) {
+      Values reads(spec.reads.size());
+      for (auto [k, x] : llvm::enumerate(before))
+        reads[x] = early[k * vectors + j];
+      for (size_t m = 0; m < w.size(); ++m)
+        w[m].push_back(rightFactor(m, row, columnOf(panel, j), reads));
+      if (spec.colDecay)
+        columnDecay.push_back(loadRow(buffers.colDecay, row, columnOf(panel, j)));
+    }
+    Value decay;
+    if (spec.rowDecay == RowDecay::Scalar)
+      decay = broadcastRow(buffers.rowDecay, row, index(0));
+
+    Values late = sweep(after.size() * vectors, [&](Value r, MutableArrayRef<Value> sums) {
+      Values state = stateRow(r);
+      if (spec.rowDecay == RowDecay::PerRow)
+        decay = broadcastRow(buffers.rowDecay, row, r);
+      for (int64_t j = 0; j < vectors; ++j) {
+        if (decay)
+          state[j] = product(state[j], decay);
+        if (spec.colDecay)
+          state[j] = product(state[j], columnDecay[j]);
+      }
+      for (size_t m = 0; m < w.size(); ++m) {
+        Value left = broadcastRow(buffers.updates[m].left, row, r);
+        for (int64_t j = 0; j < vectors; ++j)
+          state[j] = fma(left, w[m][j], state[j]);
+      }
+      for (int64_t j = 0; j < vectors; ++j)
+        storeState(state[j], panel, r, j);
+      accumulate(after, r, state, sums);
+    });
+    storeResults(panel, row, after, late);
+  }
+};
+
+} // namespace
+
+void emitTokens(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
+                const AffineBlockBuffers &buffers, Value row, Value count) {
+  TokenGenerator(builder, loc, spec, buffers).emit(row, count);
+}
+
+} // namespace seqmix

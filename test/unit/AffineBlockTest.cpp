@@ -1,0 +1,272 @@
+//===- AffineBlockTest.cpp - the block form against one token at a time ---------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "test/unit/AffineHarness.h"
+
+#include "gtest/gtest.h"
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <random>
+
+using namespace seqmix;
+using namespace seqmix::test;
+
+namespace {
+
+constexpr int64_t maxRows = 19;
+const double nan = std::numeric_limits<double>::quiet_NaN();
+
+mlir::MLIRContext &context() {
+  static std::unique_ptr<mlir::MLIRContext> context = makeJitContext();
+  return *context;
+}
+
+/// The definition, in double, on the values that the arena holds.
+struct Oracle {
+  const AffineBlockSpec &spec;
+  std::vector<double> state;
+  std::vector<std::vector<double>> results; // by read: rows x cols
+
+  explicit Oracle(const AffineBlockSpec &spec) : spec(spec), state(spec.rows * spec.cols) {}
+
+  void token(const AffineProgram &program, int64_t t) {
+    const int64_t rows = spec.rows, cols = spec.cols;
+    auto at = [&](const RowsBuffer &buffer, int64_t feature) {
+      return program.get(buffer.at(t, feature));
+    };
+    std::vector<std::vector<double>> u(spec.reads.size(), std::vector<double>(cols, 0.0));
+    auto read = [&](bool before) {
+      for (size_t x = 0; x < u.size(); ++x)
+        if (spec.reads[x].before == before)
+          for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < cols; ++j)
+              u[x][j] += at(program.reads[x].row, i) * state[i * cols + j];
+    };
+    read(true);
+    std::vector<std::vector<double>> w(spec.updates.size(), std::vector<double>(cols, 0.0));
+    for (size_t m = 0; m < w.size(); ++m)
+      for (size_t k = 0; k < spec.updates[m].terms.size(); ++k) {
+        const AffineTerm &term = spec.updates[m].terms[k];
+        const AffineTermData &from = program.updates[m].terms[k];
+        for (int64_t j = 0; j < cols; ++j)
+          w[m][j] += (term.coef ? at(from.coef, j) : 1.0) *
+                     (term.read >= 0 ? u[term.read][j] : at(from.right, j));
+      }
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < cols; ++j) {
+        double &s = state[i * cols + j];
+        if (spec.rowDecay != RowDecay::None)
+          s *= at(program.rowDecay, i);
+        if (spec.colDecay)
+          s *= at(program.colDecay, j);
+        for (size_t m = 0; m < w.size(); ++m)
+          s += at(program.updates[m].left, i) * w[m][j];
+      }
+    read(false);
+    results = u;
+  }
+};
+
+class Random {
+public:
+  explicit Random(uint64_t seed) : engine(seed) {}
+  int64_t below(int64_t n) { return std::uniform_int_distribution<int64_t>(0, n - 1)(engine); }
+  bool chance(double p) { return uniform() < p; }
+  double uniform() { return std::uniform_real_distribution<double>(0, 1)(engine); }
+  double normal() { return std::normal_distribution<double>()(engine); }
+  template <typename T> T of(std::initializer_list<T> choices) {
+    return *(choices.begin() + below(choices.size()));
+  }
+  /// What trips a form that divides or takes logarithms.
+  double decay() {
+    if (chance(0.6))
+      return 1 - 0.3 * uniform();
+    return of({0.0, 1.0, -0.3, 1e-30, std::exp(-20.0), 1.1, -1.0});
+  }
+
+private:
+  std::mt19937_64 engine;
+};
+
+/// Runs chunks of several lengths and compares results and state after each.
+void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint64_t seed,
+           JitTarget target = JitTarget::Host) {
+  Random random(seed);
+  AffineProgram program(spec, maxRows, options);
+  program.compile(context(), target);
+  for (int64_t k = 0; k < program.size(); ++k)
+    program.set(k, nan);
+
+  auto fill = [&](const RowsBuffer &buffer, int64_t rows, auto value) {
+    if (buffer.offset < 0)
+      return;
+    for (int64_t t = 0; t < maxRows; ++t)
+      for (int64_t f = 0; f < buffer.padded; ++f)
+        if (buffer.rowStride != 0 || t == 0)
+          program.set(buffer.at(t, f), t < rows && f < buffer.features ? value() : nan);
+  };
+  Oracle oracle(spec);
+  for (int64_t i = 0; i < spec.rows; ++i)
+    for (int64_t j = 0; j < spec.cols; ++j) {
+      program.set(program.stateAt(i, j), random.normal());
+      oracle.state[i * spec.cols + j] = program.get(program.stateAt(i, j));
+    }
+
+  // Errors are relative to the largest value so far: one token's result may be all cancellation.
+  std::vector<double> mostResult(spec.reads.size(), 1e-20);
+  double mostState = 1e-20;
+  const double scale = 1 / std::sqrt(static_cast<double>(spec.rows));
+  for (int64_t rows : {3, 19, 0, 1, 16}) {
+    auto factor = [&] { return random.normal() * scale; };
+    auto decay = [&] { return random.decay(); };
+    fill(program.rowDecay, rows, decay);
+    fill(program.colDecay, rows, decay);
+    for (AffineUpdateData &update : program.updates) {
+      fill(update.left, rows, factor);
+      for (AffineTermData &term : update.terms) {
+        fill(term.coef, rows, [&] { return random.uniform() - 0.5; });
+        fill(term.right, rows, [&] { return random.normal(); });
+      }
+    }
+    for (AffineReadData &read : program.reads) {
+      fill(read.row, rows, factor);
+      fill(read.result, 0, factor);
+    }
+    for (int64_t k = program.scratchOffset; k < program.size(); ++k)
+      program.set(k, nan);
+
+    program.run(rows);
+
+    std::vector<std::vector<double>> expected(spec.reads.size());
+    for (auto &read : expected)
+      read.resize(rows * spec.cols);
+    for (int64_t step = 0; step < rows; ++step) {
+      const int64_t t = spec.descending ? rows - 1 - step : step;
+      oracle.token(program, t);
+      for (size_t x = 0; x < expected.size(); ++x)
+        std::copy(oracle.results[x].begin(), oracle.results[x].end(),
+                  expected[x].begin() + t * spec.cols);
+    }
+    const double tolerance = spec.element.isF64() ? 1e-13 : 2e-6;
+    for (size_t x = 0; x < expected.size(); ++x) {
+      if (!spec.reads[x].result)
+        continue;
+      const RowsBuffer &result = program.reads[x].result;
+      double &most = mostResult[x], error = 0;
+      for (int64_t t = 0; t < rows; ++t)
+        for (int64_t j = 0; j < spec.cols; ++j) {
+          const double want = expected[x][t * spec.cols + j];
+          const double off = std::abs(program.get(result.at(t, j)) - want);
+          most = std::max(most, std::abs(want));
+          error = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(error, off);
+        }
+      ASSERT_LE(error, tolerance * most) << "read " << x << " of " << rows << " rows";
+      for (int64_t k = result.at(rows, 0); k < result.at(maxRows, 0); ++k)
+        ASSERT_TRUE(std::isnan(program.get(k))) << "a result beyond the last row";
+    }
+    double &most = mostState, error = 0;
+    for (int64_t i = 0; i < spec.rows; ++i)
+      for (int64_t j = 0; j < spec.cols; ++j) {
+        double &want = oracle.state[i * spec.cols + j];
+        const double off = std::abs(program.get(program.stateAt(i, j)) - want);
+        most = std::max(most, std::abs(want));
+        error = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(error, off);
+        want = program.get(program.stateAt(i, j)); // errors do not add up over the chunks
+      }
+    ASSERT_LE(error, tolerance * most) << "state after " << rows << " rows";
+  }
+}
+
+AffineBlockSpec specOf(int64_t rows, int64_t cols, bool f64 = false) {
+  AffineBlockSpec spec;
+  spec.rows = rows;
+  spec.cols = cols;
+  if (f64)
+    spec.element = mlir::Float64Type::get(&context());
+  else
+    spec.element = mlir::Float32Type::get(&context());
+  spec.lanes = f64 ? 8 : 16;
+  if (!hostHasAvx512())
+    spec.lanes /= 2, spec.registers = 16;
+  return spec;
+}
+
+std::string describe(const AffineBlockSpec &spec, const AffineLayoutOptions &options) {
+  std::string text = std::to_string(spec.rows) + "x" + std::to_string(spec.cols);
+  text += spec.element.isF64() ? " f64" : " f32";
+  text += " lanes " + std::to_string(spec.lanes) + " block " + std::to_string(spec.block);
+  text += " panel " + std::to_string(spec.panel) + " registers " + std::to_string(spec.registers);
+  text += " row decay " + std::to_string(static_cast<int>(spec.rowDecay));
+  text += spec.colDecay ? " column decay" : "";
+  text += spec.descending ? " descending" : "";
+  text += " state " + std::to_string(static_cast<int>(options.state));
+  for (const AffineRead &read : spec.reads)
+    text +=
+        std::string(" read ") + (read.before ? "before" : "after") + (read.result ? "" : " only");
+  for (const AffineUpdate &update : spec.updates) {
+    text += " update";
+    for (const AffineTerm &term : update.terms)
+      text += std::string(term.coef ? " coef" : " ") + "*" + std::to_string(term.read);
+  }
+  return text;
+}
+
+/// Any spec of the canonical form, each feature with a fair chance.
+std::pair<AffineBlockSpec, AffineLayoutOptions> anySpec(Random &random) {
+  const auto [rows, cols] = random.of<std::pair<int64_t, int64_t>>(
+      {{5, 3}, {16, 24}, {64, 64}, {128, 80}, {1, 17}, {33, 1}, {48, 100}});
+  AffineBlockSpec spec = specOf(rows, cols, random.chance(0.3));
+  if (random.chance(0.4))
+    spec.lanes = spec.element.isF64() ? random.of<int64_t>({2, 4}) : random.of<int64_t>({4, 8});
+  spec.registers = random.of<int64_t>({16, 32});
+  spec.rowDecay = random.of({RowDecay::None, RowDecay::Scalar, RowDecay::PerRow, RowDecay::PerRow});
+  spec.colDecay = random.chance(0.4);
+  spec.descending = random.chance(0.3);
+  for (int64_t n = 1 + random.below(3); n > 0; --n)
+    spec.reads.push_back({random.chance(0.5), true});
+  for (int64_t n = 1 + random.below(2); n > 0; --n) {
+    AffineUpdate update;
+    for (int64_t k = 1 + random.below(3); k > 0; --k) {
+      AffineTerm term;
+      const int64_t read = random.below(spec.reads.size());
+      if (random.chance(0.5) && spec.reads[read].before)
+        term.read = read;
+      term.coef = term.read >= 0 || random.chance(0.5);
+      update.terms.push_back(term);
+    }
+    spec.updates.push_back(update);
+  }
+  for (AffineRead &read : spec.reads)
+    read.result = !read.before || random.chance(0.5);
+  spec.block = random.of<int64_t>({1, 2, 4, 4, 4, 8});
+  spec.panel = random.of<int64_t>({1, 2, 2, 3});
+  AffineLayoutOptions options;
+  options.state =
+      random.of({StateForm::RowsFirst, StateForm::ColsFirst, StateForm::Panels, StateForm::Plain});
+  if (random.chance(0.3))
+    options.constantOverFeatures = random.below(64);
+  options.vectorCoefs = random.chance(0.3) ? random.below(8) : 0;
+  return {spec, options};
+}
+
+/// More on demand: SEQMIX_AFFINE_SEEDS=1000.
+int anyCount() {
+  const char *text = std::getenv("SEQMIX_AFFINE_SEEDS");
+  return text ? std::atoi(text) : 48;
+}
+
+class AnyAffine : public testing::TestWithParam<int> {};
+
+TEST_P(AnyAffine, AgreesWithItsDefinition) {
+  Random random(GetParam() * 7919 + 1);
+  const auto [spec, options] = anySpec(random);
+  SCOPED_TRACE(describe(spec, options));
+  check(spec, options, GetParam());
+}
+INSTANTIATE_TEST_SUITE_P(Random, AnyAffine, testing::Range(0, anyCount()));
+
+} // namespace

@@ -1,0 +1,183 @@
+//===- AffineHarness.cpp - compiles and runs one affine recurrence ----------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------------------------===//
+
+#include "test/unit/AffineHarness.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace seqmix::test {
+
+AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
+                             const AffineLayoutOptions &options)
+    : spec(spec), maxRows(maxRows), options(options) {
+  auto flag = [](uint64_t &bits) {
+    const bool result = bits & 1;
+    bits >>= 1;
+    return result;
+  };
+  uint64_t overFeatures = options.constantOverFeatures, overRows = options.constantOverRows;
+  uint64_t vectorCoefs = options.vectorCoefs;
+  auto factor = [&](int64_t features) {
+    const bool vector = !flag(overFeatures);
+    return makeBuffer(features, vector, !flag(overRows));
+  };
+  if (spec.rowDecay != RowDecay::None)
+    rowDecay = makeBuffer(spec.rows, spec.rowDecay == RowDecay::PerRow, !flag(overRows));
+  if (spec.colDecay)
+    colDecay = makeBuffer(spec.cols, true, true);
+  for (const AffineUpdate &update : spec.updates) {
+    AffineUpdateData data;
+    data.left = factor(spec.rows);
+    for (const AffineTerm &term : update.terms) {
+      AffineTermData from;
+      if (term.coef)
+        from.coef = makeBuffer(spec.cols, flag(vectorCoefs), !flag(overRows));
+      if (term.read < 0)
+        from.right = factor(spec.cols);
+      data.terms.push_back(from);
+    }
+    updates.push_back(data);
+  }
+  for (const AffineRead &read : spec.reads) {
+    AffineReadData data;
+    data.row = factor(spec.rows);
+    if (read.result)
+      data.result = makeBuffer(spec.cols, true, true);
+    reads.push_back(data);
+  }
+  const bool colsFirst = options.state == StateForm::ColsFirst;
+  const bool carried = colsFirst || options.state == StateForm::RowsFirst;
+  carryStride = (colsFirst ? spec.rows : spec.cols) + (carried ? 3 : 0);
+  if (options.state == StateForm::Plain)
+    carryStride = llvm::alignTo(spec.cols, spec.lanes);
+  if (options.state != StateForm::Panels)
+    stateOffset = reserve((colsFirst ? spec.cols : spec.rows) * carryStride);
+  else
+    stateOffset = panelsOffset = reserve(affineStateType(spec).getNumElements());
+  scratchOffset = elements;
+  if (carried)
+    panelsOffset = reserve(affineStateType(spec).getNumElements());
+  reserve(affineScratchSize(spec, maxRows));
+  storage.resize(elements);
+}
+
+int64_t AffineProgram::reserve(int64_t count) {
+  const int64_t start = elements;
+  elements += llvm::alignTo(count, 16) + 16;
+  return start;
+}
+
+RowsBuffer AffineProgram::makeBuffer(int64_t features, bool vector, bool overRows) {
+  RowsBuffer buffer;
+  buffer.isVector = vector;
+  buffer.features = vector ? features : 1;
+  buffer.padded = vector ? llvm::alignTo(features, spec.lanes) : 1;
+  buffer.rowStride = overRows ? buffer.padded : 0;
+  buffer.offset = reserve((overRows ? maxRows : 1) * buffer.padded);
+  return buffer;
+}
+
+OwningOpRef<ModuleOp> AffineProgram::build(MLIRContext &context) const {
+  OpBuilder builder(&context);
+  Location loc = builder.getUnknownLoc();
+  OwningOpRef<ModuleOp> module(ModuleOp::create(builder, loc));
+  builder.setInsertionPointToEnd(module->getBody());
+  auto arenaType = MemRefType::get({elements}, spec.element);
+  auto type = builder.getFunctionType({arenaType, builder.getIndexType()}, {});
+  auto function = func::FuncOp::create(builder, loc, "advance", type);
+  Block *entry = function.addEntryBlock();
+  builder.setInsertionPointToEnd(entry);
+  Value arena = entry->getArgument(0), rows = entry->getArgument(1);
+
+  auto view = [&](int64_t offset, ArrayRef<int64_t> shape, ArrayRef<int64_t> strides) -> Value {
+    auto layout = StridedLayoutAttr::get(&context, offset, strides);
+    auto result = MemRefType::get(shape, spec.element, layout);
+    return memref::ReinterpretCastOp::create(builder, loc, result, arena, offset, shape, strides);
+  };
+  auto rowsView = [&](const RowsBuffer &buffer) -> Value {
+    if (buffer.offset < 0)
+      return {};
+    if (!buffer.isVector)
+      return view(buffer.offset, {maxRows}, {buffer.rowStride});
+    return view(buffer.offset, {maxRows, buffer.padded}, {buffer.rowStride, 1});
+  };
+  AffineBlockBuffers buffers;
+  buffers.rowDecay = rowsView(rowDecay);
+  buffers.colDecay = rowsView(colDecay);
+  for (const AffineUpdateData &update : updates) {
+    AffineUpdateBuffers to;
+    to.left = rowsView(update.left);
+    for (const AffineTermData &term : update.terms)
+      to.terms.push_back({rowsView(term.coef), rowsView(term.right)});
+    buffers.updates.push_back(to);
+  }
+  for (const AffineReadData &read : reads)
+    buffers.reads.push_back({rowsView(read.row), rowsView(read.result)});
+
+  const auto panels = affineStateType(spec);
+  const int64_t scratchSize = affineScratchSize(spec, maxRows);
+  const bool colsFirst = options.state == StateForm::ColsFirst;
+  const bool carried = colsFirst || options.state == StateForm::RowsFirst;
+  buffers.scratch = view(elements - (llvm::alignTo(scratchSize, 16) + 16), {scratchSize}, {1});
+  Value carry;
+  if (options.state != StateForm::Panels)
+    carry = colsFirst ? view(stateOffset, {spec.cols, spec.rows}, {carryStride, 1})
+                      : view(stateOffset, {spec.rows, spec.cols}, {carryStride, 1});
+  if (options.state == StateForm::Plain)
+    buffers.state = view(stateOffset, {spec.rows, carryStride}, {carryStride, 1});
+  else
+    buffers.state = view(panelsOffset, panels.getShape(),
+                         {panels.getDimSize(1) * panels.getDimSize(2), panels.getDimSize(2), 1});
+  if (carried)
+    emitStateLoad(builder, loc, spec, carry, colsFirst, buffers.state);
+  emitAffineRows(builder, loc, spec, buffers, rows);
+  if (carried)
+    emitStateStore(builder, loc, spec, buffers.state, carry, colsFirst);
+  func::ReturnOp::create(builder, loc);
+  if (failed(verify(*module)))
+    llvm::report_fatal_error("the recurrence does not verify");
+  return module;
+}
+
+void AffineProgram::compile(MLIRContext &context, JitTarget target) {
+  JitOptions jitOptions;
+  jitOptions.target = target;
+  jit = llvm::cantFail(JitModule::compile(*build(context), jitOptions));
+}
+
+void AffineProgram::run(int64_t rows) {
+  jit->get<void(void *, int64_t)>("advance")(storage.data(), rows);
+}
+
+double AffineProgram::get(int64_t offset) const {
+  if (spec.element.isF64())
+    return storage[offset];
+  return reinterpret_cast<const float *>(storage.data())[offset];
+}
+
+void AffineProgram::set(int64_t offset, double value) {
+  if (spec.element.isF64())
+    storage[offset] = value;
+  else
+    reinterpret_cast<float *>(storage.data())[offset] = static_cast<float>(value);
+}
+
+int64_t AffineProgram::stateAt(int64_t i, int64_t j) const {
+  if (options.state == StateForm::ColsFirst)
+    return stateOffset + j * carryStride + i;
+  if (options.state != StateForm::Panels)
+    return stateOffset + i * carryStride + j;
+  const int64_t width = spec.panel * spec.lanes;
+  return stateOffset + (j / width * spec.rows + i) * width + j % width;
+}
+
+} // namespace seqmix::test

@@ -1,0 +1,99 @@
+//===- AffineHarness.h - compiles and runs one affine recurrence ------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------------------------===//
+//
+// A function `advance(arena, rows)` around emitAffineRows, with all its buffers in one arena; for
+// the tests and the benchmark of the block form.
+//
+//===----------------------------------------------------------------------------------------===//
+
+#ifndef SEQMIX_TEST_UNIT_AFFINEHARNESS_H
+#define SEQMIX_TEST_UNIT_AFFINEHARNESS_H
+
+#include "compiler/tiles/AffineBlock.h"
+#include "test/unit/JitSupport.h"
+
+#include <memory>
+#include <vector>
+
+namespace seqmix::test {
+
+/// A rows buffer in the arena. Offsets and strides count elements.
+struct RowsBuffer {
+  int64_t offset = -1;   // -1: absent
+  int64_t rowStride = 0; // 0: the same for every row
+  int64_t features = 1;  // that exist
+  int64_t padded = 1;    // that the buffer has
+  bool isVector = true;  // or constant over its features, of rank 1
+
+  int64_t at(int64_t row, int64_t feature) const {
+    return offset + row * rowStride + (isVector ? feature : 0);
+  }
+};
+
+struct AffineTermData {
+  RowsBuffer coef, right;
+};
+struct AffineUpdateData {
+  RowsBuffer left;
+  std::vector<AffineTermData> terms;
+};
+struct AffineReadData {
+  RowsBuffer row, result;
+};
+
+enum class StateForm {
+  RowsFirst, // a carry [rows, cols], copied to panels and back
+  ColsFirst, // a carry [cols, rows], copied to panels and back
+  Panels,    // panels that stay
+  Plain,     // [rows, cols], updated in place
+};
+
+/// Which factors are constant over their features or over the tokens, and how the state is given.
+struct AffineLayoutOptions {
+  StateForm state = StateForm::RowsFirst;
+  uint64_t constantOverFeatures = 0; // bit n: the n-th left, row, right, or coef
+  uint64_t constantOverRows = 0;
+  uint64_t vectorCoefs = 0; // bit n: the n-th coef is over the columns
+};
+
+class AffineProgram {
+public:
+  /// Lays out the arena for chunks of at most `maxRows` tokens.
+  AffineProgram(const AffineBlockSpec &spec, int64_t maxRows, const AffineLayoutOptions &options);
+
+  /// The module with the function; its errors and those of compiling it abort.
+  mlir::OwningOpRef<mlir::ModuleOp> build(mlir::MLIRContext &context) const;
+  void compile(mlir::MLIRContext &context, JitTarget target = JitTarget::Host);
+  /// Runs the function on the arena's contents.
+  void run(int64_t rows);
+
+  double get(int64_t offset) const;
+  void set(int64_t offset, double value);
+  int64_t size() const { return elements; }
+  /// Where element (i, j) of the state stands: in the carry, or in the state itself.
+  int64_t stateAt(int64_t i, int64_t j) const;
+
+  RowsBuffer rowDecay, colDecay;
+  std::vector<AffineUpdateData> updates;
+  std::vector<AffineReadData> reads;
+  /// The arena from here on is scratch: its contents mean nothing between calls.
+  int64_t scratchOffset = 0;
+
+private:
+  int64_t reserve(int64_t count);
+  RowsBuffer makeBuffer(int64_t features, bool vector, bool overRows);
+
+  AffineBlockSpec spec;
+  int64_t maxRows;
+  AffineLayoutOptions options;
+  int64_t elements = 0, stateOffset = 0, panelsOffset = 0, carryStride = 0;
+  std::vector<double> storage; // doubles for alignment; floats use half of it
+  std::unique_ptr<JitModule> jit;
+};
+
+} // namespace seqmix::test
+
+#endif // SEQMIX_TEST_UNIT_AFFINEHARNESS_H
