@@ -12,7 +12,7 @@
 using namespace mlir;
 using namespace mlir::seq;
 
-namespace seqmix {
+namespace seqmix::chunk {
 namespace {
 
 using Span = std::optional<std::pair<int64_t, int64_t>>;
@@ -215,4 +215,4 @@ FailureOr<Dependencies> findDependencies(MixerOp mixer) {
   return all;
 }
 
-} // namespace seqmix
+} // namespace seqmix::chunk

@@ -10,7 +10,7 @@
 #include "dialect/Seq.h"
 #include "llvm/ADT/MapVector.h"
 
-namespace seqmix {
+namespace seqmix::chunk {
 
 /// How far around its own token a node reads a symbol.
 struct ReadSpan {
@@ -47,6 +47,6 @@ mlir::FailureOr<Dependencies> findDependencies(mlir::seq::MixerOp mixer);
 /// The bodies (region blocks) of an equation.
 mlir::Region &bodyOf(mlir::Operation *equation);
 
-} // namespace seqmix
+} // namespace seqmix::chunk
 
 #endif // SEQMIX_COMPILER_CHUNK_DEPENDENCIES_H

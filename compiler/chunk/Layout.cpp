@@ -12,7 +12,7 @@
 using namespace mlir;
 using namespace mlir::seq;
 
-namespace seqmix {
+namespace seqmix::chunk {
 namespace {
 
 ArrayAttr dimsOfEquation(Operation *equation) {
@@ -235,4 +235,4 @@ FlatSymbolRefAttr findSplitDim(MixerOp mixer, const Dependencies &all) {
   return best;
 }
 
-} // namespace seqmix
+} // namespace seqmix::chunk

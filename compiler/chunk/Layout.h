@@ -9,7 +9,7 @@
 
 #include "compiler/chunk/Dependencies.h"
 
-namespace seqmix {
+namespace seqmix::chunk {
 
 /// Which dim of each equation is vectorised, and which dim of each symbol is therefore contiguous.
 struct Layout {
@@ -30,6 +30,6 @@ int64_t elementsPerToken(mlir::seq::MixerOp mixer, mlir::ArrayAttr dims);
 /// at the same element.
 mlir::FlatSymbolRefAttr findSplitDim(mlir::seq::MixerOp mixer, const Dependencies &all);
 
-} // namespace seqmix
+} // namespace seqmix::chunk
 
 #endif // SEQMIX_COMPILER_CHUNK_LAYOUT_H

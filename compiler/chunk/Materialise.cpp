@@ -14,6 +14,7 @@
 
 using namespace mlir;
 using namespace mlir::seq;
+using namespace seqmix::chunk;
 
 namespace seqmix {
 namespace {

@@ -14,7 +14,7 @@
 using namespace mlir;
 using namespace mlir::seq;
 
-namespace seqmix {
+namespace seqmix::chunk {
 
 ArrayAttr dimsOf(Operation *symbol) {
   return llvm::TypeSwitch<Operation *, ArrayAttr>(symbol)
@@ -58,4 +58,4 @@ std::optional<unsigned> placeOf(ReadOp read, Value index) {
   return place;
 }
 
-} // namespace seqmix
+} // namespace seqmix::chunk

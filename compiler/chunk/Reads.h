@@ -11,7 +11,7 @@
 
 #include <optional>
 
-namespace seqmix {
+namespace seqmix::chunk {
 
 /// The dims of a symbol that can be read: a tensor, definition, produced tensor, or state (whose
 /// token dim is not among them).
@@ -28,6 +28,6 @@ bool readsToken(mlir::seq::MixerOp mixer, mlir::seq::ReadOp read);
 /// it and with coefficient one.
 std::optional<unsigned> placeOf(mlir::seq::ReadOp read, mlir::Value index);
 
-} // namespace seqmix
+} // namespace seqmix::chunk
 
 #endif // SEQMIX_COMPILER_CHUNK_READS_H
