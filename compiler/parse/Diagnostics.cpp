@@ -21,13 +21,24 @@ Diagnostic &Diagnostic::note(std::string text) {
   return *this;
 }
 
+/// Messages quote the source: what a terminal cannot show becomes '?'.
+static std::string printable(std::string text) {
+  const auto *begin = reinterpret_cast<const llvm::UTF8 *>(text.data());
+  bool isUtf8 = llvm::isLegalUTF8String(&begin, begin + text.size());
+  for (char &c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    if (byte < 32 || byte == 127 || (byte >= 128 && !isUtf8))
+      c = '?';
+  }
+  return text;
+}
+
 Diagnostic &Diagnostics::add(Severity severity, std::optional<SourceRange> at,
                              std::string message) {
   discarded = {severity, "", at, current, {}};
   if (severity == Severity::Error) {
-    if (full()) {
+    if (full())
       return discarded;
-    }
     if (at)
       for (const Diagnostic &old : list)
         if (old.severity == Severity::Error && old.range && old.range->begin == at->begin &&
@@ -37,7 +48,7 @@ Diagnostic &Diagnostics::add(Severity severity, std::optional<SourceRange> at,
   } else if (list.size() > 4 * errorLimit) {
     return discarded;
   }
-  list.push_back({severity, std::move(message), at, current, {}});
+  list.push_back({severity, printable(std::move(message)), at, current, {}});
   return list.back();
 }
 
