@@ -9,7 +9,10 @@
 #include "mlir/Analysis/FlatLinearValueConstraints.h"
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/AffineMap.h"
-#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+#include <numeric>
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -67,7 +70,8 @@ SmallVector<std::pair<Operation *, int64_t>> findWindows(MixerOp mixer) {
   mixer.walk([&](ReadOp read) {
     Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
     ArrayAttr dims;
-    if (auto tensor = dyn_cast_or_null<TensorOp>(source))
+    // A param is there as a whole.
+    if (auto tensor = dyn_cast_or_null<TensorOp>(source); tensor && tensor.getRole() == Role::Input)
       dims = tensor.getDims();
     else if (auto define = dyn_cast_or_null<DefineOp>(source))
       dims = define.getDims();
@@ -103,7 +107,7 @@ CarryComponent windowComponent(MixerOp mixer, Operation *source, int64_t tokens)
     component.isInteger = !isa<FloatType>(tensor.getDtype());
   } else {
     dims = cast<DefineOp>(source).getDims();
-    component.batch = allBatchDims(mixer);
+    component.batch = batchDimsOf(mixer, name.getValue());
     component.isInteger = yieldsInteger(cast<DefineOp>(source));
   }
   for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
@@ -138,6 +142,31 @@ std::optional<std::pair<int64_t, int64_t>> mlir::seq::tokenSpan(MixerOp mixer, R
     (reach < 0 ? span.first : span.second) += reach;
   }
   return hasToken ? std::optional(span) : std::nullopt;
+}
+
+SmallVector<BatchAttr> mlir::seq::batchDimsOf(MixerOp mixer, StringRef symbol) {
+  llvm::StringMap<int64_t> divisors; // 0: not varied over
+  llvm::StringSet<> visited;
+  SmallVector<StringRef> worklist = {symbol};
+  while (!worklist.empty()) {
+    StringRef name = worklist.pop_back_val();
+    if (!visited.insert(name).second)
+      continue;
+    Operation *op = SymbolTable::lookupSymbolIn(mixer, StringAttr::get(mixer.getContext(), name));
+    if (auto tensor = dyn_cast_or_null<TensorOp>(op))
+      for (auto batch : tensor.getBatch().getAsRange<BatchAttr>())
+        divisors[batch.getDim().getValue()] =
+            std::gcd(divisors[batch.getDim().getValue()], batch.getDiv());
+    else if (auto define = dyn_cast_or_null<DefineOp>(op))
+      define.walk([&](ReadOp read) { worklist.push_back(read.getSource()); });
+    else
+      return allBatchDims(mixer);
+  }
+  SmallVector<BatchAttr> batch;
+  for (BatchAttr dim : allBatchDims(mixer))
+    if (int64_t divisor = divisors.lookup(dim.getDim().getValue()))
+      batch.push_back(BatchAttr::get(mixer.getContext(), dim.getDim(), divisor));
+  return batch;
 }
 
 bool mlir::seq::isTokenIndexed(MixerOp mixer, ArrayAttr dims) {

@@ -48,6 +48,11 @@ void recordCarryWindows(MixerOp mixer);
 /// not the token plus indices of fixed dims and constants.
 std::optional<std::pair<int64_t, int64_t>> tokenSpan(MixerOp mixer, ReadOp read);
 
+/// The batch dims that a tensor, state, definition or produced tensor varies over, in declared
+/// order: a tensor's own, all of them for what comes from a state, and those of what it reads for a
+/// definition.
+SmallVector<BatchAttr> batchDimsOf(MixerOp mixer, StringRef symbol);
+
 /// Whether the first dim of a declaration is a run-time dim, so that it varies over tokens.
 bool isTokenIndexed(MixerOp mixer, ArrayAttr dims);
 
