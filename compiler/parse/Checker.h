@@ -61,7 +61,7 @@ private:
   //===-- Sizes.cpp: compile-time numbers
   //------------------------------------------------------===//
   void evaluateSizes();
-  enum class Progress { None, Running, Done };
+  enum class Progress { None, Running, Failed, Done };
   llvm::DenseMap<const ast::Decl *, Progress> progress;
   /// Names from the outermost size to the one being evaluated.
   std::vector<const ast::Decl *> evaluating;

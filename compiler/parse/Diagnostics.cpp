@@ -119,7 +119,7 @@ static std::string excerpt(const SourceFile &file, SourceRange range) {
   uint32_t lineBegin = file.lineStart(at.line);
   std::vector<llvm::StringRef> characters = charactersOf(line);
 
-  size_t begin = characters.size(), end = characters.size();
+  size_t begin = characters.size(), end = 0;
   for (size_t i = 0, offset = lineBegin; i < characters.size(); offset += characters[i++].size()) {
     if (offset <= range.begin)
       begin = i;

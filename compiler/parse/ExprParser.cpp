@@ -42,6 +42,8 @@ bool ExprParser::enter() {
 }
 
 std::string ExprParser::found() const {
+  if (hiddenLineEnd())
+    return "the end of the line";
   switch (token().kind) {
   case TokenKind::End:
     return "the end of the file";
@@ -53,6 +55,7 @@ std::string ExprParser::found() const {
     return fmt::format("'{}'", token().text.take_front(60).str());
   case TokenKind::Number:
   case TokenKind::Punctuation:
+  case TokenKind::Invalid:
     return fmt::format("'{}'", token().text.take_front(60).str());
   }
   return "";
@@ -293,8 +296,7 @@ Expr *ExprParser::parsePrimary() {
     if (!inner)
       return nullptr;
     if (!token().is(")")) {
-      diagnostics
-          .error(token().range, fmt::format("expected ')' or an operator, found {}", found()))
+      errorHere(fmt::format("expected ')' or an operator, found {}", found()))
           .note(open, "to close this bracket");
       return nullptr;
     }

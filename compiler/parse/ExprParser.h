@@ -38,9 +38,27 @@ protected:
       advance();
   }
 
+  /// True if the lexer reported something between here and the end of the line.
+  bool lineIsInvalid() const {
+    size_t i = at;
+    while (tokens[i].kind != TokenKind::Newline && tokens[i].kind != TokenKind::Invalid &&
+           tokens[i].kind != TokenKind::End)
+      ++i;
+    return tokens[i].kind == TokenKind::Invalid;
+  }
   /// The current token in words, for messages.
   std::string found() const;
-  void errorHere(std::string message) { diagnostics.error(token().range, std::move(message)); }
+  /// Reports at the current token, or behind the last one if that ended its line: an open bracket
+  /// hides the end of a line.
+  Diagnostic &errorHere(std::string message) {
+    SourceRange at = token().range;
+    if (hiddenLineEnd())
+      at = {previousRange().end, previousRange().end};
+    return diagnostics.error(at, std::move(message));
+  }
+  bool hiddenLineEnd() const {
+    return token().startsLine && at > 0 && tokens[at - 1].kind != TokenKind::Newline;
+  }
   bool accept(llvm::StringRef punctuation);
   /// Consumes the punctuation or reports "expected '...' <context>".
   bool expect(llvm::StringRef punctuation, llvm::StringRef context);

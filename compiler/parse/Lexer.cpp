@@ -108,7 +108,7 @@ private:
     } else if (c == '#') {
       while (at < text.size() && text[at] != '\n')
         ++at;
-    } else if (llvm::isAlpha(c) || c == '_') {
+    } else if (llvm::isAlpha(c) || c == '_' || isHigh(c)) {
       name();
     } else if (llvm::isDigit(c) || (c == '.' && llvm::isDigit(peek(1)))) {
       number();
@@ -117,23 +117,43 @@ private:
     }
   }
 
+  /// Reports the text from `begin` to the current offset and leaves a token that no line can use.
+  void invalid(size_t begin, std::string message) {
+    push(TokenKind::Invalid, begin, at);
+    diagnostics.error(tokens.back().range, std::move(message));
+  }
+
   void name() {
     size_t begin = at;
-    while (llvm::isAlnum(peek()) || peek() == '_')
-      ++at;
+    bool isAscii = true;
+    for (; llvm::isAlnum(peek()) || peek() == '_' || isHigh(peek()); ++at)
+      isAscii &= !isHigh(peek());
+    if (!isAscii)
+      return invalidName(begin);
     llvm::StringRef word = text.slice(begin, at);
     // A declaration cannot stand inside a bracket, so the bracket was never closed: end its line
     // here and let the parser say so, instead of swallowing the rest of the file.
     if (openBrackets > 0 && lineStart && isLineKeyword(word)) {
       openBrackets = 0;
-      bool start = lineStart;
       size_t end = at;
       at = tokens.back().range.end;
       newline();
       at = end;
-      lineStart = start;
+      lineStart = true;
     }
     push(TokenKind::Name, begin, at);
+  }
+
+  static bool isHigh(char c) { return static_cast<unsigned char>(c) >= 0x80; }
+
+  void invalidName(size_t begin) {
+    const auto *bytes = reinterpret_cast<const llvm::UTF8 *>(text.data() + begin);
+    const auto *end = reinterpret_cast<const llvm::UTF8 *>(text.data() + at);
+    if (!llvm::isLegalUTF8String(&bytes, end))
+      invalid(begin, "the file is not valid UTF-8 here");
+    else
+      invalid(begin, "names consist of the letters a-z and A-Z, digits and '_'; other characters "
+                     "may stand in comments only");
   }
 
   void number() {
@@ -156,34 +176,28 @@ private:
           ++at;
       }
     }
-    Token &token = push(TokenKind::Number, begin, at);
     if (llvm::isAlpha(peek()) || peek() == '_') {
-      size_t end = at;
-      while (end < text.size() && (llvm::isAlnum(text[end]) || text[end] == '_'))
-        ++end;
-      SourceRange whole{token.range.begin, static_cast<uint32_t>(end)};
-      diagnostics.error(whole, fmt::format("'{}' is neither a number nor a name",
-                                           text.slice(begin, end).take_front(40).str()));
-      at = end;
-      return;
+      while (llvm::isAlnum(peek()) || peek() == '_')
+        ++at;
+      return invalid(begin, fmt::format("'{}' is neither a number nor a name",
+                                        text.slice(begin, at).take_front(40).str()));
     }
+    llvm::StringRef spelled = text.slice(begin, at);
+    ast::Number number;
     if (isInteger) {
       int64_t value;
-      if (token.text.getAsInteger(10, value))
-        diagnostics.error(token.range, "the integer does not fit into 64 bits; write it with a "
-                                       "'.' or an exponent to make it a real number");
-      else
-        token.number = ast::Number::ofInteger(value);
-      return;
+      if (spelled.getAsInteger(10, value))
+        return invalid(begin, "the integer does not fit into 64 bits; write it with a '.' or an "
+                              "exponent to make it a real number");
+      number = ast::Number::ofInteger(value);
+    } else {
+      double value = 0;
+      std::string whole = (spelled[0] == '.' ? "0" : "") + spelled.str(); // ".5" is allowed
+      if (llvm::StringRef(whole).getAsDouble(value, /*AllowInexact=*/true) || std::isinf(value))
+        return invalid(begin, "the number is too large for a double; write 'inf' for infinity");
+      number = ast::Number::ofReal(value);
     }
-    double value = 0;
-    std::string spelled = token.text.str(); // "1." and ".5" are allowed
-    if (spelled[0] == '.')
-      spelled = "0" + spelled;
-    if (llvm::StringRef(spelled).getAsDouble(value, /*AllowInexact=*/true) || std::isinf(value))
-      diagnostics.error(token.range, "the number is too large for a double; write 'inf' for "
-                                     "infinity");
-    token.number = ast::Number::ofReal(value);
+    push(TokenKind::Number, begin, at).number = number;
   }
 
   void punctuation() {
@@ -207,42 +221,22 @@ private:
     unexpected();
   }
 
-  /// Reports a character that no token begins with; a run of them is one error.
+  /// Reports a character that no token begins with; a run of the same is one error.
   void unexpected() {
     size_t begin = at;
-    auto isStray = [&](size_t i) {
-      unsigned char c = text[i];
-      return i < text.size() &&
-             (c >= 0x80 || (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F);
-    };
-    if (!isStray(at)) {
+    char c = peek();
+    while (at < text.size() && text[at] == c)
       ++at;
-      SourceRange range{static_cast<uint32_t>(begin), static_cast<uint32_t>(at)};
-      llvm::StringRef c = text.slice(begin, at);
-      if (c == "!")
-        diagnostics.error(range, "unexpected '!'; write 'not' or '!='");
-      else if (c == "&" || c == "|")
-        diagnostics.error(
-            range, fmt::format("unexpected '{}'; write '{}'", c.str(), c == "&" ? "and" : "or"));
-      else
-        diagnostics.error(range, fmt::format("unexpected character '{}'", c.str()));
-      return;
-    }
-    while (at < text.size() && isStray(at))
-      ++at;
-    SourceRange range{static_cast<uint32_t>(begin), static_cast<uint32_t>(at)};
-    unsigned char c = text[begin];
-    const auto *bytes = reinterpret_cast<const llvm::UTF8 *>(text.data() + begin);
-    if (c < 0x80) {
-      diagnostics.error(range, fmt::format("unexpected control character (code {})", unsigned(c)));
-      return;
-    }
-    const auto *end = reinterpret_cast<const llvm::UTF8 *>(text.data() + at);
-    if (!llvm::isLegalUTF8String(&bytes, end))
-      diagnostics.error(range, "the file is not valid UTF-8 here");
-    else
-      diagnostics.error(range, "names consist of the letters a-z and A-Z, digits and '_'; other "
-                               "characters may stand in comments only");
+    if (c == '!')
+      return invalid(begin, "unexpected '!'; write 'not' or '!='");
+    if (c == '&' || c == '|')
+      return invalid(begin, fmt::format("unexpected '{}'; write '{}'",
+                                        text.slice(begin, at).take_front(2).str(),
+                                        c == '&' ? "and" : "or"));
+    if (c < 0x20 || c == 0x7F)
+      return invalid(begin, fmt::format("unexpected control character (code {})",
+                                        static_cast<unsigned>(static_cast<unsigned char>(c))));
+    invalid(begin, fmt::format("unexpected character '{}'", c));
   }
 };
 

@@ -11,9 +11,9 @@
 
 namespace seqmix {
 
-enum class TokenKind { Name, Number, Punctuation, Newline, End };
+enum class TokenKind { Name, Number, Punctuation, Newline, Invalid, End };
 
-/// A token. Keywords are names; punctuation is compared by its text.
+/// A token. Keywords are names; punctuation is compared by its text. Invalid ones were reported.
 struct Token {
   TokenKind kind = TokenKind::End;
   SourceRange range;

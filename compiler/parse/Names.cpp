@@ -281,11 +281,11 @@ void MixerChecker::resolveLeftSides() {
       for (const Place &place : state->places)
         wanted += "," + (place.index ? place.index->name : place.dim->name);
       diagnostics
-          .error(equation->lhsRange,
-                 fmt::format("the equation of the state '{}' must name its time, an index of a "
-                             "run-time dim, and then its {} other {}: '{}]'",
-                             state->name, expected - 1, expected == 2 ? "index" : "indices",
-                             wanted))
+          .error(
+              equation->lhsRange,
+              fmt::format("the left side of a state names its time first, an index of a run-time "
+                          "dim, and then its own indices: expected '{}]'",
+                          wanted))
           .note(state->range, "declared here");
       continue;
     }

@@ -25,7 +25,7 @@ public:
       parseLine();
     }
     if (mixers.empty() && !diagnostics.hasErrors())
-      diagnostics.error(token().range, "the file has no mixer; expected 'mixer NAME'");
+      diagnostics.error(SourceRange(), "the file has no mixer; expected 'mixer NAME'");
     return std::move(mixers);
   }
 
@@ -47,6 +47,13 @@ private:
     }
     Equation *previous = lastEquation;
     lastEquation = nullptr;
+    if (lineIsInvalid()) { // the lexer said why
+      skipLine();
+      toldAboutMixer = true;
+      if (!mixers.empty())
+        current().hasErrors = true;
+      return;
+    }
     bool ok = false;
     if (token().isName("mixer")) {
       ok = parseMixer();

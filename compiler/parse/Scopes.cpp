@@ -29,7 +29,7 @@ void MixerChecker::bind(const IndexUse &use, Expr *reduction, Scope &scope) {
   for (const Binding &outer : scope)
     if (outer.index == use.index) {
       errorAt(reduction, use.range,
-              fmt::format("the index '{}' is already in use here; sum over another index of '{}'",
+              fmt::format("the index '{}' is already in use here; take another index of '{}'",
                           use.name, use.index->dim->name))
           .note(outer.range, fmt::format("'{}' comes from here", use.name));
       return;
@@ -46,7 +46,8 @@ void MixerChecker::checkRead(RefExpr *ref, const Equation &equation) {
     for (size_t i = 0; i < places.size(); ++i)
       wanted += (i ? "," : "[") + (places[i].index ? places[i].index->name : places[i].dim->name);
     wanted += places.empty() ? "" : "]";
-    errorAt(ref, fmt::format("'{}' has {} {}, found {}: expected '{}'", ref->name, places.size(),
+    std::string count = places.empty() ? "no" : fmt::format("{}", places.size());
+    errorAt(ref, fmt::format("'{}' has {} {}, found {}: expected '{}'", ref->name, count,
                              places.size() == 1 ? "index" : "indices", ref->indices.size(), wanted))
         .note(declared, "declared here");
     return;
@@ -95,13 +96,15 @@ void MixerChecker::checkScope(Expr *e, const Equation &equation, Scope &scope, b
     for (const IndexUse &use : reduce->indices)
       bind(use, reduce, scope);
   } else if (auto *map = llvm::dyn_cast<MapExpr>(e)) {
-    if (!inScope(map->index.index))
+    if (!inScope(map->index.index)) {
       errorAt(
           map, map->index.range,
           fmt::format("'{}[{}]' keeps its index, so '{}' must be on the left of the equation or "
                       "bound around it",
                       spelling(map->op).str(), map->index.name, map->index.name))
           .note(equation.lhsRange, "the left side is here");
+      scope.push_back({map->index.index, map->index.range}); // said once
+    }
   }
   if (inWhere && llvm::isa<ReduceExpr, MapExpr>(e)) {
     errorAt(e, "a condition cannot contain a reduction; define it in an equation of its own");

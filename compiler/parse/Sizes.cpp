@@ -135,10 +135,12 @@ static bool enter(const Decl *decl, std::vector<const Decl *> &evaluating,
 }
 
 bool MixerChecker::evaluateDim(Dim *dim) {
-  if (progress.lookup(dim) == Progress::Done)
-    return true;
   if (!enter(dim, evaluating, diagnostics))
     return false;
+  Progress known = progress.lookup(dim);
+  if (known == Progress::Done || known == Progress::Failed)
+    return known == Progress::Done;
+  progress[dim] = Progress::Failed; // until all is well
   auto given = overrides.find(dim->name);
   std::string what = fmt::format("the size of '{}'", dim->name);
   SourceRange at = dim->sizeExpr ? dim->sizeExpr->range : dim->nameRange;
@@ -186,10 +188,12 @@ bool MixerChecker::evaluateDim(Dim *dim) {
 }
 
 bool MixerChecker::evaluateConst(Const *constant) {
-  if (progress.lookup(constant) == Progress::Done)
-    return true;
   if (!enter(constant, evaluating, diagnostics))
     return false;
+  Progress known = progress.lookup(constant);
+  if (known == Progress::Done || known == Progress::Failed)
+    return known == Progress::Done;
+  progress[constant] = Progress::Failed; // until all is well
   std::string what = fmt::format("the constant '{}'", constant->name);
   evaluating.push_back(constant);
   bool ok = resolveConstantExpr(constant->valueExpr, what, /*runTimeAllowed=*/false, nullptr);
