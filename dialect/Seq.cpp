@@ -36,7 +36,8 @@ namespace {
 void nameArguments(Region &region, ArrayAttr names, OpAsmSetValueNameFn setName) {
   if (region.empty())
     return;
-  for (auto [argument, name] : llvm::zip(region.getArguments(), names.getAsValueRange<StringAttr>()))
+  for (auto [argument, name] :
+       llvm::zip(region.getArguments(), names.getAsValueRange<StringAttr>()))
     setName(argument, name);
 }
 } // namespace
