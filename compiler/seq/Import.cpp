@@ -30,7 +30,7 @@ private:
   FlatSymbolRefAttr symbol(const ast::Decl *decl) {
     return FlatSymbolRefAttr::get(builder.getContext(), decl->name);
   }
-  Type storage(ast::DType dtype, ast::Type type);
+  Type storage(ast::DType dtype);
   ArrayAttr dimsOf(const ast::Decl *decl);
   LogicalResult dim(const ast::Dim *dim);
   AffineExpr formula(const ast::Expr *expr, SmallVectorImpl<const ast::Decl *> &of);
@@ -45,12 +45,10 @@ private:
   const ImportOptions &options;
 };
 
-/// The storage type as written, or else the default of values of that type.
-Type MixerImporter::storage(ast::DType dtype, ast::Type type) {
+/// The storage type as written, or else the default.
+Type MixerImporter::storage(ast::DType dtype) {
   if (dtype == ast::DType::Default)
-    dtype = type == ast::Type::Integer   ? ast::DType::I32
-            : type == ast::Type::Boolean ? ast::DType::Bool
-                                         : options.defaultDType;
+    dtype = options.defaultDType;
   switch (dtype) {
   case ast::DType::F64:
     return builder.getF64Type();
@@ -148,7 +146,7 @@ void MixerImporter::tensor(const ast::Tensor *tensor) {
     range = builder.getF64ArrayAttr({tensor->bounds->low, tensor->bounds->high});
   seq::TensorOp::create(builder, loc(tensor->range), tensor->name,
                         tensor->isParam() ? seq::Role::Param : seq::Role::Input, dimsOf(tensor),
-                        builder.getArrayAttr(batch), storage(tensor->dtype, tensor->type()), range);
+                        builder.getArrayAttr(batch), storage(tensor->dtype), range);
 }
 
 void MixerImporter::state(const ast::State *state) {
@@ -162,10 +160,7 @@ void MixerImporter::state(const ast::State *state) {
 }
 
 void MixerImporter::output(const ast::Output *output) {
-  auto *definition = llvm::dyn_cast<ast::Definition>(output->value);
-  ast::Type type = definition ? definition->type : ast::Type::Real;
-  seq::OutputOp::create(builder, loc(output->range), output->value->name,
-                        storage(output->dtype, type));
+  seq::OutputOp::create(builder, loc(output->range), output->value->name, storage(output->dtype));
 }
 
 void MixerImporter::equation(const ast::Equation *equation) {
