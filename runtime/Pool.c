@@ -42,7 +42,8 @@ static struct {
   void *context;
   uint32_t count;
   _Alignas(64) atomic_flag busy;
-  int workers; // guarded by `busy`, as all below
+  atomic_int process; // whose threads these are; 0 before the first, -1 while it changes
+  int workers;        // guarded by `busy`, as all below
   bool crowded;
   int64_t spinNanoseconds;
 } pool = {.busy = ATOMIC_FLAG_INIT};
@@ -203,19 +204,26 @@ static int workerCpu(int number) {
   return -1;
 }
 
-// The threads are the parent's; after a fork the child starts without any.
-static void resetAfterFork(void) {
-  atomic_store(&pool.ticket, 0);
-  atomic_store(&pool.done, 0);
-  atomic_store(&pool.waiting, 0);
-  atomic_store(&pool.sleepers, 0);
-  pool.workers = 0;
-  atomic_flag_clear(&pool.busy);
-}
-
-static void initialise(void) {
-  pthread_atfork(NULL, NULL, resetAfterFork);
-  pool.spinNanoseconds = 1000 * environmentNumber("SEQMIX_SPIN_US", 1000000, 20000);
+// The threads are the parent's: after a fork the child starts without any, whatever the pool was
+// doing. Asked by the process's number, since a handler that runs at the fork would have to be
+// unregistered when a library is closed.
+static void noticeFork(void) {
+  int self = (int)getpid(), owner = atomic_load(&pool.process);
+  while (owner != self) {
+    if (owner < 0) { // another thread is at it
+      pauseThread();
+      owner = atomic_load(&pool.process);
+    } else if (atomic_compare_exchange_weak(&pool.process, &owner, -1)) {
+      atomic_store(&pool.ticket, 0);
+      atomic_store(&pool.waiting, 0);
+      atomic_store(&pool.sleepers, 0);
+      pool.workers = 0;
+      pool.spinNanoseconds = 1000 * environmentNumber("SEQMIX_SPIN_US", 1000000, 20000);
+      atomic_flag_clear(&pool.busy);
+      atomic_store(&pool.process, self);
+      return;
+    }
+  }
 }
 
 static bool makeWorker(bool pin) {
@@ -241,8 +249,6 @@ static bool makeWorker(bool pin) {
 
 // Makes workers until there are `wanted`, or no more can be had.
 static void makeWorkers(int wanted) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, initialise);
   if (pool.workers >= wanted)
     return;
   // More threads than CPUs: spinning and fixed places would only be in the way.
@@ -287,6 +293,8 @@ static void waitForTasks(uint32_t count) {
 void seqRunTasks(SeqTaskFn function, void *context, int64_t count, int32_t threads) {
   if (threads > count)
     threads = (int32_t)count;
+  if (threads > 1)
+    noticeFork();
   // A ticket counts 32 bits of tasks.
   if (threads <= 1 || count > UINT32_MAX ||
       atomic_flag_test_and_set_explicit(&pool.busy, memory_order_acquire)) {

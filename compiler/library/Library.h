@@ -1,0 +1,160 @@
+//===- Library.h - from kernels to a shared library -------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+// The plan of a library is plain data: what the runtime's descriptors, the C header and the
+// manifest are written from. The driver makes it from the mixers (planMixer, addKernel); the
+// functions below turn it into files.
+
+#ifndef SEQMIX_COMPILER_LIBRARY_LIBRARY_H
+#define SEQMIX_COMPILER_LIBRARY_LIBRARY_H
+
+#include "dialect/Seq.h"
+#include "runtime/Descriptor.h"
+
+#include "llvm/Support/Error.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace llvm {
+class LLVMContext;
+class Module;
+} // namespace llvm
+
+namespace seqmix {
+
+//===----------------------------------------------------------------------===//
+// The plan
+//===----------------------------------------------------------------------===//
+
+struct DimPlan {
+  std::string name;
+  SeqDimKind kind = SEQ_DIM_FIXED;
+  int64_t size = 0; ///< of a fixed dim
+};
+
+/// One axis of a buffer; see SeqAxis.
+struct AxisPlan {
+  int32_t dim = -1;
+  int32_t slot = -1;
+  int64_t div = 1;
+  int64_t size = 0;
+};
+
+struct TensorPlan {
+  std::string name;
+  SeqRole role = SEQ_ROLE_INPUT;
+  SeqDType dtype = SEQ_F32;
+  double lo = -std::numeric_limits<double>::infinity();
+  double hi = std::numeric_limits<double>::infinity();
+  std::vector<AxisPlan> axes; ///< in the order of the buffer
+};
+
+struct ComponentPlan {
+  std::string name;
+  SeqComponentKind kind = SEQ_CARRY_STATE;
+  SeqDType dtype = SEQ_F32;
+  double init = 0;
+  int64_t window = 0;
+  std::vector<AxisPlan> axes;
+};
+
+/// The code of a mixer for one target: symbols in the objects, and the shape of its tasks.
+struct KernelPlan {
+  std::string target;        ///< "x86-64-v4", ...
+  std::string features;      ///< as LLVM writes them: "+avx2,+fma,..."
+  std::string forwardSymbol; ///< void(const int64_t *frame)
+  std::string sharedSymbol;  ///< empty: nothing is shared
+  int64_t scratchBytes = 0, sharedBytes = 0, sequenceBytes = 0;
+  int64_t splitSize = 0;
+  int32_t splitDim = -1;
+  int32_t batchBlock = 1;
+};
+
+/// One mixer at one choice of sizes.
+struct MixerPlan {
+  std::string name;
+  std::optional<std::string> noStep;
+  std::string source;        ///< the text of the mixer, for the header and the manifest
+  std::vector<DimPlan> dims; ///< batch dims first
+  int32_t tokenDim = -1;
+  std::vector<TensorPlan> tensors;       ///< inputs and params, then outputs
+  std::vector<ComponentPlan> components; ///< states, windows, position
+  std::vector<KernelPlan> kernels;       ///< the best first
+  uint64_t sharedDims = 0;               ///< batch dims that what is shared varies over
+  bool usesPosition = false;
+};
+
+/// All sizes of one mixer.
+struct FamilyPlan {
+  std::string name;
+  std::vector<MixerPlan> sizes;
+};
+
+struct LibraryPlan {
+  std::vector<FamilyPlan> mixers;
+
+  /// Adds a mixer, to the family of its name when there is one.
+  void add(MixerPlan plan);
+};
+
+//===----------------------------------------------------------------------===//
+// From the IR (Plan.cpp)
+//===----------------------------------------------------------------------===//
+
+/// Describes a mixer whose equations are still there (seq to chunk stage), without kernels. Emits a
+/// located error and fails for what the runtime cannot describe.
+llvm::FailureOr<MixerPlan> planMixer(mlir::seq::MixerOp mixer);
+
+/// Adds the kernels of one target. `op` is the schedule they were made from; symbols and bytes in
+/// `kernel` are set by the caller, the shape of the tasks is read from the op. Targets are added
+/// from the best to the least.
+void addKernel(MixerPlan &plan, mlir::seq::KernelOp op, KernelPlan kernel);
+
+/// Bits 1 << SEQ_CPU_x of a feature string. Features that the runtime cannot ask for (tuning hints,
+/// say) are left out.
+uint64_t featureBits(llvm::StringRef features);
+
+//===----------------------------------------------------------------------===//
+// Files
+//===----------------------------------------------------------------------===//
+
+/// The manifest: all that a frontend needs to call the library.
+std::string manifestText(const LibraryPlan &plan);
+
+/// Writes a C header (C11, C++17) that needs only dlpack.h. `name` is the library's, for the
+/// include guard.
+void writeHeader(const LibraryPlan &plan, llvm::StringRef name, llvm::raw_ostream &os);
+
+/// Names of the exported symbols.
+std::vector<std::string> exportedSymbols(const LibraryPlan &plan);
+
+/// Descriptors, wrappers and the manifest as LLVM IR.
+std::unique_ptr<llvm::Module> buildLibraryModule(const LibraryPlan &plan,
+                                                 llvm::LLVMContext &context);
+
+/// The same as an object file at `path`, for any x86-64.
+llvm::Error writeLibraryObject(const LibraryPlan &plan, llvm::StringRef path);
+
+struct LinkOptions {
+  std::vector<std::string> objects;
+  std::string output;
+  std::vector<std::string> exports; ///< nothing else is visible
+  bool staticRuntime = false;
+  std::string runtimeDirectory; ///< where libseqmix_rt.so and libseqmix_rt.a are
+};
+
+/// Links a shared library with ld.lld, or with the system's C compiler when there is none. The
+/// error holds the linker's own text.
+llvm::Error linkLibrary(const LinkOptions &options);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_LIBRARY_LIBRARY_H

@@ -1,0 +1,119 @@
+//===- Manifest.cpp - the JSON manifest -------------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/library/Library.h"
+
+#include "llvm/Support/JSON.h"
+
+#include <cmath>
+
+using namespace llvm;
+
+namespace seqmix {
+namespace {
+
+constexpr const char *kDTypes[] = {"f64", "f32", "bf16", "f16", "i32", "bool"};
+constexpr const char *kDimKinds[] = {"batch", "runtime", "fixed"};
+constexpr const char *kRoles[] = {"input", "param", "output"};
+constexpr const char *kParts[] = {"state", "window", "position"};
+
+// JSON has no infinities.
+json::Value number(double value) {
+  if (std::isfinite(value))
+    return value;
+  return value > 0 ? "inf" : "-inf";
+}
+
+json::Array axesOf(const MixerPlan &mixer, ArrayRef<AxisPlan> axes) {
+  json::Array result;
+  for (const AxisPlan &axis : axes) {
+    json::Object object;
+    if (axis.dim >= 0)
+      object["dim"] = mixer.dims[axis.dim].name;
+    else
+      object["size"] = axis.size;
+    if (axis.div != 1)
+      object["div"] = axis.div;
+    if (axis.slot < 0)
+      object["batch"] = true;
+    result.push_back(std::move(object));
+  }
+  return result;
+}
+
+json::Value tensorOf(const MixerPlan &mixer, const TensorPlan &tensor) {
+  json::Object object{{"name", tensor.name},
+                      {"role", kRoles[tensor.role]},
+                      {"dtype", kDTypes[tensor.dtype]},
+                      {"axes", axesOf(mixer, tensor.axes)}};
+  if (std::isfinite(tensor.lo) || std::isfinite(tensor.hi))
+    object["range"] = json::Array{number(tensor.lo), number(tensor.hi)};
+  return object;
+}
+
+json::Value partOf(const MixerPlan &mixer, const ComponentPlan &part) {
+  json::Object object{{"name", part.name},
+                      {"kind", kParts[part.kind]},
+                      {"dtype", kDTypes[part.dtype]},
+                      {"axes", axesOf(mixer, part.axes)},
+                      {"init", number(part.init)}};
+  if (part.kind == SEQ_CARRY_WINDOW)
+    object["window"] = part.window;
+  return object;
+}
+
+json::Value sizeOf(const MixerPlan &mixer) {
+  json::Object fixed;
+  json::Array tensors, carry, targets;
+  for (const DimPlan &dim : mixer.dims)
+    if (dim.kind == SEQ_DIM_FIXED)
+      fixed[dim.name] = dim.size;
+  for (const TensorPlan &tensor : mixer.tensors)
+    tensors.push_back(tensorOf(mixer, tensor));
+  for (const ComponentPlan &part : mixer.components)
+    carry.push_back(partOf(mixer, part));
+  for (const KernelPlan &kernel : mixer.kernels)
+    targets.push_back(kernel.target);
+  return json::Object{{"fixed", std::move(fixed)},
+                      {"tensors", std::move(tensors)},
+                      {"carry", std::move(carry)},
+                      {"targets", std::move(targets)}};
+}
+
+json::Value familyOf(const FamilyPlan &family) {
+  const MixerPlan &first = family.sizes.front();
+  json::Array dims, sizes;
+  for (const DimPlan &dim : first.dims)
+    dims.push_back(json::Object{{"name", dim.name}, {"kind", kDimKinds[dim.kind]}});
+  for (const MixerPlan &size : family.sizes)
+    sizes.push_back(sizeOf(size));
+  json::Object object{{"name", family.name},
+                      {"token_dim", first.dims[first.tokenDim].name},
+                      {"no_step", first.noStep ? json::Value(*first.noStep) : json::Value(nullptr)},
+                      {"dims", std::move(dims)},
+                      {"sizes", std::move(sizes)}};
+  if (!first.source.empty())
+    object["source"] = first.source;
+  return object;
+}
+
+} // namespace
+
+std::string manifestText(const LibraryPlan &plan) {
+  json::Array mixers;
+  for (const FamilyPlan &family : plan.mixers)
+    mixers.push_back(familyOf(family));
+  json::Value manifest = json::Object{{"seqmix", SEQMIX_VERSION},
+                                      {"manifest", 1},
+                                      {"descriptor", int64_t(SEQ_DESCRIPTOR_VERSION)},
+                                      {"mixers", std::move(mixers)}};
+  std::string text;
+  raw_string_ostream os(text);
+  os << formatv("{0:2}", manifest) << '\n';
+  return text;
+}
+
+} // namespace seqmix

@@ -1,0 +1,276 @@
+//===- Module.cpp - descriptors and wrappers as LLVM IR ---------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/library/Library.h"
+
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/DataLayout.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/Module.h"
+
+using namespace llvm;
+
+namespace seqmix {
+namespace {
+
+class ModuleBuilder {
+public:
+  ModuleBuilder(const LibraryPlan &plan, LLVMContext &context)
+      : plan(plan), module(std::make_unique<Module>("library", context)), context(context) {
+    module->setTargetTriple(Triple("x86_64-unknown-linux-gnu"));
+    module->setDataLayout(
+        "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128");
+    pointer = PointerType::get(context, 0);
+    i32 = Type::getInt32Ty(context);
+    i64 = Type::getInt64Ty(context);
+  }
+
+  std::unique_ptr<Module> run() {
+    for (const FamilyPlan &family : plan.mixers)
+      addFamily(family);
+    IRBuilder<> builder(context);
+    startFunction("seqmix_manifest", pointer, {}, builder);
+    builder.CreateRet(text(manifestText(plan)));
+    return std::move(module);
+  }
+
+private:
+  //===--------------------------------------------------------------------===//
+  // Constants
+  //===--------------------------------------------------------------------===//
+
+  Constant *number(int64_t value) { return ConstantInt::get(i64, static_cast<uint64_t>(value)); }
+  Constant *number32(int32_t value) { return ConstantInt::getSigned(i32, value); }
+  Constant *real(double value) { return ConstantFP::get(Type::getDoubleTy(context), value); }
+  Constant *null() { return ConstantPointerNull::get(pointer); }
+
+  Constant *global(Constant *value, const Twine &name) {
+    auto *variable = new GlobalVariable(*module, value->getType(), /*isConstant=*/true,
+                                        GlobalValue::PrivateLinkage, value, name);
+    variable->setAlignment(Align(8));
+    return variable;
+  }
+
+  Constant *text(StringRef value) {
+    Constant *&known = texts[value];
+    if (!known)
+      known = global(ConstantDataArray::getString(context, value), "text");
+    return known;
+  }
+
+  /// A struct of the runtime's; its size must be what the C compiler makes of the declaration.
+  Constant *structure(ArrayRef<Constant *> fields, size_t bytes) {
+    Constant *value = ConstantStruct::getAnon(context, fields);
+    assert(module->getDataLayout().getTypeAllocSize(value->getType()) == bytes &&
+           "the struct is laid out as in Descriptor.h");
+    (void)bytes;
+    return value;
+  }
+
+  Constant *array(ArrayRef<Constant *> elements, const Twine &name) {
+    if (elements.empty())
+      return null();
+    auto *type = ArrayType::get(elements.front()->getType(), elements.size());
+    return global(ConstantArray::get(type, elements), name);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Descriptors
+  //===--------------------------------------------------------------------===//
+
+  Constant *axes(ArrayRef<AxisPlan> list) {
+    SmallVector<Constant *> elements;
+    for (const AxisPlan &axis : list)
+      elements.push_back(
+          structure({number32(axis.dim), number32(axis.slot), number(axis.div), number(axis.size)},
+                    sizeof(SeqAxis)));
+    return array(elements, "axes");
+  }
+
+  Constant *dims(const MixerPlan &mixer) {
+    SmallVector<Constant *> elements;
+    for (const DimPlan &dim : mixer.dims)
+      elements.push_back(structure(
+          {text(dim.name), number(dim.size), number32(dim.kind), number32(0)}, sizeof(SeqDim)));
+    return array(elements, "dims");
+  }
+
+  Constant *tensors(const MixerPlan &mixer) {
+    SmallVector<Constant *> elements;
+    for (const TensorPlan &tensor : mixer.tensors)
+      elements.push_back(
+          structure({text(tensor.name), axes(tensor.axes), real(tensor.lo), real(tensor.hi),
+                     number32(tensor.role), number32(tensor.dtype),
+                     number32(static_cast<int32_t>(tensor.axes.size())), number32(0)},
+                    sizeof(SeqTensor)));
+    return array(elements, "tensors");
+  }
+
+  Constant *components(const MixerPlan &mixer) {
+    SmallVector<Constant *> elements;
+    for (const ComponentPlan &part : mixer.components)
+      elements.push_back(structure({text(part.name), axes(part.axes), real(part.init),
+                                    number(part.window), number32(part.kind), number32(part.dtype),
+                                    number32(static_cast<int32_t>(part.axes.size())), number32(0)},
+                                   sizeof(SeqComponent)));
+    return array(elements, "components");
+  }
+
+  Constant *kernelSymbol(StringRef name) {
+    if (name.empty())
+      return null();
+    auto *type = FunctionType::get(Type::getVoidTy(context), {pointer}, false);
+    auto *function = cast<Function>(module->getOrInsertFunction(name, type).getCallee());
+    function->setVisibility(GlobalValue::HiddenVisibility);
+    function->setDSOLocal(true);
+    return function;
+  }
+
+  Constant *kernels(const MixerPlan &mixer) {
+    SmallVector<Constant *> elements;
+    int32_t flags = mixer.usesPosition ? SEQ_KERNEL_POSITION : 0;
+    for (const KernelPlan &kernel : mixer.kernels)
+      elements.push_back(structure(
+          {text(kernel.target), number(static_cast<int64_t>(featureBits(kernel.features))),
+           kernelSymbol(kernel.sharedSymbol), kernelSymbol(kernel.forwardSymbol),
+           number(kernel.scratchBytes), number(kernel.sharedBytes), number(kernel.sequenceBytes),
+           number(kernel.splitSize), number32(kernel.splitDim), number32(kernel.batchBlock),
+           number32(flags), number32(0)},
+          sizeof(SeqKernel)));
+    return array(elements, "kernels");
+  }
+
+  Constant *mixer(const MixerPlan &mixer) {
+    auto count = [&](size_t size) { return number32(static_cast<int32_t>(size)); };
+    return global(structure({text(mixer.name), mixer.noStep ? text(*mixer.noStep) : null(),
+                             dims(mixer), tensors(mixer), components(mixer), kernels(mixer),
+                             number(static_cast<int64_t>(mixer.sharedDims)),
+                             number32(SEQ_DESCRIPTOR_VERSION), count(mixer.dims.size()),
+                             count(mixer.tensors.size()), count(mixer.components.size()),
+                             count(mixer.kernels.size()), number32(mixer.tokenDim)},
+                            sizeof(SeqMixer)),
+                  mixer.name + ".size");
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Wrappers
+  //===--------------------------------------------------------------------===//
+
+  Function *startFunction(const Twine &name, Type *result, ArrayRef<Type *> arguments,
+                          IRBuilder<> &builder) {
+    auto *function = Function::Create(FunctionType::get(result, arguments, false),
+                                      GlobalValue::ExternalLinkage, name, *module);
+    function->addFnAttr(Attribute::NoUnwind);
+    builder.SetInsertPoint(BasicBlock::Create(context, "entry", function));
+    return function;
+  }
+
+  /// An array on the stack that holds the given arguments.
+  Value *pack(IRBuilder<> &builder, Type *type, ArrayRef<Value *> values) {
+    auto *arrayType = ArrayType::get(type, std::max<size_t>(values.size(), 1));
+    Value *memory = builder.CreateAlloca(arrayType);
+    for (auto [index, value] : enumerate(values))
+      builder.CreateStore(value, builder.CreateConstInBoundsGEP2_64(arrayType, memory, 0, index));
+    return memory;
+  }
+
+  void callRuntime(IRBuilder<> &builder, StringRef name, ArrayRef<Value *> arguments) {
+    SmallVector<Type *> types;
+    for (Value *argument : arguments)
+      types.push_back(argument->getType());
+    auto callee = module->getOrInsertFunction(name, FunctionType::get(i32, types, false));
+    builder.CreateRet(builder.CreateCall(callee, arguments));
+  }
+
+  void addCall(const FamilyPlan &family, Constant *set, bool step) {
+    IRBuilder<> builder(context);
+    size_t tensorCount = family.sizes.front().tensors.size();
+    SmallVector<Type *> types(tensorCount + (step ? 2 : 1), pointer);
+    auto *function =
+        startFunction(family.name + (step ? "_step" : "_forward"), i32, types, builder);
+    SmallVector<Value *> arguments(make_pointer_range(function->args()));
+    Value *tensorArray = pack(builder, pointer, ArrayRef(arguments).take_front(tensorCount));
+    SmallVector<Value *> operands = {set, tensorArray};
+    append_range(operands, ArrayRef(arguments).drop_front(tensorCount));
+    callRuntime(builder, step ? "seq_rt_step" : "seq_rt_forward", operands);
+  }
+
+  void addWorkspaceSize(const FamilyPlan &family, Constant *set, size_t batchDims) {
+    IRBuilder<> builder(context);
+    SmallVector<Type *> types(batchDims + 1, i64);
+    append_values(types, i32, pointer);
+    auto *function = startFunction(family.name + "_workspace_size", i32, types, builder);
+    SmallVector<Value *> arguments(make_pointer_range(function->args()));
+    Value *extents = pack(builder, i64, ArrayRef(arguments).take_front(batchDims + 1));
+    callRuntime(builder, "seq_rt_workspace_size",
+                {set, extents, arguments[batchDims + 1], arguments[batchDims + 2]});
+  }
+
+  void addCarryComponent(const FamilyPlan &family, Constant *set, size_t batchDims) {
+    IRBuilder<> builder(context);
+    SmallVector<Type *> types = {i32, i32};
+    types.append(batchDims, i64);
+    types.push_back(pointer);
+    auto *function = startFunction(family.name + "_carry_component", i32, types, builder);
+    SmallVector<Value *> arguments(make_pointer_range(function->args()));
+    Value *extents = pack(builder, i64, ArrayRef(arguments).slice(2, batchDims));
+    callRuntime(builder, "seq_rt_carry_component",
+                {set, arguments[0], arguments[1], extents, arguments.back()});
+  }
+
+  void addCount(const Twine &name, size_t count) {
+    IRBuilder<> builder(context);
+    startFunction(name, i32, {}, builder);
+    builder.CreateRet(number32(static_cast<int32_t>(count)));
+  }
+
+  void addFamily(const FamilyPlan &family) {
+    SmallVector<Constant *> sizes;
+    for (const MixerPlan &size : family.sizes)
+      sizes.push_back(mixer(size));
+    Constant *set = global(structure({text(family.name), array(sizes, "sizes"),
+                                      number32(static_cast<int32_t>(sizes.size())), number32(0)},
+                                     sizeof(SeqMixerSet)),
+                           family.name + ".set");
+    const MixerPlan &first = family.sizes.front();
+    size_t batchDims =
+        count_if(first.dims, [](const DimPlan &dim) { return dim.kind == SEQ_DIM_BATCH; });
+    addCall(family, set, /*step=*/false);
+    if (!first.noStep)
+      addCall(family, set, /*step=*/true);
+    addWorkspaceSize(family, set, batchDims);
+    addCarryComponent(family, set, batchDims);
+    addCount(family.name + "_carry_count", first.components.size());
+    addCount(family.name + "_size_count", family.sizes.size());
+  }
+
+  const LibraryPlan &plan;
+  std::unique_ptr<Module> module;
+  LLVMContext &context;
+  PointerType *pointer;
+  Type *i32, *i64;
+  StringMap<Constant *> texts;
+};
+
+} // namespace
+
+std::unique_ptr<Module> buildLibraryModule(const LibraryPlan &plan, LLVMContext &context) {
+  return ModuleBuilder(plan, context).run();
+}
+
+std::vector<std::string> exportedSymbols(const LibraryPlan &plan) {
+  std::vector<std::string> names = {"seqmix_manifest"};
+  for (const FamilyPlan &family : plan.mixers) {
+    for (const char *suffix :
+         {"_forward", "_workspace_size", "_carry_component", "_carry_count", "_size_count"})
+      names.push_back(family.name + suffix);
+    if (!family.sizes.front().noStep)
+      names.push_back(family.name + "_step");
+  }
+  return names;
+}
+
+} // namespace seqmix

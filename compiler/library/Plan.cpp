@@ -1,0 +1,304 @@
+//===- Plan.cpp - the plan of a library from its mixers ---------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/library/Library.h"
+
+#include "dialect/Carry.h"
+
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+namespace {
+
+// What the runtime has room for.
+constexpr size_t kMaxDims = 32, kMaxTensors = 64, kMaxComponents = 64;
+
+SeqDType storageType(Type type) {
+  if (type.isF64())
+    return SEQ_F64;
+  if (type.isBF16())
+    return SEQ_BF16;
+  if (type.isF16())
+    return SEQ_F16;
+  if (type.isInteger(1))
+    return SEQ_BOOL;
+  return type.isInteger() ? SEQ_I32 : SEQ_F32;
+}
+
+class MixerPlanner {
+public:
+  explicit MixerPlanner(MixerOp mixer) : mixer(mixer) {}
+
+  FailureOr<MixerPlan> run() {
+    plan.name = mixer.getSymName().str();
+    if (auto reason = mixer.getNoStep())
+      plan.noStep = reason->str();
+    if (failed(addDims()))
+      return failure();
+    for (auto tensor : mixer.getOps<TensorOp>())
+      addTensor(tensor);
+    for (auto output : mixer.getOps<OutputOp>())
+      if (failed(addOutput(output)))
+        return failure();
+    addCarry();
+    findSharedDims();
+    if (plan.dims.size() > kMaxDims || plan.tensors.size() > kMaxTensors ||
+        plan.components.size() > kMaxComponents)
+      return mixer.emitError("has more than ") << kMaxTensors << " tensors, " << kMaxComponents
+                                               << " parts of the carry or " << kMaxDims << " dims";
+    return std::move(plan);
+  }
+
+private:
+  int32_t dimNumber(StringRef name) { return dimNumbers.lookup(name); }
+
+  LogicalResult addDims() {
+    auto addAll = [&](bool batch) {
+      for (auto dim : mixer.getOps<DimOp>()) {
+        if ((dim.getKind() == DimKind::Batch) != batch)
+          continue;
+        dimNumbers[dim.getSymName()] = plan.dims.size();
+        SeqDimKind kind = dim.getKind() == DimKind::Batch     ? SEQ_DIM_BATCH
+                          : dim.getKind() == DimKind::Runtime ? SEQ_DIM_RUNTIME
+                                                              : SEQ_DIM_FIXED;
+        int64_t size = dim.getSize() ? static_cast<int64_t>(*dim.getSize()) : 0;
+        plan.dims.push_back({dim.getSymName().str(), kind, size});
+      }
+    };
+    addAll(true);
+    addAll(false);
+    plan.tokenDim = findTokenDim();
+    if (plan.tokenDim < 0)
+      return mixer.emitError("has no run-time dim, so there are no tokens to run over");
+    return success();
+  }
+
+  // The dim of the states' tokens, or that of the first input over a run-time dim.
+  int32_t findTokenDim() {
+    auto firstOf = [&](ArrayAttr dims) {
+      if (!dims.empty() && isTokenIndexed(mixer, dims))
+        return dimNumber(cast<FlatSymbolRefAttr>(dims[0]).getValue());
+      return -1;
+    };
+    for (auto next : mixer.getOps<NextOp>())
+      return firstOf(next.getDims());
+    for (auto output : mixer.getOps<OutputOp>())
+      if (int32_t dim = firstOf(outputDims(output)); dim >= 0)
+        return dim;
+    for (auto tensor : mixer.getOps<TensorOp>())
+      for (auto dim : tensor.getDims().getAsRange<FlatSymbolRefAttr>())
+        if (plan.dims[dimNumber(dim.getValue())].kind == SEQ_DIM_RUNTIME)
+          return dimNumber(dim.getValue());
+    return -1;
+  }
+
+  // First batch dim, run-time dims, other batch dims, features; a param's dims keep their order.
+  std::vector<AxisPlan> bufferAxes(ArrayRef<BatchAttr> batch, ArrayAttr dims, bool isParam) {
+    std::vector<AxisPlan> lead, runTime, rest, axes;
+    for (BatchAttr attr : batch)
+      lead.push_back({dimNumber(attr.getDim().getValue()), -1, attr.getDiv(), 0});
+    for (auto [slot, dim] : llvm::enumerate(dims.getAsRange<FlatSymbolRefAttr>())) {
+      int32_t number = dimNumber(dim.getValue());
+      bool isRunTime = plan.dims[number].kind == SEQ_DIM_RUNTIME && !isParam;
+      (isRunTime ? runTime : rest).push_back({number, static_cast<int32_t>(slot), 1, 0});
+    }
+    size_t first = isParam ? lead.size() : std::min<size_t>(lead.size(), 1);
+    axes.insert(axes.end(), lead.begin(), lead.begin() + first);
+    llvm::append_range(axes, runTime);
+    axes.insert(axes.end(), lead.begin() + first, lead.end());
+    llvm::append_range(axes, rest);
+    return axes;
+  }
+
+  void addTensor(TensorOp tensor) {
+    TensorPlan result;
+    result.name = tensor.getSymName().str();
+    bool isParam = tensor.getRole() == Role::Param;
+    result.role = isParam ? SEQ_ROLE_PARAM : SEQ_ROLE_INPUT;
+    result.dtype = storageType(tensor.getDtype());
+    if (auto range = tensor.getRange()) {
+      result.lo = cast<FloatAttr>((*range)[0]).getValueAsDouble();
+      result.hi = cast<FloatAttr>((*range)[1]).getValueAsDouble();
+    }
+    result.axes = bufferAxes(llvm::to_vector(tensor.getBatch().getAsRange<BatchAttr>()),
+                             tensor.getDims(), isParam);
+    plan.tensors.push_back(std::move(result));
+  }
+
+  // A state is given at every token.
+  ArrayAttr outputDims(OutputOp output) {
+    for (auto next : mixer.getOps<NextOp>())
+      if (next.getState() == output.getSource())
+        return next.getDims();
+    Operation *source = SymbolTable::lookupSymbolIn(mixer, output.getSourceAttr().getAttr());
+    return source ? source->getAttrOfType<ArrayAttr>("dims") : nullptr;
+  }
+
+  LogicalResult addOutput(OutputOp output) {
+    ArrayAttr dims = outputDims(output);
+    if (!dims)
+      return output.emitError("names neither a definition nor a state with an equation");
+    TensorPlan result;
+    result.name = output.getSource().str();
+    result.role = SEQ_ROLE_OUTPUT;
+    result.dtype = storageType(output.getDtype());
+    result.axes = bufferAxes(allBatch(), dims, /*isParam=*/false);
+    plan.tensors.push_back(std::move(result));
+    return success();
+  }
+
+  SmallVector<BatchAttr> allBatch() {
+    SmallVector<BatchAttr> batch;
+    for (auto dim : mixer.getOps<DimOp>())
+      if (dim.getKind() == DimKind::Batch)
+        batch.push_back(
+            BatchAttr::get(mixer.getContext(), FlatSymbolRefAttr::get(dim.getSymNameAttr()), 1));
+    return batch;
+  }
+
+  void addCarry() {
+    SeqDType compute = storageType(mixer.getCompute());
+    for (const CarryComponent &component : carryComponents(mixer)) {
+      ComponentPlan result;
+      result.name = component.name;
+      result.kind = component.kind == CarryComponent::State ? SEQ_CARRY_STATE : SEQ_CARRY_WINDOW;
+      result.dtype = component.isInteger ? SEQ_I32 : compute;
+      result.init = component.init;
+      if (result.kind == SEQ_CARRY_WINDOW)
+        result.window = component.shape.front();
+      for (BatchAttr attr : component.batch)
+        result.axes.push_back({dimNumber(attr.getDim().getValue()), -1, attr.getDiv(), 0});
+      SmallVector<int32_t> dims = componentDims(component);
+      for (auto [slot, size] : llvm::enumerate(component.shape))
+        result.axes.push_back({dims[slot], static_cast<int32_t>(slot), 1, size});
+      plan.components.push_back(std::move(result));
+    }
+    ComponentPlan position;
+    position.name = "position";
+    position.kind = SEQ_CARRY_POSITION;
+    position.dtype = SEQ_I32;
+    if (!plan.dims.empty() && plan.dims[0].kind == SEQ_DIM_BATCH)
+      position.axes.push_back({0, -1, 1, 0});
+    else
+      position.axes.push_back({-1, 0, 1, 1});
+    plan.components.push_back(std::move(position));
+  }
+
+  // Numbers of the dims of a component's elements, -1 for the window itself.
+  SmallVector<int32_t> componentDims(const CarryComponent &component) {
+    SmallVector<int32_t> numbers;
+    if (component.kind == CarryComponent::Window)
+      numbers.push_back(-1);
+    Operation *of = SymbolTable::lookupSymbolIn(mixer, component.of.getAttr());
+    ArrayAttr dims = of ? of->getAttrOfType<ArrayAttr>("dims") : nullptr;
+    if (dims)
+      for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
+        if (int32_t number = dimNumber(dim.getValue()); plan.dims[number].kind == SEQ_DIM_FIXED)
+          numbers.push_back(number);
+    if (numbers.size() != component.shape.size())
+      numbers.assign(component.shape.size(), -1);
+    return numbers;
+  }
+
+  // What the shared kernel makes comes from params and from inputs without tokens that the first
+  // batch dim does not touch.
+  void findSharedDims() {
+    bool hasBatch = !plan.dims.empty() && plan.dims[0].kind == SEQ_DIM_BATCH;
+    for (const TensorPlan &tensor : plan.tensors) {
+      auto has = [&](int32_t dim) {
+        return llvm::any_of(tensor.axes, [&](const AxisPlan &axis) { return axis.dim == dim; });
+      };
+      if (tensor.role == SEQ_ROLE_OUTPUT || (tensor.role == SEQ_ROLE_INPUT && has(plan.tokenDim)) ||
+          (hasBatch && has(0)))
+        continue;
+      for (const AxisPlan &axis : tensor.axes)
+        if (axis.dim >= 0 && axis.slot < 0)
+          plan.sharedDims |= uint64_t(1) << axis.dim;
+    }
+  }
+
+  MixerOp mixer;
+  MixerPlan plan;
+  llvm::StringMap<int32_t> dimNumbers;
+};
+
+// Whether a token's number enters its values: as a number, in a domain, or as the row of a param.
+bool usesTokenNumber(MixerOp mixer) {
+  auto isParam = [&](ReadOp read) {
+    auto tensor = dyn_cast_or_null<TensorOp>(
+        SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr()));
+    return tensor && tensor.getRole() == Role::Param;
+  };
+  auto check = [&](Region &region) {
+    if (region.empty() || region.getNumArguments() == 0)
+      return false;
+    return llvm::any_of(region.getArgument(0).getUsers(), [&](Operation *user) {
+      auto read = dyn_cast<ReadOp>(user);
+      return !read || isParam(read) || !tokenSpan(mixer, read);
+    });
+  };
+  for (Operation &op : mixer.getBody().front())
+    if (auto define = dyn_cast<DefineOp>(op);
+        define && isTokenIndexed(mixer, define.getDims()) &&
+        (check(define.getBody()) || check(define.getDomain())))
+      return true;
+  for (auto next : mixer.getOps<NextOp>())
+    if (check(next.getBody()) || check(next.getDomain()))
+      return true;
+  return false;
+}
+
+} // namespace
+
+void LibraryPlan::add(MixerPlan plan) {
+  auto family = llvm::find_if(mixers, [&](const FamilyPlan &f) { return f.name == plan.name; });
+  if (family == mixers.end())
+    family = mixers.insert(mixers.end(), FamilyPlan{plan.name, {}});
+  family->sizes.push_back(std::move(plan));
+}
+
+FailureOr<MixerPlan> planMixer(MixerOp mixer) {
+  auto plan = MixerPlanner(mixer).run();
+  if (succeeded(plan))
+    plan->usesPosition = usesTokenNumber(mixer);
+  return plan;
+}
+
+void addKernel(MixerPlan &plan, KernelOp op, KernelPlan kernel) {
+  kernel.batchBlock = static_cast<int32_t>(op.getBatchBlock());
+  kernel.splitDim = -1;
+  kernel.splitSize = 0;
+  if (auto split = op.getSplit()) {
+    for (auto [number, dim] : llvm::enumerate(plan.dims))
+      if (dim.name == *split)
+        kernel.splitDim = static_cast<int32_t>(number);
+    assert(kernel.splitDim >= 0 && op.getSplitSize() && "the split dim is one of the mixer's");
+    kernel.splitSize = static_cast<int64_t>(*op.getSplitSize());
+  }
+  plan.kernels.push_back(std::move(kernel));
+}
+
+uint64_t featureBits(StringRef features) {
+  static const llvm::StringMap<unsigned> numbers = {
+#define SEQ_CPU_ROW(NAME, TEXT, LEAF, SUBLEAF, REG, BIT) {TEXT, SEQ_CPU_##NAME},
+      SEQ_CPU_FEATURES(SEQ_CPU_ROW)
+#undef SEQ_CPU_ROW
+  };
+  uint64_t bits = 0;
+  for (StringRef feature : llvm::split(features, ','))
+    if (feature.consume_front("+"))
+      if (auto found = numbers.find(feature); found != numbers.end())
+        bits |= uint64_t(1) << found->second;
+  return bits;
+}
+
+} // namespace seqmix
