@@ -151,18 +151,9 @@ private:
     result.name = output.getSource().str();
     result.role = SEQ_ROLE_OUTPUT;
     result.dtype = storageType(output.getDtype());
-    result.axes = bufferAxes(allBatch(), dims, /*isParam=*/false);
+    result.axes = bufferAxes(batchDimsOf(mixer, output.getSource()), dims, /*isParam=*/false);
     plan.tensors.push_back(std::move(result));
     return success();
-  }
-
-  SmallVector<BatchAttr> allBatch() {
-    SmallVector<BatchAttr> batch;
-    for (auto dim : mixer.getOps<DimOp>())
-      if (dim.getKind() == DimKind::Batch)
-        batch.push_back(
-            BatchAttr::get(mixer.getContext(), FlatSymbolRefAttr::get(dim.getSymNameAttr()), 1));
-    return batch;
   }
 
   void addCarry() {
