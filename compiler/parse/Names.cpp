@@ -217,8 +217,16 @@ void MixerChecker::resolvePlaces() {
     }
     checkDistinct(state.decl->places);
   }
+  for (const Fn *fn : mixer.fns)
+    for (size_t i = 0; i < fn->params.size(); ++i)
+      for (size_t k = 0; k < i; ++k)
+        if (fn->params[i]->name == fn->params[k]->name)
+          diagnostics.error(fn->params[i]->nameRange,
+                            fmt::format("the argument '{}' is named twice", fn->params[i]->name));
   for (RawFnParam &param : raw.fnParams) {
-    if (Decl *known = names.lookup(param.decl->name))
+    // An argument may hide a value of the mixer, but not what indices and calls are made of.
+    Decl *known = names.lookup(param.decl->name);
+    if (known && llvm::isa<BatchDim, Dim, Index, Fn>(known))
       diagnostics
           .error(param.decl->nameRange, fmt::format("the argument '{}' has the name of {}",
                                                     param.decl->name, withArticle(known->kind)))
