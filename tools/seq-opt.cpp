@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/cpu/MathExpand.h"
 #include "dialect/Seq.h"
 
 #include "mlir/InitAllDialects.h"
@@ -12,6 +13,7 @@
 
 int main(int argc, char **argv) {
   mlir::registerAllPasses();
+  seqmix::cpu::registerExpandMathPass();
   mlir::DialectRegistry registry;
   registry.insert<mlir::seq::SeqDialect>();
   mlir::registerAllDialects(registry);
