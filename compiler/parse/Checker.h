@@ -92,7 +92,6 @@ private:
 
   //===-- Types.cpp: real, integer, boolean
   //----------------------------------------------------===//
-  llvm::DenseMap<const ast::Equation *, Progress> typed;
   void checkTypes();
   void typeEquation(ast::Equation *equation);
   /// Sets the types of `e` and all below it, and reports what does not fit.

@@ -40,8 +40,15 @@ private:
       component; ///< of each equation: components are numbered in order of evaluation
   unsigned components = 0;
 
-  unsigned positionOf(const Equation *equation) const {
-    return llvm::find(mixer.equations, equation) - mixer.equations.begin();
+  llvm::DenseMap<const Equation *, unsigned> positions;
+  llvm::DenseMap<const State *, const Read *>
+      directedBy;                ///< a read in its group that crosses tokens
+  std::vector<size_t> firstRead; ///< reads of equation i: [firstRead[i], firstRead[i + 1])
+  std::vector<std::vector<unsigned>> members; ///< the equations of each component
+
+  llvm::ArrayRef<Read> readsOf(unsigned equation) const {
+    return llvm::ArrayRef(reads).slice(firstRead[equation],
+                                       firstRead[equation + 1] - firstRead[equation]);
   }
   State *stateOf(unsigned equation) const {
     return llvm::dyn_cast<State>(mixer.equations[equation]->target);
@@ -50,12 +57,12 @@ private:
   void addRead(unsigned reader, const RefExpr *ref, bool accumulated);
   bool checkStateReads();
   void findComponents();
-  std::vector<unsigned> members(unsigned number) const;
   bool findCycle(const std::vector<unsigned> &nodes, llvm::function_ref<bool(const Read &)> follow,
                  std::vector<const Read *> &cycle) const;
   std::string describeCycle(const std::vector<const Read *> &cycle) const;
   void reportCycle(const std::vector<const Read *> &cycle, std::string message);
   bool checkComponent(unsigned number);
+  bool checkOuterReads();
   void orderEquations();
 };
 
@@ -78,7 +85,7 @@ void DependencyChecker::addRead(unsigned reader, const RefExpr *ref, bool accumu
     target = definition->equation;
   if (!target)
     return;
-  Read read{reader, positionOf(target), ref, std::nullopt};
+  Read read{reader, positions.lookup(target), ref, std::nullopt};
   int place = timePlace(target->places, mixer.timeDim);
   int own = timePlace(equation.places, mixer.timeDim);
   if (place < 0) {
@@ -92,7 +99,10 @@ void DependencyChecker::addRead(unsigned reader, const RefExpr *ref, bool accumu
 }
 
 void DependencyChecker::collectReads() {
+  for (unsigned i = 0; i < mixer.equations.size(); ++i)
+    positions[mixer.equations[i]] = i;
   for (unsigned i = 0; i < mixer.equations.size(); ++i) {
+    firstRead.push_back(reads.size());
     Equation *equation = mixer.equations[i];
     // Below cumsum[t] or softmax[t] a value is read at other tokens too.
     auto collect = [&](auto &self, const Expr *e, bool accumulated) -> void {
@@ -106,6 +116,7 @@ void DependencyChecker::collectReads() {
     if (equation->where)
       collect(collect, equation->where, false);
   }
+  firstRead.push_back(reads.size());
 }
 
 /// A state is read at t, t-1 or t+1 of its reader's own time, by all readers in one direction.
@@ -151,9 +162,6 @@ bool DependencyChecker::checkStateReads() {
 /// what is read comes first.
 void DependencyChecker::findComponents() {
   unsigned count = mixer.equations.size();
-  std::vector<std::vector<unsigned>> next(count);
-  for (const Read &read : reads)
-    next[read.from].push_back(read.to);
   constexpr unsigned none = ~0u;
   std::vector<unsigned> number(count, none), low(count, 0), stack;
   std::vector<bool> onStack(count, false);
@@ -175,8 +183,8 @@ void DependencyChecker::findComponents() {
         stack.push_back(node);
         onStack[node] = true;
       }
-      if (frame.edge < next[node].size()) {
-        unsigned to = next[node][frame.edge++];
+      if (frame.edge < readsOf(node).size()) {
+        unsigned to = readsOf(node)[frame.edge++].to;
         if (number[to] == none)
           frames.push_back({to, 0});
         else if (onStack[to])
@@ -200,56 +208,79 @@ void DependencyChecker::findComponents() {
   }
 }
 
-std::vector<unsigned> DependencyChecker::members(unsigned number) const {
-  std::vector<unsigned> result;
-  for (unsigned i = 0; i < component.size(); ++i)
-    if (component[i] == number)
-      result.push_back(i);
-  return result;
-}
-
-/// A cycle among `nodes` over the reads that `follow` accepts; shortest from its first node.
+/// A cycle among `nodes` over the reads that `follow` accepts.
 bool DependencyChecker::findCycle(const std::vector<unsigned> &nodes,
                                   llvm::function_ref<bool(const Read &)> follow,
                                   std::vector<const Read *> &cycle) const {
-  for (unsigned start : nodes) {
-    std::vector<unsigned> queue{start};
-    llvm::DenseMap<unsigned, const Read *> reachedBy;
-    for (size_t i = 0; i < queue.size(); ++i)
-      for (const Read &read : reads) {
-        if (read.from != queue[i] || component[read.to] != component[start] || !follow(read))
-          continue;
-        if (!reachedBy.try_emplace(read.to, &read).second)
-          continue;
-        queue.push_back(read.to);
-        if (read.to != start)
-          continue;
-        for (unsigned at = start; cycle.empty() || at != start; at = cycle.back()->from)
-          cycle.push_back(reachedBy[at]);
-        std::reverse(cycle.begin(), cycle.end());
-        return true;
+  // Nodes that read nothing of what is left cannot be on a cycle; without them every walk ends in
+  // one.
+  llvm::DenseMap<unsigned, unsigned> open; // reads left, of each node left
+  llvm::DenseMap<unsigned, std::vector<unsigned>> readers;
+  auto counts = [&](const Read &read) {
+    return component[read.from] == component[read.to] && follow(read);
+  };
+  for (unsigned node : nodes) {
+    unsigned &left = open[node];
+    for (const Read &read : readsOf(node))
+      if (counts(read)) {
+        ++left;
+        readers[read.to].push_back(node);
       }
   }
-  return false;
+  std::vector<unsigned> free;
+  for (unsigned node : nodes)
+    if (open[node] == 0)
+      free.push_back(node);
+  while (!free.empty()) {
+    unsigned node = free.back();
+    free.pop_back();
+    open.erase(node);
+    for (unsigned reader : readers.lookup(node))
+      if (--open[reader] == 0)
+        free.push_back(reader);
+  }
+  if (open.empty())
+    return false;
+  unsigned at = *llvm::find_if(nodes, [&](unsigned node) { return open.contains(node); });
+  llvm::DenseMap<unsigned, size_t> visited; // where on the walk
+  std::vector<const Read *> path;
+  while (visited.try_emplace(at, path.size()).second) {
+    const Read *step = llvm::find_if(
+        readsOf(at), [&](const Read &read) { return counts(read) && open.contains(read.to); });
+    path.push_back(step);
+    at = step->to;
+  }
+  cycle.assign(path.begin() + visited[at], path.end());
+  // Begin with the first in the file.
+  auto first =
+      llvm::min_element(cycle, [](const Read *a, const Read *b) { return a->from < b->from; });
+  std::rotate(cycle.begin(), first, cycle.end());
+  return true;
 }
+
+/// This many steps of a cycle are shown.
+static constexpr size_t shownSteps = 12;
 
 std::string DependencyChecker::describeCycle(const std::vector<const Read *> &cycle) const {
   std::string text = mixer.equations[cycle[0]->from]->name;
-  for (const Read *read : cycle)
+  size_t shown = cycle.size() <= shownSteps ? cycle.size() : shownSteps - 1;
+  for (const Read *read : llvm::ArrayRef(cycle).take_front(shown))
     text += " -> " + mixer.equations[read->to]->name;
+  if (shown < cycle.size())
+    text += " -> ... -> " + mixer.equations[cycle[0]->from]->name;
   return text;
 }
 
 void DependencyChecker::reportCycle(const std::vector<const Read *> &cycle, std::string message) {
   Diagnostic &error = diagnostics.error(mixer.equations[cycle[0]->from]->lhsRange, message);
-  for (const Read *read : cycle)
+  for (const Read *read : llvm::ArrayRef(cycle).take_front(shownSteps))
     error.note(read->ref->range,
                fmt::format("'{}' reads '{}' here", mixer.equations[read->from]->name,
                            mixer.equations[read->to]->name));
 }
 
 bool DependencyChecker::checkComponent(unsigned number) {
-  std::vector<unsigned> nodes = members(number);
+  const std::vector<unsigned> &nodes = members[number];
   std::vector<const Read *> cycle;
   if (findCycle(nodes, [](const Read &read) { return read.shift == 0; }, cycle)) {
     reportCycle(cycle, fmt::format("'{}' depends on itself at the same token: {}",
@@ -271,9 +302,13 @@ bool DependencyChecker::checkComponent(unsigned number) {
   }
   const Read *first = nullptr;
   std::optional<Direction> direction;
-  for (const Read &read : reads) {
-    if (component[read.from] != number || component[read.to] != number)
-      continue;
+  std::vector<const Read *> inner;
+  for (unsigned node : nodes)
+    for (const Read &read : readsOf(node))
+      if (component[read.to] == number)
+        inner.push_back(&read);
+  for (const Read *each : inner) {
+    const Read &read = *each;
     if (!read.shift) {
       checker
           .errorAt(read.ref,
@@ -300,23 +335,30 @@ bool DependencyChecker::checkComponent(unsigned number) {
       first = &read;
     direction = *read.shift < 0 ? Direction::Forward : Direction::Backward;
   }
-  for (unsigned node : nodes) {
-    State *state = stateOf(node);
-    if (!state || !direction)
+  for (unsigned node : nodes)
+    if (State *state = stateOf(node); state && direction) {
+      state->direction = *direction;
+      directedBy[state] = first;
+    }
+  return true;
+}
+
+/// A read from outside of a state's group goes the way of the group.
+bool DependencyChecker::checkOuterReads() {
+  for (const Read &read : reads) {
+    State *state = stateOf(read.to);
+    const Read *first = state ? directedBy.lookup(state) : nullptr;
+    if (!first || read.shift.value_or(0) == 0)
       continue;
-    // A read from outside its group that goes the other way was accepted for want of this.
-    for (const Read &read : reads)
-      if (read.to == node && read.shift && *read.shift != 0 &&
-          (*read.shift < 0) != (*direction == Direction::Forward)) {
-        checker
-            .errorAt(read.ref,
-                     fmt::format("the state '{}' runs {}, so it is read at t or {}", state->name,
-                                 *direction == Direction::Forward ? "forwards" : "backwards",
-                                 *direction == Direction::Forward ? "t-1" : "t+1"))
-            .note(first->ref->range, "its direction comes from this read");
-        return false;
-      }
-    state->direction = *direction;
+    bool forward = state->direction == Direction::Forward;
+    if ((*read.shift < 0) == forward)
+      continue;
+    checker
+        .errorAt(read.ref,
+                 fmt::format("the state '{}' runs {}, so it is read at t or {}", state->name,
+                             forward ? "forwards" : "backwards", forward ? "t-1" : "t+1"))
+        .note(first->ref->range, "its direction comes from this read");
+    return false;
   }
   return true;
 }
@@ -324,24 +366,28 @@ bool DependencyChecker::checkComponent(unsigned number) {
 /// Components as they are numbered; inside one, reads at the same token first. Among equals the
 /// file's order.
 void DependencyChecker::orderEquations() {
+  // A reader waits for what it reads: at the same token inside its component, at any outside.
   unsigned count = mixer.equations.size();
-  std::vector<bool> done(count, false);
-  // Readers wait for what they read: at the same token inside their component, at any outside.
-  auto ready = [&](unsigned i) {
-    return llvm::all_of(reads, [&](const Read &read) {
-      return read.from != i || done[read.to] ||
-             (component[read.to] == component[i] && read.shift != 0);
-    });
-  };
-  unsigned group = 0;
+  std::vector<unsigned> waiting(count, 0);
+  std::vector<std::vector<unsigned>> readers(count);
+  for (const Read &read : reads)
+    if (component[read.to] != component[read.from] || read.shift == 0) {
+      ++waiting[read.from];
+      readers[read.to].push_back(read.from);
+    }
+  std::set<unsigned> ready;
+  for (unsigned i = 0; i < count; ++i)
+    if (waiting[i] == 0)
+      ready.insert(i);
   std::vector<int> groupOf(components, -1);
-  for (unsigned placed = 0; placed < count; ++placed) {
-    unsigned i = 0;
-    while (i < count && (done[i] || !ready(i)))
-      ++i;
-    assert(i < count && "same-token cycles were reported");
-    done[i] = true;
+  unsigned group = 0;
+  while (!ready.empty()) {
+    unsigned i = *ready.begin();
+    ready.erase(ready.begin());
     mixer.order.push_back(mixer.equations[i]);
+    for (unsigned reader : readers[i])
+      if (--waiting[reader] == 0)
+        ready.insert(reader);
     State *state = stateOf(i);
     if (!state)
       continue;
@@ -349,6 +395,7 @@ void DependencyChecker::orderEquations() {
       groupOf[component[i]] = group++;
     state->group = groupOf[component[i]];
   }
+  assert(mixer.order.size() == count && "cycles at one token were reported");
 }
 
 void DependencyChecker::run() {
@@ -356,10 +403,13 @@ void DependencyChecker::run() {
   if (!checkStateReads())
     return;
   findComponents();
+  members.resize(components);
+  for (unsigned i = 0; i < component.size(); ++i)
+    members[component[i]].push_back(i);
   bool ok = true;
   for (unsigned i = 0; i < components; ++i)
     ok &= checkComponent(i);
-  if (ok)
+  if (ok && checkOuterReads())
     orderEquations();
 }
 

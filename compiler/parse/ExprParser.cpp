@@ -75,6 +75,13 @@ bool ExprParser::expect(llvm::StringRef punctuation, llvm::StringRef context) {
   return false;
 }
 
+bool ExprParser::tooMany(size_t count) {
+  if (count <= maxPlaces)
+    return false;
+  diagnostics.error(previousRange(), fmt::format("at most {} may stand here", maxPlaces));
+  return true;
+}
+
 std::optional<Token> ExprParser::expectName(llvm::StringRef what) {
   if (token().kind != TokenKind::Name) {
     errorHere(fmt::format("expected {}, found {}", what.str(), found()));
@@ -363,6 +370,8 @@ bool ExprParser::parseArguments(llvm::StringRef close, llvm::StringRef context,
     if (!arg)
       return false;
     args.push_back(arg);
+    if (tooMany(args.size()))
+      return false;
   } while (accept(","));
   return expect(close, context);
 }
@@ -411,6 +420,8 @@ Expr *ExprParser::parseReduction() {
     if (!index)
       return nullptr;
     indices.push_back({index->text.str(), index->range, nullptr});
+    if (tooMany(indices.size()))
+      return nullptr;
   } while (accept(","));
   if (!expect("]", fmt::format("after the indices of '{}'", name)))
     return nullptr;

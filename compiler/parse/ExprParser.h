@@ -62,6 +62,8 @@ protected:
   bool accept(llvm::StringRef punctuation);
   /// Consumes the punctuation or reports "expected '...' <context>".
   bool expect(llvm::StringRef punctuation, llvm::StringRef context);
+  /// Reports a list longer than any mixer needs, at its last element.
+  bool tooMany(size_t count);
   /// Any name that is not a keyword or a built-in.
   std::optional<Token> expectName(llvm::StringRef what);
   /// The same where a new name is declared.

@@ -18,6 +18,8 @@ using namespace seqmix::ast;
 /// More nodes than this in one mixer come from functions that call functions twice, again and
 /// again.
 static constexpr size_t maxInlinedNodes = 100000;
+/// Functions that call functions may do so this deep.
+static constexpr size_t maxCallDepth = 16;
 
 namespace {
 using IndexSet = llvm::SmallPtrSet<Index *, 8>;
@@ -52,12 +54,17 @@ private:
   Mixer &mixer;
   Diagnostics &diagnostics;
   size_t nodes = 0;
+  SourceRange outerCall; ///< the call in the equation that is being inlined
   bool stopped = false;
+  unsigned depth = 0; ///< of the recursion in `expand`
   std::vector<const Fn *> visiting;
   llvm::SmallPtrSet<const Fn *, 4> visited;
 
   bool visit(Fn *fn);
   Expr *expand(Expr *e, IndexSet &scope, const Substitution *in);
+  Expr *expandOperands(Expr *e, IndexSet &scope, const Substitution *in);
+  Expr *expandReduce(ReduceExpr *reduce, IndexSet &scope, const Substitution *in);
+  Expr *tooLarge();
   Expr *expandCall(CallExpr *call, Fn *fn, IndexSet &scope, const Substitution *in);
   Expr *expandRef(RefExpr *ref, IndexSet &scope, const Substitution &in);
   Expr *replaceIndex(const Expr *e, Index *from, const Expr *to);
@@ -127,6 +134,11 @@ bool Inliner::visit(Fn *fn) {
                                                  cycle, fn->name));
     return false;
   }
+  if (visiting.size() == maxCallDepth) {
+    diagnostics.error(fn->nameRange, fmt::format("functions call each other more than {} deep here",
+                                                 maxCallDepth));
+    return false;
+  }
   visiting.push_back(fn);
   bool ok = true;
   walk(fn->body, [&](Expr *node) {
@@ -170,12 +182,17 @@ template <typename T> T *Inliner::finish(T *made, const Expr *from, const Substi
   made->type = from->type;
   made->inlinedAt = in ? in->site : from->inlinedAt;
   setDepth(made);
-  ++nodes;
-  if ((nodes > maxInlinedNodes || made->depth > maxExprDepth) && !stopped) {
-    checker.errorAt(made, "inlining the functions makes the equation too large");
-    stopped = true;
-  }
+  nodes += made != from;
+  if (nodes > maxInlinedNodes || made->depth > maxExprDepth)
+    tooLarge();
   return stopped ? nullptr : made;
+}
+
+Expr *Inliner::tooLarge() {
+  if (!stopped)
+    diagnostics.error(outerCall, "inlining the functions makes the equation too large");
+  stopped = true;
+  return nullptr;
 }
 
 /// An index of the same dim that nothing here uses: another declared one, else a new one.
@@ -220,6 +237,31 @@ std::vector<IndexUse> Inliner::expandBinders(const std::vector<IndexUse> &indice
 Expr *Inliner::expand(Expr *e, IndexSet &scope, const Substitution *in) {
   if (stopped)
     return nullptr;
+  if (depth > maxExprDepth + maxCallDepth) // the result would be too high, too
+    return tooLarge();
+  ++depth;
+  Expr *result = expandOperands(e, scope, in);
+  --depth;
+  return result;
+}
+
+Expr *Inliner::expandReduce(ReduceExpr *reduce, IndexSet &scope, const Substitution *in) {
+  IndexSet inner = scope;
+  Substitution local = in ? *in : Substitution();
+  std::vector<IndexUse> indices = in ? expandBinders(reduce->indices, local) : reduce->indices;
+  for (const IndexUse &use : indices)
+    inner.insert(use.index);
+  Expr *operand = expand(reduce->operand, inner, in ? &local : nullptr);
+  if (!operand)
+    return nullptr;
+  if (in)
+    return finish(file.make<ReduceExpr>(reduce->op, std::move(indices), operand, reduce->range),
+                  reduce, in);
+  reduce->operand = operand;
+  return finish(reduce, reduce, in);
+}
+
+Expr *Inliner::expandOperands(Expr *e, IndexSet &scope, const Substitution *in) {
   switch (e->kind) {
   case Expr::Kind::Number:
     return in ? finish(file.make<NumberExpr>(llvm::cast<NumberExpr>(e)->value, e->range), e, in)
@@ -293,22 +335,8 @@ Expr *Inliner::expand(Expr *e, IndexSet &scope, const Substitution *in) {
     made->fn = call->fn;
     return finish(made, e, in);
   }
-  case Expr::Kind::Reduce: {
-    auto *reduce = llvm::cast<ReduceExpr>(e);
-    IndexSet inner = scope;
-    Substitution local = in ? *in : Substitution();
-    std::vector<IndexUse> indices = in ? expandBinders(reduce->indices, local) : reduce->indices;
-    for (const IndexUse &use : indices)
-      inner.insert(use.index);
-    Expr *operand = expand(reduce->operand, inner, in ? &local : nullptr);
-    if (!operand)
-      return nullptr;
-    if (in)
-      return finish(file.make<ReduceExpr>(reduce->op, std::move(indices), operand, e->range), e,
-                    in);
-    reduce->operand = operand;
-    return finish(reduce, e, in);
-  }
+  case Expr::Kind::Reduce:
+    return expandReduce(llvm::cast<ReduceExpr>(e), scope, in);
   case Expr::Kind::Map: {
     auto *map = llvm::cast<MapExpr>(e);
     Expr *operand = expand(map->operand, scope, in);
@@ -493,6 +521,8 @@ bool Inliner::bindArgument(FnParam *param, Expr *value, const CallExpr *call, Su
 }
 
 Expr *Inliner::expandCall(CallExpr *call, Fn *fn, IndexSet &scope, const Substitution *in) {
+  if (!in)
+    outerCall = call->range;
   Substitution body;
   body.fn = fn;
   body.site = file.makeSite({fn, call->range, in ? in->site : nullptr});

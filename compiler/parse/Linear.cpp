@@ -342,6 +342,9 @@ void ConditionProver::restore(Mark mark) {
 }
 
 bool ConditionProver::contradicts(Facts extra) {
+  if (budget == 0)
+    return false;
+  --budget;
   extra.insert(extra.end(), facts.begin(), facts.end());
   extra.insert(extra.end(), ranges.begin(), ranges.end());
   return areInfeasible(std::move(extra));

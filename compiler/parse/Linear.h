@@ -62,6 +62,8 @@ private:
   };
   std::vector<Choice> choices;
   const Replacement *replacement = nullptr;
+  /// Systems that may still be solved; a file cannot keep the compiler busy for long.
+  unsigned budget = 1000;
 
   unsigned atom(const std::string &key, bool &isNew);
   LinearForm ofAtom(unsigned atom);

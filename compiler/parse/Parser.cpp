@@ -247,6 +247,8 @@ private:
       if (!place)
         return false;
       places.push_back(*place);
+      if (tooMany(places.size()))
+        return false;
     } while (accept(","));
     return expect("]", fmt::format("after the places of '{}'", name.str()));
   }
@@ -337,6 +339,8 @@ private:
         if (!batch)
           return false;
         suffix.per.push_back(*batch);
+        if (tooMany(suffix.per.size()))
+          return false;
       } while (accept(","));
       suffix.perRange = suffix.perRange.to(previousRange());
     }
@@ -448,6 +452,8 @@ private:
       }
       fn->params.push_back(raw.decl);
       current().fnParams.push_back(raw);
+      if (tooMany(fn->params.size()))
+        return false;
     } while (accept(","));
     if (!expect(")", "after the arguments") || !expect("=", "before the body of the function"))
       return false;
@@ -478,6 +484,8 @@ private:
           return false;
         }
         equation->indices.push_back({ref->name, ref->range, nullptr});
+        if (tooMany(equation->indices.size()))
+          return false;
       } while (accept(","));
       if (!expect("]", fmt::format("after the indices of '{}'", equation->name)))
         return false;

@@ -59,6 +59,8 @@ std::vector<RawMixer> parseMixers(ast::File &file, Diagnostics &diagnostics);
 /// the tree; their nesting has a limit of its own, wide enough for whatever the printer writes.
 inline constexpr unsigned maxExprDepth = 256;
 inline constexpr unsigned maxNesting = 2 * maxExprDepth;
+/// The most places of one name, indices of one reduction, arguments of one function.
+inline constexpr unsigned maxPlaces = 32;
 
 /// Sets `depth` from the operands of a new node.
 void setDepth(ast::Expr *e);

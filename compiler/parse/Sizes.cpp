@@ -123,9 +123,17 @@ std::optional<Number> MixerChecker::evaluate(Expr *e, llvm::StringRef what) {
 /// Reports sizes that need each other; true if `decl` may be evaluated now.
 static bool enter(const Decl *decl, std::vector<const Decl *> &evaluating,
                   Diagnostics &diagnostics) {
+  constexpr size_t maxChain = 16; // evaluation is recursive
   auto it = llvm::find(evaluating, decl);
-  if (it == evaluating.end())
+  if (it == evaluating.end() && evaluating.size() < maxChain)
     return true;
+  if (it == evaluating.end()) {
+    diagnostics.error(decl->nameRange,
+                      fmt::format("more than {} sizes depend on each other in a row "
+                                  "here",
+                                  maxChain));
+    return false;
+  }
   std::string cycle;
   for (; it != evaluating.end(); ++it)
     cycle += (*it)->name + " -> ";

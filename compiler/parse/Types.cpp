@@ -41,11 +41,8 @@ Type MixerChecker::typeOfRef(RefExpr *ref) {
   case Decl::Kind::Input:
   case Decl::Kind::Param:
     return llvm::cast<Tensor>(ref->decl)->type();
-  case Decl::Kind::Definition: {
-    auto *definition = llvm::cast<Definition>(ref->decl);
-    typeEquation(definition->equation);
-    return definition->type;
-  }
+  case Decl::Kind::Definition: // typed before, as far as there is no cycle
+    return llvm::cast<Definition>(ref->decl)->type;
   default:
     return Type::Real;
   }
@@ -177,9 +174,6 @@ Type MixerChecker::typeOf(Expr *e) {
 }
 
 void MixerChecker::typeEquation(Equation *equation) {
-  if (typed.lookup(equation) != Progress::None)
-    return; // a cycle of definitions is reported with the dependencies
-  typed[equation] = Progress::Running;
   Type type = typeOf(equation->rhs);
   if (auto *definition = llvm::dyn_cast<Definition>(equation->target))
     definition->type = type;
@@ -189,12 +183,52 @@ void MixerChecker::typeEquation(Equation *equation) {
                         equation->name));
   if (equation->where)
     boolean(equation->where, "'where'");
-  typed[equation] = Progress::Done;
 }
 
+/// The equations of the definitions that an equation reads.
+static std::vector<Equation *> readDefinitions(const Equation &equation) {
+  std::vector<Equation *> result;
+  auto collect = [&](Expr *e) {
+    walk(e, [&](Expr *node) {
+      if (auto *ref = llvm::dyn_cast<RefExpr>(node))
+        if (auto *definition = llvm::dyn_cast<Definition>(ref->decl))
+          result.push_back(definition->equation);
+    });
+  };
+  collect(equation.rhs);
+  if (equation.where)
+    collect(equation.where);
+  return result;
+}
+
+/// Types what is read before its readers, with a stack of its own: chains of definitions may be
+/// long.
 void MixerChecker::checkTypes() {
-  for (Equation *equation : mixer.equations)
-    typeEquation(equation);
+  llvm::DenseMap<const Equation *, Progress> progress;
+  struct Frame {
+    Equation *equation;
+    std::vector<Equation *> pending;
+  };
+  for (Equation *root : mixer.equations) {
+    if (progress.lookup(root) != Progress::None)
+      continue;
+    progress[root] = Progress::Running;
+    std::vector<Frame> stack{{root, readDefinitions(*root)}};
+    while (!stack.empty()) {
+      Frame &frame = stack.back();
+      if (frame.pending.empty()) {
+        typeEquation(frame.equation);
+        stack.pop_back();
+        continue;
+      }
+      Equation *next = frame.pending.back();
+      frame.pending.pop_back();
+      if (progress.lookup(next) != Progress::None)
+        continue; // typed, or on a cycle: that is reported with the dependencies
+      progress[next] = Progress::Running;
+      stack.push_back({next, readDefinitions(*next)});
+    }
+  }
   if (!failed())
     checkOutputTypes();
 }

@@ -311,6 +311,33 @@ TEST(ParseCheck, RestrictedReads) {
   EXPECT_NE(errors(half + "  o[t] = a[2 * t + 1]\n" + end), "");
 }
 
+TEST(ParseCheck, LargeFiles) {
+  constexpr int count = 20000;
+  auto chain = [&](const std::string &last, auto line) {
+    std::string text = "  input x[t]\n  output o0[t]\n";
+    for (int i = 0; i < count; ++i)
+      text += line(i);
+    return diagnose(around(text + last));
+  };
+  auto readsNext = [](int i) { return fmt::format("  o{}[t] = o{}[t]\n", i, i + 1); };
+  EXPECT_EQ(chain(fmt::format("  o{}[t] = x[t]\n", count), readsNext), "");
+  std::string cycle = chain(fmt::format("  o{}[t] = o0[t] + x[t]\n", count), readsNext);
+  EXPECT_NE(cycle.find("'o0' depends on itself at the same token: o0 -> o1 -> "),
+            std::string::npos);
+  EXPECT_LT(cycle.size(), 3000u);
+  EXPECT_EQ(chain(fmt::format("  state h[] = 0\n  h[t] = o0[t-1] + x[t]\n  o{}[t] = h[t]\n", count),
+                  readsNext),
+            "");
+  std::string functions;
+  for (int i = 0; i < count; ++i)
+    functions += fmt::format("  fn f{}(z) = f{}(z)\n", i, i + 1);
+  EXPECT_NE(diagnose(around(functions + fmt::format("  fn f{}(z) = z\n", count))), "");
+  std::string dims = "mixer m\n  dims a in A0 = 1";
+  for (int i = 0; i < count; ++i)
+    dims += fmt::format("; a{} in A{} = A{}", i, i + 1, i + 2);
+  EXPECT_NE(diagnose(dims), "");
+}
+
 TEST(ParseCheck, Rendering) {
   Diagnostics diagnostics;
   parseAndCheck(SourceFile("gla.seq", around("  input q[t,i]\n  o[t] = q[t,n]\n  output o[t]\n")),
