@@ -120,10 +120,40 @@ static bool needsSnapshot(const SeqCall *call, const SeqPlan *plan, int32_t inde
   return seqComponentShared(call, plan, &call->mixer->components[index]);
 }
 
+static double viewElements(const SeqView *view) {
+  double elements = 1;
+  for (int32_t i = 0; i < view->rank; ++i)
+    elements *= (double)view->extent[i];
+  return elements;
+}
+
+// Threads that pay for being woken, by a rough count of what is computed: every token reads and
+// writes the states, and meets the params.
+static int32_t usefulThreads(const SeqCall *call, int32_t most) {
+  const SeqMixer *mixer = call->mixer;
+  const double elementsEach = 50000; // some microseconds
+  double sequences = call->sequences > 0 ? (double)call->sequences : 1;
+  double total = call->seqlens ? (double)call->tokens : (double)call->tokens * sequences;
+  double work = 0;
+  for (int32_t i = 0; i < mixer->tensor_count; ++i)
+    work +=
+        viewElements(&call->tensors[i]) * (mixer->tensors[i].role == SEQ_ROLE_PARAM ? total : 1.0);
+  for (int32_t i = 0; i < mixer->component_count; ++i) {
+    double elements = 1;
+    for (int32_t axis = 0; axis < mixer->components[i].rank; ++axis)
+      elements *= (double)seqAxisExtent(call, &mixer->components[i].axes[axis]);
+    work += elements * total / sequences;
+  }
+  double useful = 1 + work / elementsEach;
+  return useful < most ? (int32_t)useful : most;
+}
+
 bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   Size size = {0, false};
   int32_t threads = call->options ? call->options->threads : 0;
   plan->threads = threads > 0 ? threads : seq_num_threads();
+  if (exact && threads == 0)
+    plan->threads = usefulThreads(call, plan->threads);
   planTasks(call, exact, &size, plan);
   int64_t tasks = multiply(&size, multiply(&size, plan->units, plan->otherBatch), plan->splits);
   int64_t most = tasks > plan->groups ? tasks : plan->groups;

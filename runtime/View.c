@@ -64,6 +64,9 @@ static int readStrides(const SeqCall *call, const SeqExpected *expected, const D
                        SeqView *view) {
   int64_t compact = 1;
   int32_t from = tensor->ndim;
+  bool empty = false; // strides of an array without elements mean nothing
+  for (int32_t i = 0; i < tensor->ndim; ++i)
+    empty |= tensor->shape[i] == 0;
   for (int32_t i = expected->rank - 1; i >= 0; --i) {
     bool last = i == expected->rank - 1;
     if (expected->skip >> i & 1) {
@@ -77,11 +80,11 @@ static int readStrides(const SeqCall *call, const SeqExpected *expected, const D
                      expected->name, (long long)extent, from);
     view->extent[i] = extent;
     view->stride[i] = tensor->strides ? tensor->strides[from] : compact;
-    if (extent > 1 && view->stride[i] < 0)
+    if (extent > 1 && !empty && view->stride[i] < 0)
       return seqFail(call, SEQ_INVALID_LAYOUT,
                      "%s has the negative stride %lld in dim %d; expected a copy in forward order",
                      expected->name, (long long)view->stride[i], from);
-    if (extent <= 1)
+    if (extent <= 1 || empty)
       view->stride[i] = last;
     if (!tensor->strides && __builtin_mul_overflow(compact, extent, &compact))
       return seqFail(call, SEQ_INVALID_SHAPE, "%s is larger than memory", expected->name);
@@ -92,6 +95,9 @@ static int readStrides(const SeqCall *call, const SeqExpected *expected, const D
 static int checkStrides(const SeqCall *call, const SeqExpected *expected, const SeqView *view) {
   const SeqAxis *axes = expected->axes;
   int32_t last = expected->rank - 1;
+  for (int32_t i = 0; i <= last; ++i)
+    if (view->extent[i] == 0)
+      return SEQ_OK;
   bool features =
       last >= 0 && (axes[last].dim < 0 || call->mixer->dims[axes[last].dim].kind == SEQ_DIM_FIXED);
   if (features && view->extent[last] > 1 && view->stride[last] != 1)
@@ -110,8 +116,6 @@ static int checkStrides(const SeqCall *call, const SeqExpected *expected, const 
   int64_t bytes = seqTypeBytes(expected->dtype), count = 1, reach = 0;
   for (int32_t i = 0; i <= last; ++i) {
     int64_t step;
-    if (view->extent[i] == 0)
-      return SEQ_OK;
     if (__builtin_mul_overflow(count, view->extent[i], &count) ||
         __builtin_mul_overflow(view->extent[i] - 1, view->stride[i], &step) ||
         __builtin_add_overflow(reach, step, &reach))

@@ -1,0 +1,424 @@
+"""Compiled libraries and the mixers in them."""
+
+# Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+
+import ctypes
+import inspect
+import os
+
+import numpy as np
+
+from . import _dlpack, _manifest
+from ._dlpack import DLTensorPointer
+from ._errors import SeqmixError, SeqmixTypeError, SeqmixValueError, from_status
+
+
+class _Options(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cu_seqlens", DLTensorPointer),
+        ("carry_in", ctypes.POINTER(DLTensorPointer)),
+        ("carry_out", ctypes.POINTER(DLTensorPointer)),
+        ("carry_count", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+        ("workspace", ctypes.c_void_p),
+        ("workspace_bytes", ctypes.c_size_t),
+        ("stream", ctypes.c_void_p),
+    ]
+
+
+_CHECKED = 1
+
+
+class _Call:
+    """The arguments of one call in C, and what they keep alive."""
+
+    def __init__(self):
+        self.kept = []
+
+    def pointer(self, array, name, written=False):
+        if array is None:
+            return None
+        tensor, owner = _dlpack.as_dltensor(array, name, written)
+        self.kept.append((tensor, owner))
+        return ctypes.pointer(tensor)
+
+    def pointers(self, arrays, names, written=False):
+        filled = [self.pointer(a, n, written) for a, n in zip(arrays, names)]
+        return (DLTensorPointer * len(filled))(*(p if p is not None else DLTensorPointer() for p in filled))
+
+
+class _Function:
+    """What forward and step have in common."""
+
+    def __init__(self, info, handle, step):
+        self._info = info
+        self._step = step
+        self._name = info.name + (".step" if step else "")
+        first = info.sizes[0]
+        # For each size, what binding extents goes through: name, axes, whether it is an output.
+        self._axes = {
+            id(size): [(t, t.axes_of_call(info.token_dim, step)) for t in size.tensors] for size in info.sizes
+        }
+        self._given = [t.name for t in first.tensors if t.role != "output"]
+        self._outputs = [t.name for t in first.tensors if t.role == "output"]
+        self._last_error = handle.seq_last_error
+        self._last_error.restype = ctypes.c_char_p
+        self._function = None
+        if not (step and info.no_step):
+            self._function = getattr(handle, f"{info.name}_{'step' if step else 'forward'}")
+            arguments = [DLTensorPointer] * len(first.tensors)
+            if step:
+                arguments.append(ctypes.POINTER(DLTensorPointer))
+            self._function.argtypes = arguments + [ctypes.POINTER(_Options)]
+            self._function.restype = ctypes.c_int
+
+    def _check_names(self, arrays):
+        unknown = [name for name in arrays if name not in self._given]
+        missing = [name for name in self._given if name not in arrays]
+        if unknown or missing:
+            problem = f"has no argument {unknown[0]!r}" if unknown else f"lacks the argument {missing[0]!r}"
+            raise SeqmixTypeError(f"{self._name}() {problem}; expected {', '.join(self._given)}")
+
+    def _extents(self, size, arrays, sequences):
+        """Extents of all dims as the arrays show them; 0 where they do not. The runtime checks them."""
+        info, extents = self._info, dict(size.fixed)
+        if self._step:
+            extents[info.token_dim] = 1
+        if sequences is not None and info.batch_dims:
+            extents[info.batch_dims[0]] = sequences
+        for grouped in (False, True):
+            for tensor, axes in self._axes[id(size)]:
+                if tensor.role == "output" or len(arrays[tensor.name].shape) != len(axes):
+                    continue
+                for axis, extent in zip(axes, arrays[tensor.name].shape):
+                    param_rows = tensor.role == "param" and axis.dim == info.token_dim
+                    if axis.dim is not None and (axis.div > 1) == grouped and not param_rows:
+                        extents.setdefault(axis.dim, extent * axis.div)
+        return {dim: extents.get(dim, 1) for dim in info.dims}
+
+    def _choose_size(self, arrays):
+        """The size whose fixed dims the arrays have; the first when none does (the runtime will say so)."""
+        sizes = self._info.sizes
+        for size in sizes if len(sizes) > 1 else ():
+            if all(
+                a.dim not in size.fixed or extent == size.fixed[a.dim]
+                for t, axes in self._axes[id(size)]
+                if t.role != "output"
+                for a, extent in zip(axes, arrays[t.name].shape)
+            ):
+                return size
+        return sizes[0]
+
+    def _output_shape(self, tensor, axes, extents, packed):
+        shape = [axis.extent(extents) for axis in axes]
+        if packed and tensor.has_tokens(self._info.token_dim):
+            for i, axis in enumerate(axes):
+                if axis.dim == self._info.batch_dims[0]:
+                    shape[i] = 1
+        return tuple(shape)
+
+    def _make_outputs(self, size, extents, packed, out, as_torch):
+        if out is None:
+            return [
+                _dlpack.allocate(self._output_shape(t, axes, extents, packed), t.dtype, as_torch)
+                for t, axes in self._axes[id(size)]
+                if t.role == "output"
+            ]
+        if isinstance(out, dict):
+            if set(out) != set(self._outputs):
+                raise SeqmixTypeError(f"{self._name}() out has {sorted(out)}; expected {', '.join(self._outputs)}")
+            return [out[name] for name in self._outputs]
+        given = list(out) if isinstance(out, (tuple, list)) else [out]
+        if len(given) != len(self._outputs):
+            raise SeqmixTypeError(f"{self._name}() out has {len(given)} arrays; expected {', '.join(self._outputs)}")
+        return given
+
+    def _check_carry_names(self, size, carry):
+        if not isinstance(carry, dict):
+            raise SeqmixTypeError(f"{self._name}() carry must be a dict of arrays, not {type(carry).__name__}")
+        names = [c.name for c in size.carry]
+        unknown = [name for name in carry if name not in names]
+        if unknown:
+            raise SeqmixTypeError(f"{self._name}() carry has no part {unknown[0]!r}; expected {', '.join(names)}")
+        return names
+
+    def _new_part(self, part, extents, as_torch, initial):
+        shape = tuple(axis.extent(extents) for axis in part.axes)
+        array = _dlpack.allocate(shape, part.dtype, as_torch)
+        if initial:
+            array[...] = int(part.init) if part.dtype == "i32" else part.init
+        return array
+
+    def _new_carry(self, size, extents, as_torch, initial):
+        return {part.name: self._new_part(part, extents, as_torch, initial) for part in size.carry}
+
+    def _options(self, call, threads, checked, workspace):
+        options = _Options(size=ctypes.sizeof(_Options), flags=_CHECKED if checked else 0, threads=threads)
+        if workspace is not None:
+            if not isinstance(workspace, np.ndarray) or not workspace.flags.c_contiguous or not workspace.flags.writeable:
+                raise SeqmixTypeError("workspace must be a contiguous, writable NumPy array (see Mixer.workspace)")
+            options.workspace = workspace.ctypes.data
+            options.workspace_bytes = workspace.nbytes
+            call.kept.append(workspace)
+        return options
+
+    def _run(self, *arguments):
+        status = self._function(*arguments)
+        if status != 0:
+            raise from_status(status, self._last_error().decode())
+
+    def _results(self, outputs):
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    @property
+    def signature(self):
+        """One line: the arguments with their types and shapes, and the outputs."""
+        tensors = self._info.sizes[0].tensors
+        token = self._info.token_dim
+
+        def text(tensor):
+            inside = f" in [{tensor.range[0]:g}, {tensor.range[1]:g}]" if tensor.range else ""
+            return f"{tensor.name}: {tensor.dtype}{_manifest.shape_text(tensor.axes_of_call(token, self._step))}{inside}"
+
+        given = ", ".join(text(t) for t in tensors if t.role != "output")
+        results = ", ".join(text(t) for t in tensors if t.role == "output")
+        return f"{self._name}({given}) -> {results}"
+
+    def __repr__(self):
+        return f"<seqmix {self.signature}>"
+
+
+class Step(_Function):
+    """Runs a mixer for one token of every batch element."""
+
+    def __init__(self, info, handle):
+        super().__init__(info, handle, step=True)
+
+    def __call__(self, *, carry=None, out=None, threads=0, checked=False, workspace=None, **arrays):
+        """Arrays are without the token dim ([B, H, features]); returns the output (a tuple of several) and the carry.
+
+        The carry's arrays are updated in place and returned; those that cannot be written (or are missing: they start
+        from the initial value) are replaced by new ones. `carry=None` starts new sequences.
+        """
+        if self._info.no_step:
+            raise SeqmixError(f"{self._info.name} has no step: {self._info.no_step}")
+        self._check_names(arrays)
+        _require_arrays(arrays)
+        size, call = self._choose_size(arrays), _Call()
+        extents = self._extents(size, arrays, None)
+        as_torch = all(map(_dlpack.is_torch, arrays.values()))
+        outputs = self._make_outputs(size, extents, False, out, as_torch)
+        carry = {} if carry is None else carry
+        self._check_carry_names(size, carry)
+        parts = {}
+        for part in size.carry:
+            array = carry.get(part.name)
+            if array is None:
+                array = self._new_part(part, extents, as_torch, initial=True)
+            elif not _writable(array):
+                _require_arrays({part.name: array})
+                array = np.array(array if isinstance(array, np.ndarray) else np.from_dlpack(array))
+            parts[part.name] = array
+        options = self._options(call, threads, checked, workspace)
+        given = [arrays[n] for n in self._given]
+        self._run(
+            *(call.pointer(a, n) for a, n in zip(given, self._given)),
+            *(call.pointer(a, n, written=True) for a, n in zip(outputs, self._outputs)),
+            call.pointers(parts.values(), parts, written=True),
+            options,
+        )
+        return self._results(outputs), parts
+
+
+class Mixer(_Function):
+    """Runs a mixer over whole sequences; `step` is the same for one token."""
+
+    def __init__(self, info, handle):
+        super().__init__(info, handle, step=False)
+        self.step = Step(info, handle)
+        self._workspace_size = getattr(handle, f"{info.name}_workspace_size")
+        self._workspace_size.argtypes = [ctypes.c_int64] * (len(info.batch_dims) + 1) + [
+            ctypes.c_int32,
+            ctypes.POINTER(ctypes.c_size_t),
+        ]
+        self._workspace_size.restype = ctypes.c_int
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        rest = {"carry": None, "return_carry": False, "cu_seqlens": None, "out": None, "threads": 0}
+        self.__signature__ = inspect.Signature(
+            [inspect.Parameter(n, keyword) for n in self._given if n.isidentifier()]
+            + [inspect.Parameter(n, keyword, default=d) for n, d in rest.items()]
+        )
+        self.__name__ = info.name
+        self.__doc__ = self.help()
+
+    @property
+    def name(self):
+        return self._info.name
+
+    @property
+    def sizes(self):
+        """The fixed sizes that it was compiled for: a list of dicts."""
+        return [dict(size.fixed) for size in self._info.sizes]
+
+    @property
+    def targets(self):
+        """The instruction sets that it holds code for, the best first."""
+        return list(self._info.sizes[0].targets)
+
+    def help(self):
+        """A text that describes arguments, outputs, carry and sizes."""
+        info, first = self._info, self._info.sizes[0]
+        lines = [self.signature, ""]
+        if info.source:
+            lines += ["    " + line for line in info.source.strip("\n").splitlines()] + [""]
+        sizes = [", ".join(f"{n} = {v}" for n, v in s.fixed.items()) for s in info.sizes]
+        lines.append(f"compiled for {'; '.join(sizes) or 'any size'} ({', '.join(first.targets)})")
+        lines.append("carry (a dict):" if first.carry else "no carry")
+        for part in first.carry:
+            shape = f"{part.dtype}{_manifest.shape_text(part.axes)}"
+            lines.append(f"    {part.name}: {shape}, starts from {part.init:g}")
+        lines.append(f"no step: {info.no_step}" if info.no_step else self.step.signature)
+        return "\n".join(lines)
+
+    def workspace(self, *, threads=0, **extents):
+        """A workspace for calls up to these extents: `workspace(B=2, H=8, T=4096)`. Calls that get it allocate nothing.
+
+        For packed sequences the first batch dim is their number and the token dim the longest.
+        """
+        dims = self._info.batch_dims + [self._info.token_dim]
+        if set(extents) != set(dims):
+            raise SeqmixTypeError(f"workspace() needs {', '.join(dims)}")
+        bytes_needed = ctypes.c_size_t()
+        status = self._workspace_size(*(int(extents[d]) for d in dims), threads, ctypes.byref(bytes_needed))
+        if status != 0:
+            raise from_status(status, self._last_error().decode())
+        memory = np.empty(bytes_needed.value + 64, dtype=np.uint8)
+        start = -memory.ctypes.data % 64
+        return memory[start : start + bytes_needed.value]
+
+    def initial_carry(self, **extents):
+        """What sequences start from: `initial_carry(B=2, H=8)`, and fixed dims where several sizes were compiled."""
+        info = self._info
+        for size in info.sizes:
+            if all(extents.get(d, v) == v for d, v in size.fixed.items()):
+                break
+        else:
+            raise SeqmixValueError(f"{info.name} was not compiled for {extents}; it has {self.sizes}")
+        missing = [d for d in info.batch_dims if d not in extents]
+        if missing:
+            raise SeqmixTypeError(f"initial_carry() needs {', '.join(info.batch_dims)}")
+        return self._new_carry(size, {**size.fixed, **extents}, False, initial=True)
+
+    def __call__(
+        self,
+        *,
+        carry=None,
+        return_carry=False,
+        cu_seqlens=None,
+        out=None,
+        threads=0,
+        checked=False,
+        workspace=None,
+        **arrays,
+    ):
+        """Runs whole sequences; returns the output (a tuple of several), with `return_carry` and the final carry.
+
+        carry         what the sequences start from: a dict of arrays by name; None, or a missing part: initial values
+        cu_seqlens    packed sequences: the rows where each starts and the last ends; the first batch dim is then 1
+        out           arrays for the outputs: one, a tuple in order, or a dict by name
+        threads       at most so many (0: SEQMIX_NUM_THREADS, else all CPUs)
+        checked       verify declared ranges and look for NaN in the inputs first
+        workspace     memory for the call, from `workspace()`
+        """
+        self._check_names(arrays)
+        _require_arrays(arrays)
+        size, call = self._choose_size(arrays), _Call()
+        if cu_seqlens is not None and isinstance(cu_seqlens, (list, tuple)):
+            cu_seqlens = np.asarray(cu_seqlens, dtype=np.int64)
+        packed = cu_seqlens is not None and bool(self._info.batch_dims)
+        sequences = max(int(np.shape(cu_seqlens)[0]) - 1, 0) if packed and np.ndim(cu_seqlens) == 1 else None
+        extents = self._extents(size, arrays, sequences)
+        as_torch = all(map(_dlpack.is_torch, arrays.values()))
+        outputs = self._make_outputs(size, extents, packed, out, as_torch)
+        options = self._options(call, threads, checked, workspace)
+        options.cu_seqlens = call.pointer(cu_seqlens, "cu_seqlens")
+        options.carry_count = len(size.carry)
+        if carry is not None:
+            names = self._check_carry_names(size, carry)
+            options.carry_in = call.pointers([carry.get(n) for n in names], names)
+        end = self._new_carry(size, extents, as_torch, initial=False) if return_carry else None
+        if return_carry:
+            options.carry_out = call.pointers(end.values(), end, written=True)
+        self._run(
+            *(call.pointer(arrays[n], n) for n in self._given),
+            *(call.pointer(a, n, written=True) for a, n in zip(outputs, self._outputs)),
+            options,
+        )
+        results = self._results(outputs)
+        return (results, end) if return_carry else results
+
+
+def _require_arrays(arrays):
+    for name, array in arrays.items():
+        if not hasattr(array, "shape") or not (isinstance(array, np.ndarray) or hasattr(array, "__dlpack__")):
+            raise SeqmixTypeError(
+                f"{name} must be an array (NumPy's, or one with __dlpack__), not {type(array).__name__}"
+            )
+
+
+def _writable(array):
+    return array.flags.writeable if isinstance(array, np.ndarray) else _dlpack.is_torch(array)
+
+
+class Library:
+    """A compiled library: its mixers are attributes."""
+
+    def __init__(self, path):
+        self.path = os.path.abspath(os.fspath(path))
+        try:
+            self._handle = ctypes.CDLL(self.path)
+        except OSError as error:
+            raise SeqmixError(f"cannot load {self.path}: {error}") from error
+        try:
+            manifest = self._handle.seqmix_manifest
+        except AttributeError:
+            raise SeqmixError(f"{self.path} is not a library of compiled mixers (it has no manifest)") from None
+        manifest.restype = ctypes.c_char_p
+        self.manifest = manifest().decode()
+        try:
+            mixers = _manifest.parse(self.manifest)
+        except (ValueError, KeyError) as error:
+            raise SeqmixError(f"{self.path} has a manifest that cannot be read: {error}") from error
+        self.mixers = {name: Mixer(info, self._handle) for name, info in mixers.items()}
+
+    def __getitem__(self, name):
+        return self.mixers[name]
+
+    def __getattr__(self, name):
+        mixers = self.__dict__.get("mixers", {})
+        if name in mixers:
+            return mixers[name]
+        raise AttributeError(f"{self.__dict__.get('path')} has no mixer {name!r}; it has {', '.join(mixers)}")
+
+    def __dir__(self):
+        return [*super().__dir__(), *self.mixers]
+
+    def __repr__(self):
+        return f"<seqmix library {self.path}: {', '.join(self.mixers)}>"
+
+    @property
+    def num_threads(self):
+        """Threads that a call uses when it does not say."""
+        return self._handle.seq_num_threads()
+
+    @num_threads.setter
+    def num_threads(self, threads):
+        if self._handle.seq_set_num_threads(int(threads)) != 0:
+            raise SeqmixValueError(f"num_threads is {threads}; expected 0 (the default) to 1024")
+
+
+def load(path):
+    """Loads a library that seqc wrote."""
+    return Library(path)
