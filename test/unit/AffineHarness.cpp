@@ -152,11 +152,10 @@ void AffineProgram::compile(MLIRContext &context, JitTarget target) {
   JitOptions jitOptions;
   jitOptions.target = target;
   jit = llvm::cantFail(JitModule::compile(*build(context), jitOptions));
+  function = jit->get<void(void *, int64_t)>("advance");
 }
 
-void AffineProgram::run(int64_t rows) {
-  jit->get<void(void *, int64_t)>("advance")(storage.data(), rows);
-}
+void AffineProgram::run(int64_t rows) { function(storage.data(), rows); }
 
 double AffineProgram::get(int64_t offset) const {
   if (spec.element.isF64())

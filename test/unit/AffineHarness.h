@@ -92,6 +92,7 @@ private:
   int64_t elements = 0, stateOffset = 0, panelsOffset = 0, carryStride = 0;
   std::vector<double> storage; // doubles for alignment; floats use half of it
   std::unique_ptr<JitModule> jit;
+  void (*function)(void *, int64_t) = nullptr;
 };
 
 } // namespace seqmix::test
