@@ -28,6 +28,7 @@ def Seq_BufferOp : Seq_Op<"buffer", [HasParent<"KernelOp">]> {
   let arguments = (ins FlatSymbolRefAttr:$of, Seq_SpaceAttr:$space, DenseI64ArrayAttr:$order,
                        DefaultValuedAttr<I64Attr, "0">:$halo, DefaultValuedAttr<I64Attr, "0">:$ahead);
   let assemblyFormat = "$of $space `order` $order attr-dict";
+  let hasVerifier = 1;
 }
 
 def Seq_KernelOp : Seq_Op<"kernel", [HasParent<"MixerOp">, NoTerminator, SingleBlock]> {
@@ -41,6 +42,8 @@ def Seq_KernelOp : Seq_Op<"kernel", [HasParent<"MixerOp">, NoTerminator, SingleB
                        DefaultValuedAttr<I64Attr, "1">:$batch_block);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "`chunk` $chunk (`split` $split^ `by` $split_size)? attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
 }
 
 def Seq_PrologueOp : Seq_Op<"prologue", [HasParent<"KernelOp">, NoTerminator, SingleBlock]> {
@@ -48,6 +51,7 @@ def Seq_PrologueOp : Seq_Op<"prologue", [HasParent<"KernelOp">, NoTerminator, Si
   let arguments = (ins Seq_SpaceAttr:$space);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$space attr-dict-with-keyword $body";
+  let hasVerifier = 1;
 }
 
 def Seq_PassOp : Seq_Op<"pass", [HasParent<"KernelOp">, NoTerminator, SingleBlock]> {
@@ -62,6 +66,7 @@ def Seq_GatherOp : Seq_Op<"gather", [ParentOneOf<["PassOp", "PrologueOp"]>]> {
   let description = [{ In a pass: this chunk's rows (zeros beyond the last token). The halo rows come from the chunk before, at the start from the carry's window. }];
   let arguments = (ins FlatSymbolRefAttr:$of);
   let assemblyFormat = "$of attr-dict";
+  let hasVerifier = 1;
 }
 
 def Seq_EvalOp : Seq_Op<"eval", [ParentOneOf<["PassOp", "PrologueOp"]>]> {
@@ -69,12 +74,14 @@ def Seq_EvalOp : Seq_Op<"eval", [ParentOneOf<["PassOp", "PrologueOp"]>]> {
   let description = [{ `lanes` numbers the definition's dim that is vectorised (the token dim counts), or is -1: vectorise the reductions of its body. }];
   let arguments = (ins FlatSymbolRefAttr:$of, I64Attr:$lanes);
   let assemblyFormat = "$of `lanes` $lanes attr-dict";
+  let hasVerifier = 1;
 }
 
 def Seq_ScatterOp : Seq_Op<"scatter", [HasParent<"PassOp">]> {
   let summary = "copies an output's rows of this chunk to the caller's memory";
   let arguments = (ins FlatSymbolRefAttr:$of);
   let assemblyFormat = "$of attr-dict";
+  let hasVerifier = 1;
 }
 
 def Seq_SolveOp : Seq_Op<"solve", [HasParent<"PassOp">]> {
@@ -82,6 +89,7 @@ def Seq_SolveOp : Seq_Op<"solve", [HasParent<"PassOp">]> {
   let description = [{ `block` tokens a sweep over the state, `panel` vectors of columns a sweep. The factors stand in rows buffers. }];
   let arguments = (ins FlatSymbolRefAttr:$state, I64Attr:$block, I64Attr:$panel);
   let assemblyFormat = "$state `block` $block `panel` $panel attr-dict";
+  let hasVerifier = 1;
 }
 
 def Seq_LoopOp : Seq_Op<"loop", [HasParent<"PassOp">]> {
@@ -94,6 +102,7 @@ def Seq_LoopOp : Seq_Op<"loop", [HasParent<"PassOp">]> {
   let arguments = (ins FlatSymbolRefArrayAttr:$members, OptionalAttr<FlatSymbolRefAttr>:$lanes,
                        FlatSymbolRefArrayAttr:$keep);
   let assemblyFormat = "$members (`lanes` $lanes^)? `keep` $keep attr-dict";
+  let hasVerifier = 1;
 }
 
 #endif // SEQ_CHUNK_OPS

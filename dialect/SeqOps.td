@@ -37,6 +37,7 @@ def Seq_MixerOp : Seq_Op<"mixer", [SymbolTable, Symbol, IsolatedFromAbove, NoTer
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `compute` $compute attr-dict-with-keyword $body";
   let hasVerifier = 1;
+  let hasRegionVerifier = 1;
 }
 
 def Seq_DimOp : Seq_Op<"dim", [Symbol, HasParent<"MixerOp">]> {
@@ -127,6 +128,7 @@ def Seq_ExtentOp : Seq_Op<"extent", [Pure]> {
   let arguments = (ins FlatSymbolRefAttr:$dim);
   let results = (outs Index:$result);
   let assemblyFormat = "$dim attr-dict";
+  let hasVerifier = 1;
 }
 
 def Seq_ReadOp : Seq_Op<"read", [Pure]> {

@@ -1,0 +1,162 @@
+//===- StructureVerify.cpp - constraints of canonical recurrences ----------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// The numbers are those of SPEC.md; each has a test of its number.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dialect/VerifySupport.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace mlir::seq::verify;
+
+LogicalResult ProducedOp::verify() {
+  // c30
+  if (getDims().empty() || !isDim(*this, getDims()[0], DimKind::Runtime) ||
+      !llvm::all_of(getDims().getValue().drop_front(),
+                    [&](Attribute dim) { return isDim(*this, dim, DimKind::Fixed); }))
+    return emitOpError("has a run-time dim, then fixed dims");
+  // c31
+  auto mixer = (*this)->getParentOfType<MixerOp>();
+  size_t makers = 0;
+  for (auto affine : mixer.getOps<AffineOp>())
+    makers += llvm::count_if(affine.getReads().getAsRange<RowReadAttr>(), [&](RowReadAttr read) {
+      return read.getResult() && read.getResult().getAttr() == getSymNameAttr();
+    });
+  if (makers != 1)
+    return emitOpError() << "is made by " << makers << " reads; expected one";
+  return success();
+}
+
+namespace {
+
+/// The factors of one canonical recurrence: what they are and which dims they may have.
+class FactorChecker {
+public:
+  explicit FactorChecker(AffineOp op) : op(op) {}
+
+  LogicalResult check(FlatSymbolRefAttr factor, ArrayRef<int64_t> over, StringRef what) {
+    // c34
+    Operation *source = find(op, factor);
+    if (!isa_and_nonnull<TensorOp, DefineOp, ProducedOp>(source))
+      return op.emitOpError() << what << " " << factor
+                              << " is not a tensor, definition or produced tensor";
+    // c35
+    ArrayAttr stateDims = findAs<StateOp>(op, op.getStateAttr()).getDims();
+    SmallVector<Attribute> allowed;
+    for (int64_t number : over)
+      allowed.push_back(stateDims[number]);
+    for (auto [place, dim] : llvm::enumerate(dimsOf(source))) {
+      if (place == 0 && isDim(op, dim, DimKind::Runtime))
+        continue;
+      auto found = llvm::find(allowed, dim);
+      if (found == allowed.end())
+        return op.emitOpError() << what << " " << factor << " must not vary over " << dim;
+      allowed.erase(found);
+    }
+    return success();
+  }
+
+private:
+  AffineOp op;
+};
+
+/// Whether `rows` and `cols` are the numbers 0 .. count-1, each once.
+bool isPartition(ArrayRef<int64_t> rows, ArrayRef<int64_t> cols, size_t count) {
+  SmallVector<int64_t> all(rows);
+  llvm::append_range(all, cols);
+  llvm::sort(all);
+  return all.size() == count && llvm::all_of(llvm::enumerate(all), [](auto entry) {
+           return static_cast<int64_t>(entry.index()) == entry.value();
+         });
+}
+
+} // namespace
+
+LogicalResult AffineOp::verify() {
+  // c32
+  auto state = findAs<StateOp>(*this, getStateAttr());
+  if (!state)
+    return emitOpError() << getStateAttr() << " is not a state";
+  if (state.getDirection() != getDirection())
+    return emitOpError() << "runs " << stringifyDirection(getDirection())
+                         << ", its state the other way";
+  // c33
+  if (!isPartition(getRows(), getCols(), state.getDims().size()))
+    return emitOpError("'rows' and 'cols' must number each dim of the state once");
+  FactorChecker factors(*this);
+  if (getRowDecayAttr() && failed(factors.check(getRowDecayAttr(), getRows(), "row decay")))
+    return failure();
+  if (getColDecayAttr() && failed(factors.check(getColDecayAttr(), getCols(), "column decay")))
+    return failure();
+  auto reads = llvm::to_vector(getReads().getAsRange<RowReadAttr>());
+  for (auto update : getUpdates().getAsRange<UpdateAttr>()) {
+    if (failed(factors.check(update.getLeft(), getRows(), "left factor")))
+      return failure();
+    for (TermAttr term : update.getTerms()) {
+      if (term.getCoef() && failed(factors.check(term.getCoef(), {}, "coefficient")))
+        return failure();
+      // c36
+      if ((term.getRight() != nullptr) == (term.getRead() != -1))
+        return emitOpError("a term has either a right factor or a read");
+      if (term.getRight()) {
+        if (failed(factors.check(term.getRight(), getCols(), "right factor")))
+          return failure();
+        continue;
+      }
+      if (term.getRead() < 0 || term.getRead() >= static_cast<int64_t>(reads.size()) ||
+          !reads[term.getRead()].getBefore())
+        return emitOpError() << "a term uses read " << term.getRead()
+                             << ", which is no read before the update";
+    }
+  }
+  for (RowReadAttr read : reads) {
+    if (failed(factors.check(read.getRow(), getRows(), "row")))
+      return failure();
+    // c37
+    auto produced = findAs<ProducedOp>(*this, read.getResult());
+    if (!read.getResult())
+      continue;
+    SmallVector<Attribute> columns;
+    for (int64_t number : getCols())
+      columns.push_back(state.getDims()[number]);
+    if (!produced || produced.getDims().getValue().drop_front() != ArrayRef<Attribute>(columns))
+      return emitOpError() << "read " << read.getResult()
+                           << " is not a produced tensor over the token and the columns";
+  }
+  return success();
+}
+
+LogicalResult RecurrenceOp::verify() {
+  // c38
+  if (getMembers().empty() || !allDifferent(getMembers()))
+    return emitOpError("names its members, each once");
+  for (auto member : getMembers().getAsRange<FlatSymbolRefAttr>())
+    if (!findAs<DefineOp>(*this, member) && !findNext(*this, member))
+      return emitOpError() << "member " << member << " has no equation";
+  // c39
+  for (auto symbol : getStates().getAsRange<FlatSymbolRefAttr>()) {
+    auto state = findAs<StateOp>(*this, symbol);
+    if (!state || !llvm::is_contained(getMembers(), symbol))
+      return emitOpError() << symbol << " is not a state among the members";
+    if (state.getDirection() != getDirection())
+      return emitOpError() << "runs " << stringifyDirection(getDirection()) << ", " << symbol
+                           << " the other way";
+  }
+  // c40
+  if (getLanesAttr() && !isDim(*this, getLanesAttr(), DimKind::Fixed))
+    return emitOpError() << getLanesAttr() << " is not a fixed dim";
+  // c41
+  auto mixer = (*this)->getParentOfType<MixerOp>();
+  for (auto other : mixer.getOps<RecurrenceOp>())
+    for (Attribute member : other.getMembers())
+      if (other != *this && llvm::is_contained(getMembers(), member))
+        return emitOpError() << "member " << member << " belongs to another recurrence too";
+  return success();
+}
