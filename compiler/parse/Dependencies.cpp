@@ -283,8 +283,10 @@ bool DependencyChecker::checkComponent(unsigned number) {
   const std::vector<unsigned> &nodes = members[number];
   std::vector<const Read *> cycle;
   if (findCycle(nodes, [](const Read &read) { return read.shift == 0; }, cycle)) {
-    reportCycle(cycle, fmt::format("'{}' depends on itself at the same token: {}",
-                                   mixer.equations[cycle[0]->from]->name, describeCycle(cycle)));
+    bool hasState = llvm::any_of(cycle, [&](const Read *read) { return stateOf(read->to); });
+    reportCycle(cycle, fmt::format("'{}' depends on itself at the same token: {}{}",
+                                   mixer.equations[cycle[0]->from]->name, describeCycle(cycle),
+                                   hasState ? "; read a state of the cycle at t-1 or t+1" : ""));
     return false;
   }
   // Through definitions alone nothing would say where the recurrence starts.

@@ -288,13 +288,16 @@ void MixerChecker::resolveLeftSides() {
       std::string wanted = state->name + "[t";
       for (const Place &place : state->places)
         wanted += "," + (place.index ? place.index->name : place.dim->name);
-      diagnostics
-          .error(
-              equation->lhsRange,
-              fmt::format("the left side of a state names its time first, an index of a run-time "
-                          "dim, and then its own indices: expected '{}]'",
-                          wanted))
-          .note(state->range, "declared here");
+      Diagnostic &error = diagnostics.error(
+          equation->lhsRange,
+          fmt::format("the left side of a state names its time first, an index of a run-time "
+                      "dim, and then its own indices: expected '{}]'",
+                      wanted));
+      error.note(state->range, "declared here");
+      if (equation->places.size() == expected)
+        error.note(equation->places[0].dim->range,
+                   fmt::format("'{}' is no run-time dim: those have no '= size'",
+                               equation->places[0].dim->name));
       continue;
     }
     for (size_t i = 1; i < expected; ++i)

@@ -182,7 +182,7 @@ bool MixerChecker::evaluateDim(Dim *dim) {
   if (!value)
     return false;
   if (!value->isInteger) {
-    diagnostics.error(at, fmt::format("{} must be an integer, found {}", what, value->real()));
+    diagnostics.error(at, fmt::format("{} must be an integer, found {:#}", what, value->real()));
     return false;
   }
   if (value->integer < 1 || value->integer > maxExtent) {
