@@ -111,6 +111,9 @@ TEST_F(ExprTest, InliningRespectsExtents) {
 TEST_F(ExprTest, RegionsRoundTrip) {
   const char *source = R"(
     seq.mixer @m compute f32 {
+      seq.dim @T <runtime>
+      seq.dim @K <fixed> 4
+      seq.tensor @x <input> [@T, @K] per [] : f32
       seq.define @y [@T, @K] as ["t", "i"] {
       ^bb0(%t: index, %i: index):
         %0 = seq.read @x[%t - 1, %i] : f64
