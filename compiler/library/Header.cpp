@@ -171,14 +171,17 @@ private:
 
   void writeQueries() {
     std::string token = parameterName(first.dims[first.tokenDim].name);
+    line("/** seq_last_error() of the runtime that this library calls. */");
+    line(fmt::format("SEQ_API const char *{}_last_error(void);\n", family.name));
     line("/** Bytes of a workspace that suffices for calls up to these extents (for packed");
     line(" *  sequences: their number, and the longest); `threads` as in the options. */");
     line(fmt::format(
         "SEQ_API int {}_workspace_size({}int64_t {}, int32_t threads, size_t *bytes);\n",
         family.name, batchParameters(), token));
-    line("/** Number of components of the carry, and of sizes in this library. */");
+    line("/** Numbers of: components of the carry, sizes in this library, tensors of a call. */");
     line(fmt::format("SEQ_API int32_t {}_carry_count(void);", family.name));
-    line(fmt::format("SEQ_API int32_t {}_size_count(void);\n", family.name));
+    line(fmt::format("SEQ_API int32_t {}_size_count(void);", family.name));
+    line(fmt::format("SEQ_API int32_t {}_tensor_count(void);\n", family.name));
     line("/** Name, type, shape and initial value of a component, for one of the sizes (from 0). "
          "*/");
     line(fmt::format("SEQ_API int {}_carry_component(int32_t size, int32_t component, "

@@ -221,6 +221,14 @@ private:
                 {set, arguments[0], arguments[1], extents, arguments.back()});
   }
 
+  /// Bound as the calls are, so it finds their runtime's text even when a process holds several.
+  void addLastError(const FamilyPlan &family) {
+    IRBuilder<> builder(context);
+    startFunction(family.name + "_last_error", pointer, {}, builder);
+    auto callee = module->getOrInsertFunction("seq_last_error", FunctionType::get(pointer, false));
+    builder.CreateRet(builder.CreateCall(callee));
+  }
+
   void addCount(const Twine &name, size_t count) {
     IRBuilder<> builder(context);
     startFunction(name, i32, {}, builder);
@@ -243,8 +251,10 @@ private:
       addCall(family, set, /*step=*/true);
     addWorkspaceSize(family, set, batchDims);
     addCarryComponent(family, set, batchDims);
+    addLastError(family);
     addCount(family.name + "_carry_count", first.components.size());
     addCount(family.name + "_size_count", family.sizes.size());
+    addCount(family.name + "_tensor_count", first.tensors.size());
   }
 
   const LibraryPlan &plan;
@@ -264,8 +274,8 @@ std::unique_ptr<Module> buildLibraryModule(const LibraryPlan &plan, LLVMContext 
 std::vector<std::string> exportedSymbols(const LibraryPlan &plan) {
   std::vector<std::string> names = {"seqmix_manifest"};
   for (const FamilyPlan &family : plan.mixers) {
-    for (const char *suffix :
-         {"_forward", "_workspace_size", "_carry_component", "_carry_count", "_size_count"})
+    for (const char *suffix : {"_forward", "_workspace_size", "_carry_component", "_carry_count",
+                               "_size_count", "_tensor_count", "_last_error"})
       names.push_back(family.name + suffix);
     if (!family.sizes.front().noStep)
       names.push_back(family.name + "_step");

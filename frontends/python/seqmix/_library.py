@@ -63,7 +63,7 @@ class _Function:
         }
         self._given = [t.name for t in first.tensors if t.role != "output"]
         self._outputs = [t.name for t in first.tensors if t.role == "output"]
-        self._last_error = handle.seq_last_error
+        self._last_error = getattr(handle, f"{info.name}_last_error")
         self._last_error.restype = ctypes.c_char_p
         self._function = None
         if not (step and info.no_step):

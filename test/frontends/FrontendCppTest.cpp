@@ -1,0 +1,114 @@
+//===- FrontendCppTest.cpp - seqmix.hpp on the sample library ----------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "sample.h"
+
+#include "frontends/cpp/seqmix.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+namespace {
+
+constexpr int64_t kBatch = 2, kTokens = 5, kHeads = 2, kSize = 8;
+
+struct Arguments {
+  std::vector<float> xData = std::vector<float>(kBatch * kTokens * kHeads * kSize);
+  std::vector<float> gData = std::vector<float>(kBatch * kTokens * kHeads / 2, 0.5f);
+  std::vector<float> wData = std::vector<float>(kHeads * kSize, 2.0f), yData = xData;
+  seqmix::Tensor x{xData.data(), {kBatch, kTokens, kHeads, kSize}};
+  seqmix::Tensor g{gData.data(), {kBatch, kTokens, kHeads / 2}};
+  seqmix::Tensor w{wData.data(), {kHeads, kSize}};
+  seqmix::Tensor y{yData.data(), {kBatch, kTokens, kHeads, kSize}};
+  Arguments() { std::iota(xData.begin(), xData.end(), 0.0f); }
+
+  /// A row of a tensor at token t, without the token dim.
+  seqmix::Tensor at(const seqmix::Tensor &whole, int64_t t) const {
+    auto shape = whole.shape();
+    int64_t row = shape.size() == 4 ? shape[2] * shape[3] : shape[2];
+    std::vector<int64_t> strides = {kTokens * row, shape.size() == 4 ? shape[3] : 1};
+    if (shape.size() == 4)
+      strides.push_back(1);
+    shape.erase(shape.begin() + 1);
+    return seqmix::Tensor(whole.data<float>() + t * row, shape, strides);
+  }
+};
+
+// y of the first batch element, head 0, column `i`, by the equations.
+float expected(const Arguments &a, int64_t tokens, int64_t i) {
+  float state = 1, y = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    auto x = [&](int64_t at) { return a.xData[static_cast<size_t>(at * kHeads * kSize + i)]; };
+    state = 0.5f * state + x(t);
+    y = 2 * state + (t > 0 ? x(t - 1) : 0) + (t > 1 ? 1.0f : 0.0f) + static_cast<float>(t) / 4;
+  }
+  return y;
+}
+
+TEST(FrontendCpp, LinkedLibrary) {
+  Arguments a;
+  seqmix::Carry carry(scan_carry_component, scan_carry_count(), 0, kBatch, kHeads);
+  EXPECT_EQ(carry.count(), 4u);
+  EXPECT_EQ(carry["S"].data<float>()[3], 1);
+  seqmix::check(scan_forward(a.x, a.g, a.w, a.y, seqmix::Options().carryOut(carry).threads(2)));
+  EXPECT_FLOAT_EQ(a.yData[static_cast<size_t>((kTokens - 1) * kHeads * kSize + 3)],
+                  expected(a, kTokens, 3));
+  EXPECT_EQ(carry["position"].data<int32_t>()[1], kTokens);
+  EXPECT_THROW(carry["h"], std::out_of_range);
+  try {
+    seqmix::check(scan_forward(a.x, a.g, a.x, a.y, nullptr));
+    FAIL();
+  } catch (const seqmix::Error &error) {
+    EXPECT_EQ(error.status(), SEQ_INVALID_SHAPE);
+    EXPECT_NE(std::string(error.what()).find("no size in this library fits"), std::string::npos);
+  }
+}
+
+TEST(FrontendCpp, LoadedLibrary) {
+  seqmix::Library library(SEQMIX_SAMPLE_LIBRARY);
+  seqmix::Mixer scan = library.mixer("scan");
+  Arguments a, steps;
+  seqmix::Carry end = scan.carry(0, kBatch, kHeads), carry = scan.carry(0, kBatch, kHeads);
+  seqmix::Buffer work = scan.workspace(2, kBatch, kHeads, kTokens);
+  scan.forward(seqmix::Options().carryOut(end).threads(2).workspace(work), a.x, a.g, a.w, a.y);
+  for (int64_t t = 0; t < kTokens; ++t)
+    scan.step(carry, {}, steps.at(steps.x, t), steps.at(steps.g, t), steps.w, steps.at(steps.y, t));
+  EXPECT_EQ(a.yData, steps.yData);
+  for (size_t i = 0; i < static_cast<size_t>(kBatch * kHeads * kSize); ++i)
+    EXPECT_EQ(end["S"].data<float>()[i], carry["S"].data<float>()[i]);
+
+  EXPECT_TRUE(scan.hasStep());
+  EXPECT_FALSE(library.mixer("copy").hasStep());
+  EXPECT_NE(library.manifest().find("\"x_window\""), std::string::npos);
+  EXPECT_THROW(library.mixer("gru"), seqmix::Error);
+  EXPECT_THROW(scan.forward({}, a.x, a.g, a.y), seqmix::Error);
+  EXPECT_THROW(seqmix::Library("absent.so"), seqmix::Error);
+  try {
+    scan.forward(seqmix::Options().threads(-2), a.x, a.g, a.w, a.y);
+    FAIL();
+  } catch (const seqmix::Error &error) {
+    EXPECT_STREQ(error.what(), "scan_forward: options.threads is -2; expected 0 to 1024");
+  }
+}
+
+TEST(FrontendCpp, PackedSequencesAndDLPack) {
+  Arguments a;
+  std::vector<int32_t> ends = {0, 2, 5};
+  seqmix::Tensor lengths(ends.data(), {3}), one(a.xData.data(), {1, kTokens, kHeads, kSize});
+  seqmix::Tensor g(a.gData.data(), {1, kTokens, kHeads / 2}),
+      y(a.yData.data(), {1, kTokens, kHeads, kSize});
+  seqmix::Carry carry(scan_carry_component, scan_carry_count(), 0, 2, kHeads);
+  DLTensor raw = *one.get();
+  seqmix::check(scan_forward(seqmix::Tensor(raw), g, a.w, y,
+                             seqmix::Options().cuSeqlens(lengths).carryInPlace(carry).checked()));
+  EXPECT_FLOAT_EQ(a.yData[static_cast<size_t>(kHeads * kSize + 3)], expected(a, 2, 3));
+  EXPECT_EQ(carry["position"].data<int32_t>()[0], 2);
+  EXPECT_EQ(carry["position"].data<int32_t>()[1], 3);
+}
+
+} // namespace
