@@ -121,18 +121,18 @@ BinaryFunction combination(seq::ReduceKind kind) {
   llvm_unreachable("every reduction is handled");
 }
 
-/// Softmax of the points `where`, in place; zero outside and when there is none.
+/// Softmax of the points `where`, in place; zero outside and when there is none above -inf.
 void softmax(std::vector<double> &values, const std::vector<char> &where) {
   double most = -kInfinity, total = 0;
   for (auto [value, inside] : llvm::zip_equal(values, where))
     if (inside)
       most = binaryFunction(seq::BinaryFn::Max)(most, value);
   for (auto [value, inside] : llvm::zip_equal(values, where)) {
-    value = inside ? std::exp(value - most) : 0;
+    value = inside && most != -kInfinity ? std::exp(value - most) : 0;
     total += value;
   }
   for (auto [value, inside] : llvm::zip_equal(values, where))
-    value = inside ? value / total : 0;
+    value = inside && total != 0 ? value / total : 0;
 }
 
 /// 1 at the `count` largest of the points `where`, the lowest index first among equals.

@@ -6,6 +6,7 @@
 
 #include "compiler/seq/Import.h"
 
+#include "compiler/seq/CumulativeSums.h"
 #include "compiler/seq/ExprImport.h"
 
 #include "mlir/IR/AffineMap.h"
@@ -211,6 +212,7 @@ LogicalResult MixerImporter::run() {
     this->output(output);
   for (const ast::Equation *equation : mixer.order)
     this->equation(equation);
+  expandCumulativeSums(op);
   return success();
 }
 

@@ -21,7 +21,8 @@ struct ImportOptions {
   ast::DType defaultDType = ast::DType::F32;
 };
 
-/// One `seq.mixer` for each mixer of a checked file, in order. Loads the dialect. Locations are
+/// One `seq.mixer` for each mixer of a checked file, in order; cumulative sums over tokens have
+/// become states. Loads the dialect. Locations are
 /// `FileLineColRange`s of the source (lines and columns from 1, columns in characters, the end
 /// exclusive): where the user wrote the expression in the equation, also inside inlined functions.
 /// Returns null after an error on the context's diagnostic engine; a tree that `parseAndCheck`

@@ -249,6 +249,42 @@ mixer maps
   EXPECT_EQ(result.outputs["z"].values, (std::vector<double>{9, 0}));
 }
 
+TEST(Reference, CumulativeSumsAreCarried) {
+  Imported mixer = importText(R"(
+mixer sums
+  dims  B batch; t in T; d in D = 2; e in E = 2
+  input x[t,d]
+  param w[d,e]
+  c[t,d] = 2 * cumsum[t] x[t,d]
+    where t % 2 == 0
+  y[t,e] = sum[d] w[d,e] * cumsum[t] (x[t,d] * w[d,e]) + sum[d] c[t - t % 2,d]
+  output y[t,e]
+)");
+  constexpr int64_t T = 5;
+  Arrays inputs = {{"x", randomArray({1, T, 2}, 1)}, {"w", randomArray({2, 2}, 2)}};
+  const auto &x = inputs["x"].values, &w = inputs["w"].values;
+  Array expected({1, T, 2});
+  for (int64_t t = 0; t < T; ++t)
+    for (int64_t e = 0; e < 2; ++e)
+      for (int64_t d = 0; d < 2; ++d)
+        for (int64_t u = 0; u <= t; ++u) {
+          expected.values[t * 2 + e] += w[d * 2 + e] * x[u * 2 + d] * w[d * 2 + e];
+          if (u % 2 == 0)
+            expected.values[t * 2 + e] += 2 * x[u * 2 + d];
+        }
+  RunResult whole = run(mixer, inputs);
+  EXPECT_LT(difference(whole.outputs["y"], expected), kTolerance);
+  EXPECT_EQ(whole.carry["y.cumsum"].shape, (std::vector<int64_t>{1, 2, 2}));
+  Arrays first = inputs, second = inputs;
+  first["x"] = slice(inputs["x"], 1, 0, 3);
+  second["x"] = slice(inputs["x"], 1, 3, T);
+  RunOptions options;
+  options.carry = run(mixer, first).carry;
+  RunResult after = run(mixer, second, options);
+  EXPECT_LT(difference(after.carry["c.cumsum"], whole.carry["c.cumsum"]), kTolerance);
+  EXPECT_LT(difference(after.carry["y.cumsum"], whole.carry["y.cumsum"]), kTolerance);
+}
+
 TEST(Reference, LengthAndReadsOutside) {
   Imported mixer = importText(R"(
 mixer reads
