@@ -412,7 +412,8 @@ Expr *ExprParser::parseReduction() {
   bool isTopk = name == "topk";
   do {
     if (isTopk && indices.size() == 1) {
-      if (!(count = parseExpr()))
+      count = parseExpr();
+      if (!count)
         return nullptr;
       break;
     }

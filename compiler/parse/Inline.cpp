@@ -270,9 +270,11 @@ Expr *Inliner::expandOperands(Expr *e, IndexSet &scope, const Substitution *in) 
     auto *ref = llvm::cast<RefExpr>(e);
     if (in)
       return expandRef(ref, scope, *in);
-    for (Expr *&index : ref->indices)
-      if (!(index = expand(index, scope, in)))
+    for (Expr *&index : ref->indices) {
+      index = expand(index, scope, in);
+      if (!index)
         return nullptr;
+    }
     return finish(ref, e, in);
   }
   case Expr::Kind::Unary: {
@@ -340,8 +342,8 @@ Expr *Inliner::expandOperands(Expr *e, IndexSet &scope, const Substitution *in) 
   case Expr::Kind::Map: {
     auto *map = llvm::cast<MapExpr>(e);
     Expr *operand = expand(map->operand, scope, in);
-    Expr *count = map->countExpr;
-    if (!operand || (count && !(count = expand(count, scope, in))))
+    Expr *count = map->countExpr ? expand(map->countExpr, scope, in) : nullptr;
+    if (!operand || (map->countExpr && !count))
       return nullptr;
     if (in) {
       IndexUse use = map->index;

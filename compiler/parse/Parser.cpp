@@ -325,8 +325,11 @@ private:
       advance();
       if (!expect("[", "after 'in'"))
         return false;
-      if (!(suffix.low = parseExpr()) || !expect(",", "between the ends of the range") ||
-          !(suffix.high = parseExpr()) || !expect("]", "after the range"))
+      suffix.low = parseExpr();
+      if (!suffix.low || !expect(",", "between the ends of the range"))
+        return false;
+      suffix.high = parseExpr();
+      if (!suffix.high || !expect("]", "after the range"))
         return false;
       suffix.boundsRange = suffix.boundsRange.to(previousRange());
     }
