@@ -11,16 +11,15 @@
 // What holds for every function:
 //  - Accuracy: `docs/performance.md`, "Elementary functions".
 //  - A NaN operand gives NaN, except: `min` and `max` return their second operand if one of the two
-//  is NaN (so that they
-//    are one instruction), `pow(1, y)` and `pow(x, 0)` are 1.
-//  - Kernels run with denormals flushed: a denormal operand may count as zero (for log and pow it always does). A result
-//    below 1024 times the smallest normal number may be zero, and any result may be off by that number. Functions that are the identity near
-//    zero may return +0 for -0.
-//  - Limits at infinity are the mathematical ones: silu and gelu of -inf are 0, logaddexp(-inf,
-//  -inf) is -inf.
+//    is NaN (so that they are one instruction), `pow(1, y)` and `pow(x, 0)` are 1.
+//  - Kernels run with denormals flushed: a denormal operand may count as zero (for log and pow it
+//    always does). A result below 1024 times the smallest normal number may be zero, and any result
+//    may be off by that number. Functions that are the identity near zero may return +0 for -0.
+//  - Limits at infinity are the mathematical ones: silu and gelu of -inf are 0, and
+//    logaddexp(-inf, -inf) is -inf.
 //  - sin and cos are accurate for |x| <= 1e6 (f32) and 1e9 (f64); beyond, they stay in [-1, 1].
 //  - `mod` has the sign of the divisor and `floordiv` rounds down, on reals as on integers; `pow`
-//  follows C's pow.
+//    follows C's pow.
 //  - floordiv and mod of integers by zero are undefined.
 //
 //===----------------------------------------------------------------------===//
