@@ -34,17 +34,21 @@ Real expTail(Real r) {
   return r.emitter->polynomial(r.emitter->pick(c::expTailF32, c::expTailF64), r);
 }
 
-/// a * 2^n for the n in the low bits of `shifted`, in two steps: a result near the ends of the
-/// range needs a factor that is no normal number.
-Real scaleByShift(Real a, Real shifted) {
-  auto &e = *a.emitter;
-  Bits n = bitsOf(shifted);
-  Bits twoHalves =
-      n & -2; // twice half of n, rounded down; the shift by one less makes it the exponent n / 2
-  Bits first = twoHalves << (e.mantissa() - 1);
-  Bits second = (n << e.mantissa()) - first;
-  int64_t one = e.bias() << e.mantissa();
-  return a * realOf(first + one) * realOf(second + one);
+/// 2^(n - 1) for the n in the low bits of `shifted`: the exponents from 2 - bias, which gives zero,
+/// to 1 + bias.
+Real halfPower(Real shifted) {
+  auto &e = *shifted.emitter;
+  Bits exponent = bitsOf(shifted) << e.mantissa();
+  return realOf(exponent + ((e.bias() - 1) << e.mantissa()));
+}
+
+/// Just beyond the arguments where exp overflows, and where it is zero. For `halfPower` they are so
+/// close that n stays among its exponents.
+double overflowBound(const MathEmitter &e) { return e.isF32 ? 88.9 : 709.9; }
+double zeroBound(const MathEmitter &e) {
+  if (e.avx512)
+    return e.isF32 ? -110 : -760;
+  return e.isF32 ? -87.6 : -708.7;
 }
 
 /// exp(x + low) for x between the clamps (or NaN).
@@ -65,34 +69,30 @@ Real expClamped(Real x, const Real *low) {
   if (low)
     r = r + *low;
   Real p = fma(fma(expTail(r), r, 1.0), r, 1.0);
-  return e.avx512 ? e.scale(p, n) : scaleByShift(p, shifted);
+  return e.avx512 ? e.scale(p, n) : (p + p) * halfPower(shifted);
 }
 
-/// A bound beyond which exp has left the range on either side.
-double expBound(const MathEmitter &e) { return e.isF32 ? 110 : 760; }
-
 /// exp(x) for x <= 0 (or NaN).
-Real expNonPositive(Real x) { return expClamped(atLeast(x, -expBound(*x.emitter)), nullptr); }
+Real expNonPositive(Real x) { return expClamped(atLeast(x, zeroBound(*x.emitter)), nullptr); }
 
 } // namespace
 
-Real emitExp(Real x) { return expNonPositive(atMost(x, expBound(*x.emitter))); }
+Real emitExp(Real x) { return expNonPositive(atMost(x, overflowBound(*x.emitter))); }
 
 Real emitExp(Real x, Real low) {
-  double bound = expBound(*x.emitter);
-  low = select(abs(x) < bound, low, 0.0);
-  Real clamped = atLeast(atMost(x, bound), -bound);
+  auto &e = *x.emitter;
+  low = select((x > zeroBound(e)) & (x < overflowBound(e)), low, 0.0);
+  Real clamped = atLeast(atMost(x, overflowBound(e)), zeroBound(e));
   return expClamped(clamped, &low);
 }
 
 Real emitExpm1(Real x) {
   auto &e = *x.emitter;
-  // Just beyond the overflow, so that n is at most one beyond the range of exponents.
-  Real clamped = atLeast(atMost(x, e.isF32 ? 88.9 : 709.9), e.isF32 ? -30 : -60);
+  Real clamped = atLeast(atMost(x, overflowBound(e)), e.isF32 ? -30 : -60);
   auto [shifted, n, r] = reduce(clamped, 1);
   Real p = fma(r * r, expTail(r), r); // exp(r) - 1
   // 2^n p + (2^n - 1), by way of half of it.
-  Real half = realOf((bitsOf(shifted) << e.mantissa()) + ((e.bias() - 1) << e.mantissa()));
+  Real half = halfPower(shifted);
   Real result = fma(half, p, half - 0.5);
   return result + result;
 }
@@ -103,9 +103,8 @@ Real emitSigmoid(Real x) {
 }
 
 Real emitSilu(Real x) {
-  // The bound makes the limit at -inf zero: exp of it is inf, or so large that the quotient
-  // vanishes.
-  Real bounded = atLeast(x, -expBound(*x.emitter));
+  // The limit at -inf is zero: exp of the bound is inf.
+  Real bounded = atLeast(x, -overflowBound(*x.emitter));
   return bounded / (emitExp(-bounded) + 1.0);
 }
 
