@@ -29,8 +29,8 @@ enum SeqFrameSlot {
   SEQ_FRAME_SCRATCH = 3,  // pointer, 64-byte aligned, of the plan's scratch size: one a thread
   SEQ_FRAME_SHARED = 4,   // pointer, 64-byte aligned, to what the shared prologue made for this
                           // group; 0 when there is none
-  SEQ_FRAME_SEQUENCE =
-      5, // pointer, 64-byte aligned, to tokens * (bytes a token) of storage; 0 when not needed
+  SEQ_FRAME_SEQUENCE = 5, // pointer, 64-byte aligned, to (tokens + SEQ_SEQUENCE_EDGE) * (bytes a
+                          // token) of storage; 0 when not needed
   SEQ_FRAME_BLOCK = 6,       // batch elements of this task, 1 .. batch_block
   SEQ_FRAME_SPLIT_BEGIN = 7, // first element of the split dim
   SEQ_FRAME_SPLIT_COUNT = 8, // its elements in this task, 1 .. split_size
@@ -38,5 +38,9 @@ enum SeqFrameSlot {
                          // later segment of a sequence)
   SEQ_FRAME_FIRST = 16
 };
+
+// Rows of the sequence storage beside those of the tokens: what is read in front of the first token
+// and behind the last one.
+enum { SEQ_SEQUENCE_EDGE = 16 };
 
 #endif // SEQMIX_RUNTIME_FRAME_H

@@ -5,6 +5,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/cpu/MathExpand.h"
+#include "compiler/cpu/Object.h"
+#include "compiler/tiles/Tiles.h"
 #include "dialect/Seq.h"
 
 #include "mlir/InitAllDialects.h"
@@ -14,6 +16,8 @@
 int main(int argc, char **argv) {
   mlir::registerAllPasses();
   seqmix::cpu::registerExpandMathPass();
+  seqmix::registerTilesPasses();
+  seqmix::registerCpuPasses();
   mlir::DialectRegistry registry;
   registry.insert<mlir::seq::SeqDialect>();
   mlir::registerAllDialects(registry);

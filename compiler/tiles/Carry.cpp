@@ -1,0 +1,301 @@
+//===- Carry.cpp - what goes from chunk to chunk and from call to call ---------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/tiles/Copy.h"
+#include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Solve.h"
+#include "compiler/tiles/Steps.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace seqmix;
+
+namespace {
+/// Emits one of two branches by a condition known at run time.
+void emitIf(Kernel &kernel, Value condition, function_ref<void()> whenTrue,
+            function_ref<void()> whenFalse = {}) {
+  auto choice = scf::IfOp::create(kernel.builder, kernel.loc, condition, bool(whenFalse));
+  OpBuilder::InsertionGuard guard(kernel.builder);
+  kernel.builder.setInsertionPointToStart(choice.thenBlock());
+  whenTrue();
+  if (!whenFalse)
+    return;
+  kernel.builder.setInsertionPointToStart(choice.elseBlock());
+  whenFalse();
+}
+
+/// The component of a symbol: its number, or nothing.
+std::optional<unsigned> componentOf(Kernel &kernel, StringAttr name) {
+  for (auto [number, component] : llvm::enumerate(kernel.layout.carryComponents()))
+    if (component.of.getAttr() == name)
+      return number;
+  return std::nullopt;
+}
+
+/// Whether the pass makes the rows of `name` itself, so that they have to be kept for the next
+/// chunk; what is gathered is read again.
+bool isMadeBy(PassOp pass, StringAttr name) {
+  bool made = false;
+  pass.walk([&](Operation *op) {
+    if (auto eval = dyn_cast<EvalOp>(op))
+      made |= eval.getOfAttr().getAttr() == name;
+    if (auto loop = dyn_cast<LoopOp>(op))
+      for (auto member : loop.getMembers().getAsRange<FlatSymbolRefAttr>())
+        made |= member.getAttr() == name;
+    if (auto solve = dyn_cast<SolveOp>(op)) {
+      auto mixer = pass->getParentOfType<MixerOp>();
+      for (auto affine : mixer.getBody().getOps<AffineOp>())
+        if (affine.getState() == solve.getState())
+          for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+            made |= read.getResult() && read.getResult().getAttr() == name;
+    }
+  });
+  return made;
+}
+
+Value carryPointer(Kernel &kernel, unsigned component, bool write) {
+  return loadPointerSlot(kernel.builder, kernel.loc, kernel.frame,
+                         kernel.layout.carrySlots(component).pointer + write);
+}
+
+Strided carryOf(Kernel &kernel, unsigned component, const SymbolInfo &info, bool write) {
+  Value stride = loadIndexSlot(kernel.builder, kernel.loc, kernel.frame,
+                               kernel.layout.carrySlots(component).pointer + 2 + write);
+  return carryElements(kernel, info, carryPointer(kernel, component, write), stride);
+}
+
+/// Rows of `buffer` from row `first` on.
+Strided rowsFrom(Kernel &kernel, const BufferLayout &buffer, const IndexValue &first) {
+  Strided rows = bufferElements(kernel, buffer);
+  rows.base = kernel.index().scale(first, buffer.rowElements);
+  return rows;
+}
+} // namespace
+
+namespace {
+/// A state in panels, from the carry or its initial value, or to the carry.
+void emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store) {
+  auto &builder = kernel.builder;
+  auto loc = kernel.loc;
+  auto affine = findAffine(kernel.mixer, buffer.of);
+  auto &info = kernel.layout.symbol(buffer.of);
+  // Block and panel do not matter beside the panel's width, which the buffer already has.
+  SolveOp solve;
+  kernel.op.walk([&](SolveOp found) {
+    if (found.getStateAttr().getAttr() == buffer.of)
+      solve = found;
+  });
+  auto spec = affineSpec(kernel.mixer, affine, kernel.target, solve.getBlock(), solve.getPanel(),
+                         kernel.layout.split, kernel.layout.splitSize);
+  Value panels = memrefAt(builder, loc, kernel.pointer(buffer), affineStateType(spec));
+  unsigned component = *componentOf(kernel, buffer.of);
+  Value pointer = carryPointer(kernel, component, store);
+  Value given = isGiven(builder, loc, pointer);
+  auto carry = [&] {
+    bool colsFirst = affine.getRows()[0] != 0;
+    Strided side = carryElements(kernel, info, pointer, kernel.constant(0));
+    int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
+    IndexMath math = kernel.index();
+    Value start = advance(builder, loc, pointer, math.scalar(math.scale(side.base, bytes)));
+    int64_t outer = colsFirst ? spec.cols : spec.rows, inner = colsFirst ? spec.rows : spec.cols;
+    int64_t stride = 1;
+    for (int64_t size : ArrayRef(info.sizes).drop_front(colsFirst ? affine.getCols().size() : 1))
+      stride *= size;
+    auto type = MemRefType::get({outer, inner}, kernel.real,
+                                StridedLayoutAttr::get(builder.getContext(), 0, {stride, 1}));
+    Value matrix = memrefAt(builder, loc, start, type);
+    if (store)
+      emitStateStore(builder, loc, spec, panels, matrix, colsFirst);
+    else
+      emitStateLoad(builder, loc, spec, matrix, colsFirst, panels);
+  };
+  if (store)
+    return emitIf(kernel, given, carry);
+  emitIf(kernel, given, carry, [&] {
+    Strided all;
+    all.memref = kernel.memref(buffer);
+    all.strides.push_back(IndexValue::constant(1));
+    emitFill(kernel, all, {IndexValue::constant(buffer.elements)},
+             kernel.layout.carryComponents()[component].init);
+  });
+}
+} // namespace
+
+LogicalResult seqmix::emitInitialStates(Kernel &kernel) {
+  for (auto &buffer : kernel.layout.buffers()) {
+    if (buffer.space != Space::State)
+      continue;
+    if (buffer.panels) {
+      emitPanels(kernel, buffer, /*store=*/false);
+      continue;
+    }
+    auto component = componentOf(kernel, buffer.of);
+    if (!component)
+      return BufferOp(buffer.op).emitOpError("is state space for what is no state");
+    auto &info = kernel.layout.symbol(buffer.of);
+    auto sizes = bufferSizes(kernel, buffer, IndexValue::constant(1));
+    Value given = isGiven(kernel.builder, kernel.loc, carryPointer(kernel, *component, false));
+    emitIf(
+        kernel, given,
+        [&] {
+          emitCopy(kernel, carryOf(kernel, *component, info, false), bufferElements(kernel, buffer),
+                   sizes, contiguousDim(buffer));
+        },
+        [&] {
+          emitFill(kernel, bufferElements(kernel, buffer), sizes,
+                   kernel.layout.carryComponents()[*component].init);
+        });
+  }
+  return success();
+}
+
+void seqmix::emitInitialRows(Kernel &kernel, PassOp pass, Space space) {
+  bool forward = kernel.direction == Direction::Forward;
+  IndexMath math = kernel.index();
+  for (auto &buffer : kernel.layout.buffers()) {
+    if (buffer.space != space || !isMadeBy(pass, buffer.of))
+      continue;
+    auto &info = kernel.layout.symbol(buffer.of);
+    auto component = componentOf(kernel, buffer.of);
+    Value rows = space == Space::Sequence ? kernel.tokens : kernel.chunkRows;
+    // Rows in front of the first token, and behind the last one.
+    for (bool front : {true, false}) {
+      int64_t count = front ? buffer.halo : buffer.ahead;
+      if (count == 0 || (space == Space::Rows && front != forward))
+        continue;
+      IndexValue first = IndexValue::constant(0);
+      if (!front)
+        first = math.add(IndexValue::of(rows), IndexValue::constant(buffer.halo));
+      auto sizes = bufferSizes(kernel, buffer, IndexValue::constant(count));
+      emitFill(kernel, rowsFrom(kernel, buffer, first), sizes, 0);
+      if (!component || front != forward)
+        continue;
+      auto *state = kernel.layout.buffer(buffer.of, Space::State);
+      if (state) {
+        // The value that the first token sees stands next to it.
+        IndexValue next = front ? IndexValue::constant(count - 1) : first;
+        emitCopy(kernel, bufferElements(kernel, *state), rowsFrom(kernel, buffer, next),
+                 bufferSizes(kernel, buffer, IndexValue::constant(1)), contiguousDim(buffer));
+        continue;
+      }
+      if (!front)
+        continue;
+      int64_t window = kernel.layout.carryComponents()[*component].shape[0];
+      int64_t held = std::min(window, count);
+      emitIf(kernel, isGiven(kernel.builder, kernel.loc, carryPointer(kernel, *component, false)),
+             [&] {
+               Strided from = carryOf(kernel, *component, info, false);
+               from.base = math.add(from.base, math.scale(from.strides[1], window - held));
+               emitCopy(kernel, from, rowsFrom(kernel, buffer, IndexValue::constant(count - held)),
+                        bufferSizes(kernel, buffer, IndexValue::constant(held)),
+                        contiguousDim(buffer));
+             });
+    }
+  }
+}
+
+void seqmix::emitShiftRows(Kernel &kernel, PassOp pass) {
+  bool forward = kernel.direction == Direction::Forward;
+  for (auto &buffer : kernel.layout.buffers()) {
+    int64_t count = forward ? buffer.halo : buffer.ahead;
+    if (buffer.space != Space::Rows || count == 0 || !isMadeBy(pass, buffer.of))
+      continue;
+    auto sizes = bufferSizes(kernel, buffer, IndexValue::constant(count));
+    // Going backwards only the first visited chunk is ragged, so the next one is whole; its rows
+    // end where the later tokens' have to be.
+    IndexValue source =
+        forward ? IndexValue::of(kernel.chunkRows) : IndexValue::constant(buffer.halo);
+    IndexValue target = IndexValue::constant(forward ? 0 : buffer.halo + kernel.layout.chunk);
+    emitCopy(kernel, rowsFrom(kernel, buffer, source), rowsFrom(kernel, buffer, target), sizes,
+             contiguousDim(buffer));
+  }
+}
+
+namespace {
+/// The last tokens of a tensor, of those in front of them in the tensor, and of the old window.
+void emitFinalWindow(Kernel &kernel, unsigned number, const CarryComponent &component) {
+  auto &builder = kernel.builder;
+  auto loc = kernel.loc;
+  IndexMath math = kernel.index();
+  auto name = component.of.getAttr();
+  auto &info = kernel.layout.symbol(name);
+  int64_t window = component.shape[0];
+  SmallVector<IndexValue> sizes = {kernel.layout.batchBlock > 1 ? IndexValue::of(kernel.block)
+                                                                : IndexValue::constant(1),
+                                   IndexValue::constant(1)};
+  for (auto [dim, size] : llvm::zip_equal(info.dims, info.sizes))
+    sizes.push_back(kernel.isSplit(dim) ? IndexValue::of(kernel.splitCount)
+                                        : IndexValue::constant(size));
+  int64_t innermost = sizes.size() - 1;
+  if (auto *rows = kernel.layout.readable(name); rows && !isa<TensorOp>(info.op)) {
+    // The rows in front of the chunk that would come next.
+    int64_t count = std::min(window, rows->halo);
+    Strided to = carryOf(kernel, number, info, true);
+    to.base = math.add(to.base, math.scale(to.strides[1], window - count));
+    IndexValue first = IndexValue::constant(rows->halo - count);
+    if (rows->space == Space::Sequence)
+      first = math.add(first, IndexValue::of(kernel.tokens));
+    emitCopy(kernel, rowsFrom(kernel, *rows, first), to,
+             bufferSizes(kernel, *rows, IndexValue::constant(count)), contiguousDim(*rows));
+    return;
+  }
+  // Oldest first, so that the window may be updated in place.
+  kernel.forEach(kernel.constant(window), 1, [&](Value row) {
+    IndexValue token = math.add(math.add(IndexValue::of(kernel.tokens), IndexValue::of(row)),
+                                IndexValue::constant(-window));
+    Strided to = carryOf(kernel, number, info, true);
+    to.base = math.add(to.base, math.mul(IndexValue::of(row), to.strides[1]));
+    IndexValue inTensor = math.add(token, IndexValue::of(tokensBefore(kernel, info)));
+    emitIf(
+        kernel, math.compare(arith::CmpIPredicate::sge, inTensor, IndexValue::constant(0)),
+        [&] {
+          Strided from = callerElements(kernel, kernel.tensor(name), info, token);
+          emitCopy(kernel, from, to, sizes, innermost);
+        },
+        [&] {
+          IndexValue old = math.add(inTensor, IndexValue::constant(window));
+          Value given = isGiven(builder, loc, carryPointer(kernel, number, false));
+          Value there = math.compare(arith::CmpIPredicate::sge, old, IndexValue::constant(0));
+          emitIf(
+              kernel, arith::AndIOp::create(builder, loc, given, there),
+              [&] {
+                Strided from = carryOf(kernel, number, info, false);
+                from.base = math.add(from.base, math.mul(old, from.strides[1]));
+                emitCopy(kernel, from, to, sizes, innermost);
+              },
+              [&] { emitFill(kernel, to, sizes, 0); });
+        });
+  });
+}
+} // namespace
+
+LogicalResult seqmix::emitFinalStates(Kernel &kernel) {
+  for (auto [number, component] : llvm::enumerate(kernel.layout.carryComponents())) {
+    auto name = component.of.getAttr();
+    auto &info = kernel.layout.symbol(name);
+    auto *state = kernel.layout.buffer(name, Space::State);
+    if (state && state->panels) {
+      emitPanels(kernel, *state, /*store=*/true);
+      continue;
+    }
+    if (component.kind == CarryComponent::State && !state)
+      return info.op->emitError("the state has no buffer");
+    if (component.kind == CarryComponent::Window && !isa<TensorOp>(info.op) &&
+        !kernel.layout.readable(name))
+      return info.op->emitError("the window of '")
+             << name.getValue() << "' is carried, but no buffer holds its rows";
+    Value wanted = isGiven(kernel.builder, kernel.loc, carryPointer(kernel, number, true));
+    emitIf(kernel, wanted, [&] {
+      if (component.kind == CarryComponent::Window)
+        return emitFinalWindow(kernel, number, component);
+      emitCopy(kernel, bufferElements(kernel, *state), carryOf(kernel, number, info, true),
+               bufferSizes(kernel, *state, IndexValue::constant(1)), contiguousDim(*state));
+    });
+  }
+  return success();
+}

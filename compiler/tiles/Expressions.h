@@ -1,0 +1,170 @@
+//===- Expressions.h - equations as vector code ----------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// An expression is emitted for several rows (tokens, or batch elements) and several vectors of
+// lanes at once. A value that depends on neither exists once, one that depends on the rows once a
+// row, and so on. So a reduction carries a tile of rows x vectors of accumulators, and a product
+// of matrices comes out register-blocked without being recognised as one.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_EXPRESSIONS_H
+#define SEQMIX_COMPILER_TILES_EXPRESSIONS_H
+
+#include "compiler/tiles/Kernel.h"
+
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+#include <functional>
+
+namespace seqmix {
+
+/// A value for each row and vector of a tile. Reals are scalars or vectors of the compute type,
+/// truth values of i1; integers are IndexValues.
+struct Emitted {
+  ValueKind kind = ValueKind::Real;
+  int64_t rows = 1, vectors = 1;
+  llvm::SmallVector<mlir::Value, 1> values;
+  llvm::SmallVector<IndexValue, 1> indices;
+
+  static Emitted integer(const IndexValue &value) {
+    Emitted result;
+    result.kind = ValueKind::Integer;
+    result.indices.push_back(value);
+    return result;
+  }
+  int64_t slot(int64_t row, int64_t vector) const {
+    return (rows == 1 ? 0 : row) * vectors + (vectors == 1 ? 0 : vector);
+  }
+  mlir::Value value(int64_t row, int64_t vector) const { return values[slot(row, vector)]; }
+  const IndexValue &index(int64_t row, int64_t vector) const { return indices[slot(row, vector)]; }
+  bool sameIndices(const Emitted &other) const;
+};
+
+/// Where a state's elements stand while a loop over tokens runs: in the state's buffer, the value
+/// before this token at `previous` and the one after it at `current` (offsets in elements).
+struct StateSlots {
+  const BufferLayout *buffer = nullptr;
+  mlir::Value previous, current;
+};
+
+/// Values that are known without a load: an element of a symbol at given indices (the row first,
+/// for what varies over tokens).
+class Registers {
+public:
+  void set(mlir::StringAttr name, llvm::ArrayRef<Emitted> indices, const Emitted &value);
+  const Emitted *find(mlir::StringAttr name, llvm::ArrayRef<Emitted> indices) const;
+  bool contains(mlir::StringAttr name) const { return entries.contains(name); }
+  void clear() { entries.clear(); }
+
+private:
+  struct Entry {
+    llvm::SmallVector<Emitted> indices;
+    Emitted value;
+  };
+  llvm::DenseMap<mlir::StringAttr, llvm::SmallVector<Entry>> entries;
+};
+
+/// What reads need to know beside their operands.
+struct Scope {
+  /// Rows and vectors of a tile.
+  int64_t rows = 1, vectors = 1;
+  /// The token's row in the chunk, and the batch element of the block.
+  Emitted row = Emitted::integer(IndexValue::constant(0));
+  Emitted batch = Emitted::integer(IndexValue::constant(0));
+  llvm::DenseMap<mlir::StringAttr, StateSlots> states;
+  Registers registers;
+  /// Unroll reductions, so that what they read of `registers` is found.
+  bool unroll = false;
+};
+
+/// Emits the bodies of equations at the kernel's insertion point.
+class ExprEmitter {
+public:
+  ExprEmitter(Kernel &kernel, Scope &scope) : kernel(kernel), scope(scope) {}
+
+  /// The value of an equation for these left indices. `perToken`: its body's first argument is the
+  /// token. A domain, when not empty, makes the value zero outside.
+  mlir::FailureOr<Emitted> equation(mlir::Region &body, mlir::Region &domain, bool perToken,
+                                    llvm::ArrayRef<Emitted> indices);
+
+  /// Loads an element of a buffer or stores into it; `real` values as vectors when the address
+  /// steps.
+  mlir::Value load(mlir::Value memref, ValueKind kind, const IndexValue &address, mlir::Value mask);
+  /// Stores a value for each row and vector. `mask`, when given, says for each vector which lanes.
+  void store(const BufferLayout &buffer, const Emitted &value, const Emitted &row,
+             llvm::ArrayRef<Emitted> dims, llvm::ArrayRef<mlir::Value> mask = {},
+             mlir::Value base = {});
+
+  /// Stores a vector at consecutive elements.
+  void storeVector(mlir::Value memref, mlir::Value value, const IndexValue &address);
+
+  /// An element of a buffer at `row` and `dims`, `base` elements further on (null for none).
+  Emitted elementOf(const BufferLayout &buffer, const Emitted &row, llvm::ArrayRef<Emitted> dims,
+                    mlir::Value base);
+
+  mlir::Value broadcast(mlir::Value value);
+
+private:
+  using Env = llvm::DenseMap<mlir::Value, Emitted>;
+
+  mlir::LogicalResult emitBlock(mlir::Block &block);
+  mlir::LogicalResult emitOp(mlir::Operation &op);
+  mlir::LogicalResult emitRead(mlir::seq::ReadOp op);
+  mlir::LogicalResult emitReduce(mlir::seq::ReduceOp op);
+  mlir::LogicalResult emitUnary(mlir::seq::UnaryOp op);
+  mlir::LogicalResult emitBinary(mlir::seq::BinaryOp op);
+
+  // Reads
+  mlir::FailureOr<Emitted> affine(mlir::AffineExpr expr, llvm::ArrayRef<Emitted> operands);
+  mlir::FailureOr<Emitted> tokenRow(mlir::seq::ReadOp op);
+  Emitted readCaller(const CallerMemory &memory, const SymbolInfo &info,
+                     llvm::ArrayRef<Emitted> dims);
+  /// `index` limited to [0, extent), and whether it was in there (null when always).
+  IndexValue checked(const IndexValue &index, const IndexValue &extent, mlir::Value &inside);
+  Emitted toEmitted(ValueKind kind, int64_t rows, int64_t vectors,
+                    llvm::ArrayRef<mlir::Value> loaded);
+
+  // Reductions
+  struct Shape {
+    int64_t rows = 1, vectors = 1;
+    bool onLanes = false;
+  };
+  Shape dependence(mlir::seq::ReduceOp op);
+  int64_t laneDim(mlir::seq::ReduceOp op);
+  mlir::FailureOr<Emitted> reduceTerm(mlir::seq::ReduceOp op, llvm::ArrayRef<IndexValue> indices,
+                                      mlir::Value mask);
+  mlir::FailureOr<llvm::SmallVector<mlir::Value>>
+  reduceLoops(mlir::seq::ReduceOp op, mlir::seq::ReduceKind kind, int64_t lane,
+              llvm::SmallVector<mlir::Value> initial, int64_t rows, int64_t vectors,
+              const Emitted *shift);
+  mlir::FailureOr<Emitted> reduce(mlir::seq::ReduceOp op, mlir::seq::ReduceKind kind, int64_t lane,
+                                  const Emitted *shift);
+
+  // Expressions on the ways of a tile
+  Emitted &bind(mlir::Value value, Emitted emitted) { return env[value] = std::move(emitted); }
+  const Emitted &get(mlir::Value value) { return env.find(value)->second; }
+  Emitted map(ValueKind kind, llvm::ArrayRef<const Emitted *> operands,
+              llvm::function_ref<mlir::Value(llvm::ArrayRef<mlir::Value>)> emit);
+  Emitted mapIndices(llvm::ArrayRef<const Emitted *> operands,
+                     llvm::function_ref<IndexValue(llvm::ArrayRef<IndexValue>)> emit);
+  void unify(llvm::SmallVectorImpl<mlir::Value> &operands);
+  mlir::Value realConstant(double value);
+  mlir::Value binary(mlir::seq::BinaryFn fn, mlir::Value lhs, mlir::Value rhs);
+  Emitted selectReal(const Emitted &condition, const Emitted &whenTrue, const Emitted &whenFalse);
+  Emitted toReal(const Emitted &value);
+  Emitted number(mlir::Value value);
+
+  Kernel &kernel;
+  Scope &scope;
+  Env env;
+  /// The token argument of the equation; its number in the sequence once that is needed.
+  mlir::Value token;
+};
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_EXPRESSIONS_H

@@ -1,0 +1,117 @@
+//===- Kernel.cpp - the function being emitted ---------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/tiles/Kernel.h"
+
+#include "compiler/tiles/Memory.h"
+#include "runtime/Frame.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace seqmix;
+
+Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layout &layout,
+               func::FuncOp function)
+    : mixer(mixer), op(op), target(target), layout(layout), builder(op.getContext()),
+      loc(op.getLoc()), real(layout.real), lanes(layout.lanes) {
+  Block *entry = function.addEntryBlock();
+  builder.setInsertionPointToStart(entry);
+  frame = entry->getArgument(0);
+  auto slot = [&](int64_t number) { return loadIndexSlot(builder, loc, frame, number); };
+  tokens = slot(SEQ_FRAME_TOKENS);
+  position = slot(SEQ_FRAME_POSITION);
+  length = slot(SEQ_FRAME_LENGTH);
+  block = slot(SEQ_FRAME_BLOCK);
+  splitBegin = slot(SEQ_FRAME_SPLIT_BEGIN);
+  splitCount = slot(SEQ_FRAME_SPLIT_COUNT);
+  history = slot(SEQ_FRAME_HISTORY);
+  scratch = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SCRATCH);
+  shared = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SHARED);
+  sequence = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SEQUENCE);
+  for (auto &buffer : layout.buffers())
+    memrefs[&buffer] = flatMemref(builder, loc, pointer(buffer), elementType(buffer.kind));
+  for (auto tensor : mixer.getOps<TensorOp>()) {
+    auto name = tensor.getSymNameAttr();
+    tensors[name] =
+        loadCaller(layout.tensorSlots(name), tensor.getDims().size(), tensor.getDtype());
+  }
+  for (auto output : mixer.getOps<OutputOp>()) {
+    auto name = output.getSourceAttr().getAttr();
+    auto &slots = layout.outputSlots(name);
+    int64_t dims = layout.symbol(name).sizes.size() + slots.perToken;
+    outputs[name] = loadCaller(slots, dims, output.getDtype());
+  }
+}
+
+CallerMemory Kernel::loadCaller(const FrameSlots &slots, int64_t dims, Type dtype) {
+  CallerMemory memory;
+  memory.dtype = dtype;
+  Value pointer = loadPointerSlot(builder, loc, frame, slots.pointer);
+  memory.memref = flatMemref(builder, loc, pointer, memoryType(dtype));
+  memory.blockStride = loadIndexSlot(builder, loc, frame, slots.pointer + 1);
+  for (int64_t dim = 0; dim < dims; ++dim) {
+    Value stride = loadIndexSlot(builder, loc, frame, slots.pointer + 2 + dim);
+    if (dim == 0 && slots.perToken)
+      memory.tokenStride = stride;
+    else
+      memory.strides.push_back(stride);
+  }
+  return memory;
+}
+
+Type Kernel::elementType(ValueKind kind) const {
+  return kind == ValueKind::Real ? real : IntegerType::get(real.getContext(), 32);
+}
+
+Value Kernel::pointer(const BufferLayout &buffer) {
+  switch (buffer.space) {
+  case Space::Shared:
+    return advance(builder, loc, shared, buffer.offset);
+  case Space::Sequence: {
+    Value rows = arith::AddIOp::create(builder, loc, tokens, constant(SEQ_SEQUENCE_EDGE));
+    Value bytes = arith::MulIOp::create(builder, loc, rows, constant(buffer.offset));
+    return advance(builder, loc, sequence, bytes);
+  }
+  default:
+    return advance(builder, loc, scratch, buffer.offset);
+  }
+}
+
+IndexValue Kernel::address(const BufferLayout &buffer, const IndexValue &row,
+                           const IndexValue &batch, ArrayRef<IndexValue> dims) {
+  IndexMath math = index();
+  IndexValue result = IndexValue::constant(0);
+  if (buffer.space == Space::Rows || buffer.space == Space::Sequence) {
+    result = math.add(row, IndexValue::constant(buffer.halo));
+    if (buffer.space == Space::Sequence)
+      result = math.add(result, IndexValue::of(chunkStart));
+    result = math.scale(result, buffer.rowElements);
+  }
+  if (buffer.batchStride)
+    result = math.add(result, math.scale(batch, buffer.batchStride));
+  for (auto [dim, stride] : llvm::zip_equal(dims, buffer.strides))
+    result = math.add(result, math.scale(dim, stride));
+  return result;
+}
+
+void Kernel::forEach(Value count, int64_t step, function_ref<void(Value)> body) {
+  auto loop = scf::ForOp::create(builder, loc, constant(0), count, constant(step));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  body(loop.getInductionVar());
+}
+
+void Kernel::forEach(int64_t count, int64_t step, function_ref<void(IndexValue)> body) {
+  if (count <= step) {
+    if (count > 0)
+      body(IndexValue::constant(0));
+    return;
+  }
+  forEach(constant(count), step,
+          [&](Value number) { body(IndexValue::of(number, 0, (count - 1) / step * step)); });
+}

@@ -1,0 +1,89 @@
+//===- Kernel.h - the function being emitted ------------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_KERNEL_H
+#define SEQMIX_COMPILER_TILES_KERNEL_H
+
+#include "compiler/tiles/IndexValue.h"
+#include "compiler/tiles/Layout.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace seqmix {
+
+/// A tensor or output in the caller's memory.
+struct CallerMemory {
+  /// Flat memref of memoryType(dtype), and the storage type.
+  mlir::Value memref;
+  mlir::Type dtype;
+  /// Strides in elements: between the batch elements of a block, of the token dim (null without
+  /// one), and of the other dims.
+  mlir::Value blockStride, tokenStride;
+  llvm::SmallVector<mlir::Value> strides;
+};
+
+/// One kernel function while it is being filled, with what the entry block loads from the frame.
+class Kernel {
+public:
+  Kernel(mlir::seq::MixerOp mixer, mlir::seq::KernelOp op, const TargetInfo &target,
+         const Layout &layout, mlir::func::FuncOp function);
+
+  mlir::seq::MixerOp mixer;
+  mlir::seq::KernelOp op;
+  const TargetInfo &target;
+  const Layout &layout;
+  mlir::OpBuilder builder;
+  mlir::Location loc;
+  mlir::Type real;
+  int64_t lanes;
+
+  mlir::Value frame, scratch, shared, sequence;
+  /// Slots of the frame as indices.
+  mlir::Value tokens, position, length, block, splitBegin, splitCount, history;
+
+  /// The pass being emitted: its direction, first token and number of tokens of the chunk.
+  mlir::seq::Direction direction = mlir::seq::Direction::Forward;
+  mlir::Value chunkStart, chunkRows;
+
+  IndexMath index() { return IndexMath(builder, loc, lanes); }
+  mlir::Value constant(int64_t value) {
+    return mlir::arith::ConstantIndexOp::create(builder, loc, value);
+  }
+  /// The type of elements of `kind` in buffers, and vectors of it.
+  mlir::Type elementType(ValueKind kind) const;
+  mlir::VectorType vectorType(mlir::Type element) const {
+    return mlir::VectorType::get({lanes}, element);
+  }
+
+  /// The flat memref of a buffer.
+  mlir::Value memref(const BufferLayout &buffer) const { return memrefs.lookup(&buffer); }
+  /// A pointer to a buffer's first element.
+  mlir::Value pointer(const BufferLayout &buffer);
+  const CallerMemory &tensor(mlir::StringAttr name) const { return tensors.find(name)->second; }
+  const CallerMemory &output(mlir::StringAttr name) const { return outputs.find(name)->second; }
+
+  /// Element of a buffer at `row` (counted from the chunk's first; ignored without rows), batch
+  /// element `batch` and one index a dim.
+  IndexValue address(const BufferLayout &buffer, const IndexValue &row, const IndexValue &batch,
+                     llvm::ArrayRef<IndexValue> dims);
+
+  /// Runs `body` for 0, step, ... below `count`. The builder stands in the loop meanwhile.
+  void forEach(mlir::Value count, int64_t step, llvm::function_ref<void(mlir::Value)> body);
+  void forEach(int64_t count, int64_t step, llvm::function_ref<void(IndexValue)> body);
+
+  /// Extent of a dim of a symbol in this task: a constant, or the count of the split dim.
+  bool isSplit(mlir::StringAttr dim) const { return layout.split && dim == layout.split; }
+
+private:
+  CallerMemory loadCaller(const FrameSlots &slots, int64_t dims, mlir::Type dtype);
+
+  llvm::DenseMap<const BufferLayout *, mlir::Value> memrefs;
+  llvm::DenseMap<mlir::StringAttr, CallerMemory> tensors, outputs;
+};
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_KERNEL_H

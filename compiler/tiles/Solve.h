@@ -1,0 +1,27 @@
+//===- Solve.h - the block form of a matrix state --------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_SOLVE_H
+#define SEQMIX_COMPILER_TILES_SOLVE_H
+
+#include "compiler/cpu/Target.h"
+#include "compiler/tiles/AffineBlock.h"
+#include "dialect/Seq.h"
+
+namespace seqmix {
+
+/// The canonical recurrence of `state`, or null.
+mlir::seq::AffineOp findAffine(mlir::seq::MixerOp mixer, mlir::StringAttr state);
+
+/// The shape of a recurrence for the generator of its code, with `block` tokens and `panel`
+/// vectors a sweep. `split` names the dim of which a task has `splitSize` elements, if any.
+AffineBlockSpec affineSpec(mlir::seq::MixerOp mixer, mlir::seq::AffineOp affine,
+                           const TargetInfo &target, int64_t block, int64_t panel,
+                           mlir::StringAttr split, int64_t splitSize);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_SOLVE_H

@@ -1,0 +1,81 @@
+//===- Steps.h - the steps of a pass ---------------------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_STEPS_H
+#define SEQMIX_COMPILER_TILES_STEPS_H
+
+#include "compiler/tiles/Expressions.h"
+
+namespace seqmix {
+
+/// A definition or the equation of a state.
+struct Equation {
+  mlir::StringAttr name;
+  mlir::Region *body = nullptr, *domain = nullptr;
+  const SymbolInfo *info = nullptr;
+  mlir::Operation *op = nullptr;
+  bool isState() const { return llvm::isa<mlir::seq::NextOp>(op); }
+};
+
+/// The equation of `name`; null when there is none.
+std::optional<Equation> findEquation(const Kernel &kernel, mlir::StringAttr name);
+
+/// Whether the equations can be computed element by element, each element of one right after that
+/// of the one before: they run over the same dims, and what one reads of another it reads at the
+/// same indices.
+bool canFuse(llvm::ArrayRef<Equation> group);
+
+/// Points that the largest reduction in the equations sums over; 1 without reductions.
+int64_t largestReduction(const Kernel &kernel, llvm::ArrayRef<Equation> group);
+
+/// Rows and vectors of a tile for a group of equations over a lane dim of `vectors` vectors.
+struct TileShape {
+  int64_t rows = 1, vectors = 1;
+};
+TileShape tileShape(const Kernel &kernel, llvm::ArrayRef<Equation> group, int64_t vectors);
+
+/// Emits all elements of a group of equations for the rows of `scope`. `lane` numbers the dim
+/// (without the token dim) along which vectors run, -1 for none. `rowLoop`, when given, is called
+/// for each tile of elements to run its argument for all rows; else once, for the scope's rows.
+using RowLoop = llvm::function_ref<mlir::LogicalResult(llvm::function_ref<mlir::LogicalResult()>)>;
+mlir::LogicalResult emitElements(Kernel &kernel, Scope &scope, llvm::ArrayRef<Equation> group,
+                                 int64_t lane, RowLoop rowLoop);
+
+/// Writes an element of an equation to all of its buffers. `mask` as for ExprEmitter::store.
+void storeElement(Kernel &kernel, Scope &scope, ExprEmitter &emitter, const Equation &equation,
+                  const Emitted &value, llvm::ArrayRef<Emitted> indices);
+
+/// The index of a point or vector of the lanes of a dim; `first` is a multiple of the lanes.
+Emitted laneIndices(Kernel &kernel, const IndexValue &first, int64_t size, int64_t vectors);
+
+/// Runs `body` for tiles of `rows` and then single ones of a block's batch elements (once, with
+/// element 0, without blocks).
+mlir::LogicalResult forBatchTiles(Kernel &kernel, Scope &scope, int64_t rows,
+                                  llvm::function_ref<mlir::LogicalResult()> body);
+
+mlir::LogicalResult emitGather(Kernel &kernel, mlir::seq::GatherOp op);
+mlir::LogicalResult emitScatter(Kernel &kernel, mlir::seq::ScatterOp op);
+/// Consecutive evals that can be fused.
+mlir::LogicalResult emitEvals(Kernel &kernel, llvm::ArrayRef<mlir::seq::EvalOp> ops);
+mlir::LogicalResult emitLoop(Kernel &kernel, mlir::seq::LoopOp op);
+/// The loop with lanes outside and states in registers; `handled` is false (and nothing emitted)
+/// if the members do not fit.
+mlir::LogicalResult emitLaneLoop(Kernel &kernel, mlir::seq::LoopOp op, bool &handled);
+mlir::LogicalResult emitSolve(Kernel &kernel, mlir::seq::SolveOp op);
+
+/// States from the carry or their initial values. Rows of computed symbols around the sequence,
+/// from windows, initial states or zero: in rows space on the side where the pass comes from, with
+/// the chunk's rows known when going backwards; in sequence space on both.
+mlir::LogicalResult emitInitialStates(Kernel &kernel);
+void emitInitialRows(Kernel &kernel, mlir::seq::PassOp pass, mlir::seq::Space space);
+/// Moves the rows that the next chunk looks back to.
+void emitShiftRows(Kernel &kernel, mlir::seq::PassOp pass);
+/// States and windows to the carry.
+mlir::LogicalResult emitFinalStates(Kernel &kernel);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_STEPS_H

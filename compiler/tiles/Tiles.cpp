@@ -1,0 +1,173 @@
+//===- Tiles.cpp - from a kernel's schedule to loops ---------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/tiles/Tiles.h"
+
+#include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Steps.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace seqmix;
+
+namespace {
+/// Evals that stand next to each other and can be computed together.
+LogicalResult emitSteps(Kernel &kernel, Block &steps) {
+  for (auto it = steps.begin(), end = steps.end(); it != end;) {
+    Operation &op = *it++;
+    if (auto eval = dyn_cast<EvalOp>(op)) {
+      SmallVector<EvalOp> group = {eval};
+      SmallVector<Equation> equations;
+      if (auto equation = findEquation(kernel, eval.getOfAttr().getAttr()))
+        equations.push_back(*equation);
+      for (; it != end && !equations.empty(); ++it) {
+        auto next = dyn_cast<EvalOp>(*it);
+        if (!next || next.getLanes() != eval.getLanes())
+          break;
+        auto equation = findEquation(kernel, next.getOfAttr().getAttr());
+        if (!equation)
+          break;
+        equations.push_back(*equation);
+        if (!canFuse(equations))
+          break;
+        group.push_back(next);
+      }
+      if (failed(emitEvals(kernel, group)))
+        return failure();
+      continue;
+    }
+    auto result =
+        llvm::TypeSwitch<Operation *, LogicalResult>(&op)
+            .Case([&](GatherOp gather) { return emitGather(kernel, gather); })
+            .Case([&](LoopOp loop) { return emitLoop(kernel, loop); })
+            .Case([&](SolveOp solve) { return emitSolve(kernel, solve); })
+            .Case([&](ScatterOp scatter) { return emitScatter(kernel, scatter); })
+            .Default([](Operation *other) { return other->emitOpError("is no step of a pass"); });
+    if (failed(result))
+      return failure();
+  }
+  return success();
+}
+
+bool isTokenFree(Kernel &kernel, ScatterOp op) {
+  auto name = op.getOfAttr().getAttr();
+  return kernel.layout.isSymbol(name) && !kernel.layout.symbol(name).perToken;
+}
+
+LogicalResult emitPass(Kernel &kernel, PassOp pass) {
+  auto &builder = kernel.builder;
+  kernel.loc = pass.getLoc();
+  auto loc = kernel.loc;
+  kernel.direction = pass.getDirection();
+  bool forward = kernel.direction == Direction::Forward;
+  // What has no token dim goes out once, even when there are no tokens.
+  for (auto scatter : pass.getBody().getOps<ScatterOp>())
+    if (isTokenFree(kernel, scatter) && failed(emitScatter(kernel, scatter)))
+      return failure();
+  emitInitialRows(kernel, pass, Space::Sequence);
+  if (forward)
+    emitInitialRows(kernel, pass, Space::Rows);
+  Value chunk = kernel.constant(kernel.layout.chunk);
+  Value count = arith::CeilDivSIOp::create(builder, loc, kernel.tokens, chunk);
+  auto loop = scf::ForOp::create(builder, loc, kernel.constant(0), count, kernel.constant(1));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  Value number = loop.getInductionVar();
+  if (!forward) {
+    Value last = arith::SubIOp::create(builder, loc, count, kernel.constant(1));
+    number = arith::SubIOp::create(builder, loc, last, number);
+  }
+  kernel.chunkStart = arith::MulIOp::create(builder, loc, number, chunk);
+  Value rest = arith::SubIOp::create(builder, loc, kernel.tokens, kernel.chunkStart);
+  kernel.chunkRows = arith::MinSIOp::create(builder, loc, rest, chunk);
+  if (!forward) {
+    Value first = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
+                                        loop.getInductionVar(), kernel.constant(0));
+    auto branch = scf::IfOp::create(builder, loc, first, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard inner(builder);
+    builder.setInsertionPointToStart(branch.thenBlock());
+    emitInitialRows(kernel, pass, Space::Rows);
+  }
+  LogicalResult result = success();
+  // Steps of token-free symbols are done; the others follow in order.
+  SmallVector<ScatterOp> done;
+  for (auto scatter : llvm::make_early_inc_range(pass.getBody().getOps<ScatterOp>()))
+    if (isTokenFree(kernel, scatter))
+      done.push_back(scatter);
+  for (auto scatter : done)
+    scatter.erase();
+  result = emitSteps(kernel, pass.getBody().front());
+  if (failed(result))
+    return failure();
+  kernel.loc = loc;
+  emitShiftRows(kernel, pass);
+  kernel.chunkStart = kernel.chunkRows = {};
+  return success();
+}
+
+func::FuncOp makeFunction(MixerOp mixer, const Layout &layout, ModuleOp into, const Twine &name) {
+  auto builder = OpBuilder::atBlockEnd(into.getBody());
+  auto type = builder.getFunctionType({framePointerType(builder.getContext())}, {});
+  auto function =
+      func::FuncOp::create(builder, mixer.getLoc(), builder.getStringAttr(name).getValue(), type);
+  function->setAttr(kScratchBytes, builder.getI64IntegerAttr(layout.scratchBytes));
+  function->setAttr(kSharedBytes, builder.getI64IntegerAttr(layout.sharedBytes));
+  function->setAttr(kSequenceBytes, builder.getI64IntegerAttr(layout.sequenceBytes));
+  return function;
+}
+
+LogicalResult emitPrologue(Kernel &kernel, KernelOp op, Space space) {
+  for (auto prologue : op.getBody().getOps<PrologueOp>())
+    if (prologue.getSpace() == space && failed(emitSteps(kernel, prologue.getBody().front())))
+      return failure();
+  return success();
+}
+} // namespace
+
+LogicalResult seqmix::emitTiles(MixerOp original, const TargetInfo &target, ModuleOp into,
+                                StringRef suffix) {
+  original.getContext()
+      ->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
+                    memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+  // Steps are consumed on the way, so a copy is used up.
+  OwningOpRef<MixerOp> copy(original.clone());
+  MixerOp mixer = *copy;
+  auto kernels = mixer.getBody().getOps<KernelOp>();
+  if (kernels.empty())
+    return original.emitOpError("has no kernel; the chunk stage makes it");
+  KernelOp op = *kernels.begin();
+  auto layout = Layout::compute(mixer, op, target);
+  if (failed(layout))
+    return failure();
+  auto finish = [&](Kernel &kernel) { func::ReturnOp::create(kernel.builder, mixer.getLoc()); };
+  if (layout->sharedBytes > 0) {
+    auto function = makeFunction(mixer, *layout, into, mixer.getSymName() + ".shared" + suffix);
+    Kernel kernel(mixer, op, target, *layout, function);
+    if (failed(emitPrologue(kernel, op, Space::Shared)))
+      return failure();
+    kernel.builder.setInsertionPointToEnd(&function.getBody().back());
+    finish(kernel);
+  }
+  auto function = makeFunction(mixer, *layout, into, mixer.getSymName() + ".forward" + suffix);
+  Kernel kernel(mixer, op, target, *layout, function);
+  if (failed(emitPrologue(kernel, op, Space::Task)) || failed(emitInitialStates(kernel)))
+    return failure();
+  for (auto pass : op.getBody().getOps<PassOp>())
+    if (failed(emitPass(kernel, pass)))
+      return failure();
+  kernel.direction = Direction::Forward;
+  if (failed(emitFinalStates(kernel)))
+    return failure();
+  finish(kernel);
+  return success();
+}

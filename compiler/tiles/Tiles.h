@@ -1,0 +1,33 @@
+//===- Tiles.h - from a kernel's schedule to loops -------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_TILES_H
+#define SEQMIX_COMPILER_TILES_TILES_H
+
+#include "compiler/cpu/Target.h"
+#include "dialect/Seq.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace seqmix {
+
+/// Attributes of the functions that emitTiles makes: bytes of each region of the frame.
+inline constexpr llvm::StringLiteral kScratchBytes = "seq.scratch_bytes";
+inline constexpr llvm::StringLiteral kSharedBytes = "seq.shared_bytes";
+inline constexpr llvm::StringLiteral kSequenceBytes = "seq.sequence_bytes_a_token";
+
+/// Emits the `seq.kernel` of a mixer as functions `NAME.forward` and, with a shared prologue,
+/// `NAME.shared` (followed by `suffix`) at the end of `into`. Both take the frame's pointer.
+/// Reports what has no code at the op concerned.
+llvm::LogicalResult emitTiles(mlir::seq::MixerOp mixer, const TargetInfo &target,
+                              mlir::ModuleOp into, llvm::StringRef suffix = "");
+
+/// Registers `seq-chunks-to-tiles{level=...}` for seq-opt.
+void registerTilesPasses();
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_TILES_H
