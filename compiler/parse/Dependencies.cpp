@@ -147,8 +147,8 @@ bool DependencyChecker::checkStateReads() {
       continue;
     state->direction = shift->offset < 0 ? Direction::Forward : Direction::Backward;
     auto [it, isNew] = earlier.try_emplace(state, &read);
-    std::optional<Shift> first = shiftOf(it->second->ref->indices[0]);
-    if (!isNew && first->offset != shift->offset)
+    int64_t first = shiftOf(it->second->ref->indices[0]).value_or(*shift).offset;
+    if (!isNew && first != shift->offset)
       checker
           .errorAt(time, fmt::format("the state '{}' is read both at t-1 and at t+1; it runs in "
                                      "one direction",
@@ -272,7 +272,8 @@ std::string DependencyChecker::describeCycle(const std::vector<const Read *> &cy
 }
 
 void DependencyChecker::reportCycle(const std::vector<const Read *> &cycle, std::string message) {
-  Diagnostic &error = diagnostics.error(mixer.equations[cycle[0]->from]->lhsRange, message);
+  Diagnostic &error =
+      diagnostics.error(mixer.equations[cycle[0]->from]->lhsRange, std::move(message));
   for (const Read *read : llvm::ArrayRef(cycle).take_front(shownSteps))
     error.note(read->ref->range,
                fmt::format("'{}' reads '{}' here", mixer.equations[read->from]->name,
@@ -324,7 +325,7 @@ bool DependencyChecker::checkComponent(unsigned number) {
     }
     if (*read.shift == 0)
       continue;
-    if (first && (*first->shift < 0) != (*read.shift < 0)) {
+    if (first && (first->shift.value_or(0) < 0) != (*read.shift < 0)) {
       checker
           .errorAt(read.ref, fmt::format("'{}' and '{}' depend on each other and must run in one "
                                          "direction, but one read is at t-1 and one at t+1",
@@ -350,10 +351,9 @@ bool DependencyChecker::checkOuterReads() {
   for (const Read &read : reads) {
     State *state = stateOf(read.to);
     const Read *first = state ? directedBy.lookup(state) : nullptr;
-    if (!first || read.shift.value_or(0) == 0)
-      continue;
-    bool forward = state->direction == Direction::Forward;
-    if ((*read.shift < 0) == forward)
+    int64_t shift = read.shift.value_or(0);
+    bool forward = state && state->direction == Direction::Forward;
+    if (!first || shift == 0 || (shift < 0) == forward)
       continue;
     checker
         .errorAt(read.ref,
