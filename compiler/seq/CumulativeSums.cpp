@@ -73,8 +73,19 @@ private:
       if (dim.getKind() != seq::DimKind::Fixed)
         return;
     }
-    FlatSymbolRefAttr state = makeState(map, dims);
-    makeEquation(map, state, used.getArrayRef(), indices, dims, names);
+    if (auto define = dyn_cast<seq::DefineOp>(equation); define && isWholeOf(define, map)) {
+      SmallVector<BlockArgument> own(define.getBody().getArguments().drop_front());
+      std::string name = define.getSymName().str();
+      FlatSymbolRefAttr state =
+          makeState(map, name, SmallVector<Attribute>(define.getDims().getValue().drop_front()));
+      makeEquation(map, state, used.getArrayRef(), own, define.getDims().getValue(),
+                   define.getNames());
+      define.erase();
+      return;
+    }
+    dims.insert(dims.begin(), map.getDimAttr());
+    FlatSymbolRefAttr state = makeState(map, freshName(), ArrayRef(dims).drop_front());
+    makeEquation(map, state, used.getArrayRef(), indices, dims, builder.getArrayAttr(names));
     OpBuilder atMap(map);
     SmallVector<Value> operands = {map.getAt()};
     llvm::append_range(operands, indices);
@@ -85,12 +96,47 @@ private:
     map.erase();
   }
 
-  FlatSymbolRefAttr makeState(seq::MapOp map, ArrayRef<Attribute> dims) {
+  /// Whether a definition is nothing but the sum and is read as a state may be, so that it can be
+  /// one.
+  bool isWholeOf(seq::DefineOp define, seq::MapOp map) {
+    Value result = cast<seq::YieldOp>(define.getBody().front().back()).getValue();
+    if (result != map.getResult() || !define.getDomain().empty())
+      return false;
+    for (Attribute dim : define.getDims().getValue().drop_front())
+      if (mixer.lookupSymbol<seq::DimOp>(cast<FlatSymbolRefAttr>(dim).getAttr()).getKind() !=
+          seq::DimKind::Fixed)
+        return false;
+    WalkResult reads = mixer.walk([&](seq::ReadOp read) {
+      return read.getSource() != define.getSymName() || isAtTokenOrBefore(read)
+                 ? WalkResult::advance()
+                 : WalkResult::interrupt();
+    });
+    return !reads.wasInterrupted();
+  }
+
+  static bool isAtTokenOrBefore(seq::ReadOp read) {
+    Operation *reader = read;
+    while (!isa<seq::DefineOp, seq::NextOp>(reader))
+      reader = reader->getParentOp();
+    auto own = [&](AffineExpr expr) {
+      auto dim = dyn_cast<AffineDimExpr>(expr);
+      return dim && reader->getRegion(0).getNumArguments() != 0 &&
+             read.getOperands()[dim.getPosition()] == reader->getRegion(0).getArgument(0);
+    };
+    AffineExpr token = read.getMap().getResult(0);
+    return own(token) || own(token + 1);
+  }
+
+  std::string freshName() {
     auto define = dyn_cast<seq::DefineOp>(equation);
     StringRef owner = define ? define.getSymName() : cast<seq::NextOp>(equation).getState();
     std::string name = (owner + ".cumsum").str();
     for (unsigned suffix = 1; mixer.lookupSymbol(name); ++suffix)
       name = (owner + ".cumsum" + Twine(suffix)).str();
+    return name;
+  }
+
+  FlatSymbolRefAttr makeState(seq::MapOp map, StringRef name, ArrayRef<Attribute> dims) {
     // Behind the other states, so that the carry has the declared ones first.
     Operation *last = nullptr;
     for (Operation &op : mixer.getBody().front())
@@ -105,12 +151,9 @@ private:
 
   /// state[t, indices] = state[t-1, indices] + the body, where its domain holds.
   void makeEquation(seq::MapOp map, FlatSymbolRefAttr state, ArrayRef<Value> used,
-                    ArrayRef<BlockArgument> indices, SmallVector<Attribute> dims,
-                    ArrayRef<Attribute> names) {
+                    ArrayRef<BlockArgument> indices, ArrayRef<Attribute> dims, ArrayAttr names) {
     Location loc = map.getLoc();
-    dims.insert(dims.begin(), map.getDimAttr());
-    auto next = seq::NextOp::create(builder, loc, state, builder.getArrayAttr(dims),
-                                    builder.getArrayAttr(names));
+    auto next = seq::NextOp::create(builder, loc, state, builder.getArrayAttr(dims), names);
     OpBuilder::InsertionGuard guard(builder);
     Block *block = builder.createBlock(&next.getBody(), {},
                                        SmallVector<Type>(dims.size(), builder.getIndexType()),
