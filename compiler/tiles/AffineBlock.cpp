@@ -51,7 +51,7 @@ public:
       return Values();
     });
     Value last = arith::SubIOp::create(builder, loc, blocks, index(1));
-    forEachPanel(spec.panel, [&](const StatePanel &panel) {
+    forEachPanel(spec.panel, false, [&](const StatePanel &panel) {
       Values sums(reads * spec.block * panel.vectors, splat(0));
       const BlockPlace start = placeOf(index(0));
       sums = sweep(panel, nullptr, &start, sums);
@@ -368,7 +368,7 @@ Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, cons
   return unrolledLoop(spec.rows, rowUnroll, sums, [&](Value r, int64_t, ValueRange carried) {
     Values accumulators(carried), state;
     for (int64_t j = 0; j < vectors; ++j)
-      state.push_back(loadState(panel, r, j));
+      state.push_back(loadState(buffers.state, panel, r, j));
     if (update) {
       Value decay = update->scalarDecay;
       if (perRow)
@@ -388,7 +388,7 @@ Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, cons
             state[j] = fma(left, rightOperand(panel, *update, m, i, j), state[j]);
         }
       for (int64_t j = 0; j < vectors; ++j)
-        storeState(state[j], panel, r, j);
+        storeState(state[j], buffers.state, panel, r, j);
     }
     if (next)
       for (int64_t i = 0; i < spec.block; ++i)
@@ -440,12 +440,6 @@ void emitAffineRows(OpBuilder &builder, Location loc, const AffineBlockSpec &spe
   else
     next = done;
   emitTokens(builder, loc, spec, buffers, next, rest);
-}
-
-void emitAffineStep(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
-                    const AffineBlockBuffers &buffers) {
-  AffineEmitter emitter(builder, loc, spec);
-  emitTokens(builder, loc, spec, buffers, emitter.index(0), emitter.index(1));
 }
 
 } // namespace seqmix

@@ -112,10 +112,6 @@ mlir::MemRefType affineStateType(const AffineBlockSpec &spec);
 void emitAffineRows(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
                     const AffineBlockBuffers &buffers, mlir::Value rows);
 
-/// The same with a number of tokens known to be one: the step, without the block's code.
-void emitAffineStep(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
-                    const AffineBlockBuffers &buffers);
-
 /// Copies between a carry of rank 2 and the panels. The carry is [rows, cols], or [cols, rows] with
 /// `colsFirst`; its last stride is 1, the other may be dynamic. Nothing outside its K x V elements
 /// is touched.
@@ -123,6 +119,13 @@ void emitStateLoad(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlo
                    mlir::Value carry, bool colsFirst, mlir::Value panels);
 void emitStateStore(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
                     mlir::Value panels, mlir::Value carry, bool colsFirst);
+
+/// What loading the state, emitAffineRows for the one row 0 and storing the state do, without
+/// panels: reads the carry `from` and writes the carry `to`, which may be the same memory. Ignores
+/// the buffers' state and scratch, and the spec's block and panel.
+void emitAffineStep(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
+                    const AffineBlockBuffers &buffers, mlir::Value from, mlir::Value to,
+                    bool colsFirst);
 
 } // namespace seqmix
 

@@ -115,6 +115,20 @@ void AffineEmitter::store(Value vector, Value memref, ValueRange indices) const 
   vector::StoreOp::create(builder, loc, vector, memref, indices);
 }
 
+Value AffineEmitter::load(Value memref, ValueRange indices, int64_t valid) const {
+  if (valid == spec.lanes)
+    return load(memref, indices);
+  Value lanes = mask([&](int64_t l) { return l < valid; });
+  return vector::MaskedLoadOp::create(builder, loc, vectorType, memref, indices, lanes, splat(0));
+}
+
+void AffineEmitter::store(Value vector, Value memref, ValueRange indices, int64_t valid) const {
+  if (valid == spec.lanes)
+    return store(vector, memref, indices);
+  Value lanes = mask([&](int64_t l) { return l < valid; });
+  vector::MaskedStoreOp::create(builder, loc, memref, indices, lanes, vector);
+}
+
 Value AffineEmitter::loadScalar(Value memref, ValueRange indices) const {
   return memref::LoadOp::create(builder, loc, memref, indices);
 }
@@ -156,30 +170,43 @@ Values AffineEmitter::unrolledLoop(int64_t upper, int64_t unroll, ValueRange car
   return values;
 }
 
-void AffineGenerator::forEachPanel(int64_t vectors,
+void AffineGenerator::forEachPanel(int64_t vectors, bool exact,
                                    llvm::function_ref<void(const StatePanel &)> body) const {
-  const int64_t all = llvm::divideCeil(spec.cols, spec.lanes);
-  const int64_t full = all / vectors, width = vectors * spec.lanes;
+  const int64_t all = llvm::divideCeil(spec.cols, spec.lanes), width = vectors * spec.lanes;
+  const int64_t partial = exact ? spec.cols % spec.lanes : 0;
+  // A vector with lanes that do not exist belongs to the panel behind the loop.
+  const int64_t full = (partial ? all - 1 : all) / vectors, rest = all - full * vectors;
   if (full > 0)
     loop(index(0), index(full), 1, {}, [&](Value number, ValueRange) {
-      body({number, mul(number, width), vectors});
+      body({number, mul(number, width), vectors, spec.lanes});
       return Values();
     });
-  if (all % vectors != 0)
-    body({index(full), index(full * width), all % vectors});
+  if (rest > 0)
+    body({index(full), index(full * width), rest, partial ? partial : spec.lanes});
 }
 
-Value AffineGenerator::loadState(const StatePanel &panel, Value row, int64_t vector) const {
-  if (isPlainState())
-    return load(buffers.state, {row, columnOf(panel, vector)});
-  return load(buffers.state, {panel.number, row, index(vector * spec.lanes)});
-}
-
-void AffineGenerator::storeState(Value value, const StatePanel &panel, Value row,
+Value AffineGenerator::loadState(Value state, const StatePanel &panel, Value row,
                                  int64_t vector) const {
-  if (isPlainState())
-    return store(value, buffers.state, {row, columnOf(panel, vector)});
-  store(value, buffers.state, {panel.number, row, index(vector * spec.lanes)});
+  if (!isPlainState(state))
+    return load(state, {panel.number, row, index(vector * spec.lanes)});
+  const int64_t valid = vector + 1 == panel.vectors ? panel.lastLanes : spec.lanes;
+  return load(state, {row, columnOf(panel, vector)}, valid);
+}
+
+void AffineGenerator::storeState(Value value, Value state, const StatePanel &panel, Value row,
+                                 int64_t vector) const {
+  if (!isPlainState(state))
+    return store(value, state, {panel.number, row, index(vector * spec.lanes)});
+  const int64_t valid = vector + 1 == panel.vectors ? panel.lastLanes : spec.lanes;
+  store(value, state, {row, columnOf(panel, vector)}, valid);
+}
+
+SmallVector<int64_t> AffineGenerator::readsThatAre(bool before) const {
+  SmallVector<int64_t> result;
+  for (auto [x, read] : llvm::enumerate(spec.reads))
+    if (read.before == before)
+      result.push_back(x);
+  return result;
 }
 
 Value AffineGenerator::rightFactor(int64_t m, Value row, Value column,

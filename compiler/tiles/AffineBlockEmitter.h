@@ -52,6 +52,9 @@ public:
   // Memory. A rows buffer of rank 1 is constant over its features.
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices) const;
   void store(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices) const;
+  /// The first `valid` lanes; the others are 0, and nothing is touched.
+  mlir::Value load(mlir::Value memref, mlir::ValueRange indices, int64_t valid) const;
+  void store(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices, int64_t valid) const;
   mlir::Value loadScalar(mlir::Value memref, mlir::ValueRange indices) const;
   mlir::Value loadRow(mlir::Value buffer, mlir::Value row, mlir::Value feature) const;
   mlir::Value broadcastRow(mlir::Value buffer, mlir::Value row, mlir::Value feature) const;
@@ -72,10 +75,11 @@ public:
   mlir::VectorType vectorType;
 };
 
-/// A panel of the state: `vectors` vectors of columns from `column` on.
+/// A panel of the state: `vectors` vectors of columns from `column` on, the last with `lastLanes`
+/// that exist in memory.
 struct StatePanel {
   mlir::Value number, column;
-  int64_t vectors;
+  int64_t vectors, lastLanes;
 };
 
 /// What the generators share beyond single operations: the buffers, and one token's terms.
@@ -85,10 +89,13 @@ public:
                   const AffineBlockBuffers &buffers)
       : AffineEmitter(builder, loc, spec), buffers(buffers) {}
 
-  /// Runs `body` for every panel of `vectors` vectors and for the narrower last one.
-  void forEachPanel(int64_t vectors, llvm::function_ref<void(const StatePanel &)> body) const;
-  mlir::Value loadState(const StatePanel &panel, mlir::Value row, int64_t vector) const;
-  void storeState(mlir::Value value, const StatePanel &panel, mlir::Value row,
+  /// Runs `body` for every panel of `vectors` vectors and for the narrower last one. With `exact`
+  /// nothing beyond the last column exists.
+  void forEachPanel(int64_t vectors, bool exact,
+                    llvm::function_ref<void(const StatePanel &)> body) const;
+  mlir::Value loadState(mlir::Value state, const StatePanel &panel, mlir::Value row,
+                        int64_t vector) const;
+  void storeState(mlir::Value value, mlir::Value state, const StatePanel &panel, mlir::Value row,
                   int64_t vector) const;
   mlir::Value columnOf(const StatePanel &panel, int64_t vector) const {
     return add(panel.column, vector * spec.lanes);
@@ -100,17 +107,25 @@ public:
   /// w of update `m` at the token of `row`, in the columns of one vector; `reads` holds U by read.
   mlir::Value rightFactor(int64_t m, mlir::Value row, mlir::Value column,
                           llvm::ArrayRef<mlir::Value> reads) const;
-  bool isPlainState() const {
-    return mlir::cast<mlir::MemRefType>(buffers.state.getType()).getRank() == 2;
-  }
+  /// The numbers of the reads that are `before` or not.
+  llvm::SmallVector<int64_t> readsThatAre(bool before) const;
 
   const AffineBlockBuffers &buffers;
 };
+
+/// Whether a state is [rows, cols] and not in panels.
+inline bool isPlainState(mlir::Value state) {
+  return mlir::cast<mlir::MemRefType>(state.getType()).getRank() == 2;
+}
 
 /// Runs `count` tokens one by one, the first at `row`. Reads after the update see the new state
 /// itself, so that nothing but the state and the rows is touched.
 void emitTokens(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
                 const AffineBlockBuffers &buffers, mlir::Value row, mlir::Value count);
+
+/// emitAffineStep of a state [cols, rows]: vectors along the rows.
+void emitStepAlongRows(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
+                       const AffineBlockBuffers &buffers, mlir::Value from, mlir::Value to);
 
 } // namespace seqmix
 

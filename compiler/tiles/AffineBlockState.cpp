@@ -36,8 +36,6 @@ private:
     if (whole != extent)
       body(index(whole), extent - whole);
   }
-  Value loadCarry(ValueRange indices, int64_t valid) const;
-  void storeCarry(Value vector, ValueRange indices, int64_t valid) const;
   /// The panel and the place in its rows of a column that is a multiple of lanes.
   std::pair<Value, Value> panelOf(Value column) const;
   /// lanes x lanes: lane l of vector k becomes lane k of vector l.
@@ -46,20 +44,6 @@ private:
   Value carry, panels;
   bool toPanels;
 };
-
-Value StateCopier::loadCarry(ValueRange indices, int64_t valid) const {
-  if (valid == spec.lanes)
-    return load(carry, indices);
-  return vector::MaskedLoadOp::create(builder, loc, vectorType, carry, indices,
-                                      mask([&](int64_t l) { return l < valid; }), splat(0));
-}
-
-void StateCopier::storeCarry(Value vector, ValueRange indices, int64_t valid) const {
-  if (valid == spec.lanes)
-    return store(vector, carry, indices);
-  vector::MaskedStoreOp::create(builder, loc, carry, indices,
-                                mask([&](int64_t l) { return l < valid; }), vector);
-}
 
 std::pair<Value, Value> StateCopier::panelOf(Value column) const {
   Value width = index(spec.panel * spec.lanes);
@@ -90,9 +74,9 @@ void StateCopier::copyRowsFirst() {
     auto [panel, place] = panelOf(column);
     loop(index(0), index(spec.rows), 1, {}, [&, panel = panel, place = place](Value r, ValueRange) {
       if (toPanels)
-        store(loadCarry({r, column}, valid), panels, {panel, r, place});
+        store(load(carry, {r, column}, valid), panels, {panel, r, place});
       else
-        storeCarry(load(panels, {panel, r, place}), {r, column}, valid);
+        store(load(panels, {panel, r, place}), carry, {r, column}, valid);
       return Values();
     });
   });
@@ -105,7 +89,7 @@ void StateCopier::copyColsFirst() {
       Values tile;
       if (toPanels) {
         for (int64_t k = 0; k < spec.lanes; ++k)
-          tile.push_back(k < cols ? loadCarry({add(column, k), row}, rows) : splat(0));
+          tile.push_back(k < cols ? load(carry, {add(column, k), row}, rows) : splat(0));
         tile = transpose(tile);
         for (int64_t k = 0; k < rows; ++k)
           store(tile[k], panels, {panel, add(row, k), place});
@@ -115,7 +99,7 @@ void StateCopier::copyColsFirst() {
         tile.push_back(k < rows ? load(panels, {panel, add(row, k), place}) : splat(0));
       tile = transpose(tile);
       for (int64_t k = 0; k < cols; ++k)
-        storeCarry(tile[k], {add(column, k), row}, rows);
+        store(tile[k], carry, {add(column, k), row}, rows);
     });
   });
 }

@@ -29,12 +29,14 @@ constexpr int64_t plainPanel = 4;
 
 class TokenGenerator : public AffineGenerator {
 public:
-  using AffineGenerator::AffineGenerator;
+  /// The state is read from `from` and written to `to`, which may be the same.
+  TokenGenerator(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
+                 const AffineBlockBuffers &buffers, Value from, Value to)
+      : AffineGenerator(builder, loc, spec, buffers), from(from), to(to) {}
 
+  /// `count` tokens, the first at row `first`.
   void emit(Value first, Value count) {
-    const int64_t all = llvm::divideCeil(spec.cols, spec.lanes);
-    const int64_t vectors = isPlainState() ? std::min(plainPanel, all) : spec.panel;
-    forEachPanel(vectors, [&](const StatePanel &panel) {
+    forEachPanel(vectorsOfPanel(), false, [&](const StatePanel &panel) {
       loop(index(0), count, 1, {}, [&](Value step, ValueRange) {
         Value row =
             spec.descending ? arith::SubIOp::create(builder, loc, first, step) : add(first, step);
@@ -44,14 +46,15 @@ public:
     });
   }
 
+  /// The token of row 0, on a state without padding.
+  void emitExact() {
+    forEachPanel(vectorsOfPanel(), true, [&](const StatePanel &panel) { token(panel, index(0)); });
+  }
+
 private:
-  /// The reads that are `before` or not, by number.
-  SmallVector<int64_t> readsThatAre(bool before) const {
-    SmallVector<int64_t> result;
-    for (int64_t x = 0; x < static_cast<int64_t>(spec.reads.size()); ++x)
-      if (spec.reads[x].before == before)
-        result.push_back(x);
-    return result;
+  int64_t vectorsOfPanel() const {
+    const int64_t all = llvm::divideCeil(spec.cols, spec.lanes);
+    return isPlainState(from) ? std::min(plainPanel, all) : spec.panel;
   }
 
   /// Runs `sweepRow` over the rows with one set of accumulators for every of `ways` neighbouring
@@ -96,7 +99,7 @@ private:
     auto stateRow = [&](Value r) {
       Values state;
       for (int64_t j = 0; j < vectors; ++j)
-        state.push_back(loadState(panel, r, j));
+        state.push_back(loadState(from, panel, r, j));
       return state;
     };
 
@@ -140,18 +143,27 @@ private:
           state[j] = fma(left, w[m][j], state[j]);
       }
       for (int64_t j = 0; j < vectors; ++j)
-        storeState(state[j], panel, r, j);
+        storeState(state[j], to, panel, r, j);
       accumulate(after, r, state, sums);
     });
     storeResults(panel, row, after, late);
   }
+
+  Value from, to;
 };
 
 } // namespace
 
 void emitTokens(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
                 const AffineBlockBuffers &buffers, Value row, Value count) {
-  TokenGenerator(builder, loc, spec, buffers).emit(row, count);
+  TokenGenerator(builder, loc, spec, buffers, buffers.state, buffers.state).emit(row, count);
+}
+
+void emitAffineStep(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
+                    const AffineBlockBuffers &buffers, Value from, Value to, bool colsFirst) {
+  if (colsFirst)
+    return emitStepAlongRows(builder, loc, spec, buffers, from, to);
+  TokenGenerator(builder, loc, spec, buffers, from, to).emitExact();
 }
 
 } // namespace seqmix

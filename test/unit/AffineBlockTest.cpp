@@ -116,11 +116,26 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
       oracle.state[i * spec.cols + j] = program.get(program.stateAt(i, j));
     }
 
+  // Between the rows of a carry stand elements of somebody else.
+  const bool isCarry = options.state != StateForm::Panels && options.state != StateForm::Plain;
+  constexpr double foreign = 12345;
+  std::vector<int64_t> gaps;
+  const bool colsFirst =
+      options.state == StateForm::ColsFirst || options.state == StateForm::StepCols;
+  for (int64_t outer = 0; isCarry && outer < (colsFirst ? spec.cols : spec.rows); ++outer)
+    for (int64_t k = 0; k < 3; ++k)
+      gaps.push_back(
+          k + (colsFirst ? program.stateAt(spec.rows, outer) : program.stateAt(outer, spec.cols)));
+  for (int64_t gap : gaps)
+    program.set(gap, foreign);
+
   // Errors are relative to the largest value so far: one token's result may be all cancellation.
   std::vector<double> mostResult(spec.reads.size(), 1e-20);
   double mostState = 1e-20;
   const double scale = 1 / std::sqrt(static_cast<double>(spec.rows));
-  for (int64_t rows : {3, 19, 0, 1, 16}) {
+  const std::vector<int64_t> chunks = isStep(options.state) ? std::vector<int64_t>{1, 1, 1, 1}
+                                                            : std::vector<int64_t>{3, 19, 0, 1, 16};
+  for (int64_t rows : chunks) {
     auto factor = [&] { return random.normal() * scale; };
     auto decay = [&] { return random.decay(); };
     fill(program.rowDecay, rows, decay);
@@ -178,6 +193,8 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
         want = program.get(program.stateAt(i, j)); // errors do not add up over the chunks
       }
     ASSERT_LE(error, tolerance * most) << "state after " << rows << " rows";
+    for (int64_t gap : gaps)
+      ASSERT_EQ(program.get(gap), foreign) << "a write between the rows of the carry";
   }
 }
 
@@ -267,6 +284,63 @@ TEST_P(AnyAffine, AgreesWithItsDefinition) {
   SCOPED_TRACE(describe(spec, options));
   check(spec, options, GetParam());
 }
+/// Every way to hold a state, at a shape that is ragged in both directions and one that is not.
+TEST(AffineBlock, AgreesForEveryFormOfTheState) {
+  for (auto [rows, cols] : {std::pair<int64_t, int64_t>{64, 64}, {19, 37}})
+    for (StateForm form : {StateForm::RowsFirst, StateForm::ColsFirst, StateForm::Panels,
+                           StateForm::Plain, StateForm::StepRows, StateForm::StepCols}) {
+      AffineBlockSpec spec = specOf(rows, cols);
+      spec.rowDecay = RowDecay::PerRow;
+      spec.updates.push_back({{{true, -1}, {true, 0}}});
+      spec.reads = {{true, false}, {false, true}};
+      AffineLayoutOptions options;
+      options.state = form;
+      SCOPED_TRACE(describe(spec, options));
+      check(chooseBlock(spec), options, 5);
+    }
+}
+
+TEST(AffineBlock, RunsWithHalfTheRegisters) {
+  if (!hostHasAvx2())
+    GTEST_SKIP() << "no AVX2";
+  for (bool f64 : {false, true}) {
+    AffineBlockSpec spec = specOf(48, 40, f64);
+    spec.lanes = f64 ? 4 : 8;
+    spec.registers = 16;
+    spec.rowDecay = RowDecay::Scalar;
+    spec.colDecay = true;
+    spec.updates.push_back({{{true, -1}, {true, 0}}});
+    spec.updates.push_back({{{false, -1}}});
+    spec.reads = {{true, true}, {false, true}};
+    check(chooseBlock(spec), {}, 6, JitTarget::Avx2);
+  }
+}
+
+/// What the measurements of the benchmark say, as far as it does not depend on the machine.
+TEST(AffineBlock, ChoosesBlocksThatFitTheRegisters) {
+  for (int64_t registers : {16, 32})
+    for (int64_t size : {16, 64, 128})
+      for (bool solve : {false, true})
+        for (RowDecay decay : {RowDecay::None, RowDecay::Scalar, RowDecay::PerRow}) {
+          AffineBlockSpec spec = specOf(size, size);
+          spec.registers = registers;
+          spec.rowDecay = decay;
+          spec.updates.push_back({{{false, -1}}});
+          spec.reads = {{false, true}};
+          if (solve) {
+            spec.updates[0].terms.push_back({true, 1});
+            spec.reads.push_back({true, false});
+          }
+          const AffineBlockSpec chosen = chooseBlock(spec);
+          SCOPED_TRACE(describe(chosen, {}));
+          const int64_t sums = chosen.reads.size() * chosen.block * chosen.panel;
+          EXPECT_LE(sums + chosen.panel + 2, registers);
+          EXPECT_LE(chosen.panel * chosen.lanes, size);
+          if (size >= 64)
+            EXPECT_GE(chosen.block, 2); // a block saves loads and stores of the state
+        }
+}
+
 INSTANTIATE_TEST_SUITE_P(Random, AnyAffine, testing::Range(0, anyCount()));
 
 } // namespace

@@ -15,6 +15,15 @@
 using namespace mlir;
 
 namespace seqmix::test {
+namespace {
+bool isColsFirst(StateForm form) {
+  return form == StateForm::ColsFirst || form == StateForm::StepCols;
+}
+/// Whether the state is copied between a carry and panels.
+bool isCopied(StateForm form) {
+  return form == StateForm::ColsFirst || form == StateForm::RowsFirst;
+}
+} // namespace
 
 AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
                              const AffineLayoutOptions &options)
@@ -54,9 +63,8 @@ AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
       data.result = makeBuffer(spec.cols, true, true);
     reads.push_back(data);
   }
-  const bool colsFirst = options.state == StateForm::ColsFirst;
-  const bool carried = colsFirst || options.state == StateForm::RowsFirst;
-  carryStride = (colsFirst ? spec.rows : spec.cols) + (carried ? 3 : 0);
+  const bool colsFirst = isColsFirst(options.state), copied = isCopied(options.state);
+  carryStride = (colsFirst ? spec.rows : spec.cols) + 3;
   if (options.state == StateForm::Plain)
     carryStride = llvm::alignTo(spec.cols, spec.lanes);
   if (options.state != StateForm::Panels)
@@ -64,7 +72,7 @@ AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
   else
     stateOffset = panelsOffset = reserve(affineStateType(spec).getNumElements());
   scratchOffset = elements;
-  if (carried)
+  if (copied)
     panelsOffset = reserve(affineStateType(spec).getNumElements());
   reserve(affineScratchSize(spec, maxRows));
   storage.resize(elements);
@@ -125,8 +133,7 @@ OwningOpRef<ModuleOp> AffineProgram::build(MLIRContext &context) const {
 
   const auto panels = affineStateType(spec);
   const int64_t scratchSize = affineScratchSize(spec, maxRows);
-  const bool colsFirst = options.state == StateForm::ColsFirst;
-  const bool carried = colsFirst || options.state == StateForm::RowsFirst;
+  const bool colsFirst = isColsFirst(options.state), copied = isCopied(options.state);
   buffers.scratch = view(elements - (llvm::alignTo(scratchSize, 16) + 16), {scratchSize}, {1});
   Value carry;
   if (options.state != StateForm::Panels)
@@ -137,10 +144,13 @@ OwningOpRef<ModuleOp> AffineProgram::build(MLIRContext &context) const {
   else
     buffers.state = view(panelsOffset, panels.getShape(),
                          {panels.getDimSize(1) * panels.getDimSize(2), panels.getDimSize(2), 1});
-  if (carried)
+  if (copied)
     emitStateLoad(builder, loc, spec, carry, colsFirst, buffers.state);
-  emitAffineRows(builder, loc, spec, buffers, rows);
-  if (carried)
+  if (isStep(options.state))
+    emitAffineStep(builder, loc, spec, buffers, carry, carry, colsFirst);
+  else
+    emitAffineRows(builder, loc, spec, buffers, rows);
+  if (copied)
     emitStateStore(builder, loc, spec, buffers.state, carry, colsFirst);
   func::ReturnOp::create(builder, loc);
   if (failed(verify(*module)))
@@ -171,7 +181,7 @@ void AffineProgram::set(int64_t offset, double value) {
 }
 
 int64_t AffineProgram::stateAt(int64_t i, int64_t j) const {
-  if (options.state == StateForm::ColsFirst)
+  if (isColsFirst(options.state))
     return stateOffset + j * carryStride + i;
   if (options.state != StateForm::Panels)
     return stateOffset + i * carryStride + j;

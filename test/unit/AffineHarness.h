@@ -49,7 +49,13 @@ enum class StateForm {
   ColsFirst, // a carry [cols, rows], copied to panels and back
   Panels,    // panels that stay
   Plain,     // [rows, cols], updated in place
+  StepRows,  // emitAffineStep in place of a carry [rows, cols]: always one token
+  StepCols,  // emitAffineStep in place of a carry [cols, rows]
 };
+
+inline bool isStep(StateForm form) {
+  return form == StateForm::StepRows || form == StateForm::StepCols;
+}
 
 /// Which factors are constant over their features or over the tokens, and how the state is given.
 struct AffineLayoutOptions {
