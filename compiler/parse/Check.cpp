@@ -82,7 +82,7 @@ std::unique_ptr<File> seqmix::parseAndCheck(SourceFile source, const Overrides &
     return nullptr;
   }
   auto file = std::make_unique<File>();
-  file->source = source;
+  file->source = std::move(source);
   std::vector<RawMixer> mixers = parseMixers(*file, diagnostics);
   checkMixerNames(*file, diagnostics);
   checkOverrides(mixers, overrides, diagnostics);
