@@ -13,6 +13,7 @@
 //       pointer to this task's element (batch offsets and, for packed sequences, the start row
 //       already applied), stride between the batch elements of a batch block, one stride for each
 //       non-batch dim in declared order          (strides in elements)
+//       A param over the token dim stands still: its rows are numbered by the position.
 //   then, for every component of the carry (states in declared order, then windows):
 //       pointer to read from (0: start from the initial value), pointer to write to (0: not
 //       wanted), stride between the batch elements of a batch block on each side   (in elements)
@@ -23,14 +24,14 @@
 #define SEQMIX_RUNTIME_FRAME_H
 
 enum SeqFrameSlot {
-  SEQ_FRAME_TOKENS = 0,   // tokens of this run, >= 0
-  SEQ_FRAME_POSITION = 1, // t of the first token: the carry's position
-  SEQ_FRAME_LENGTH = 2,   // the whole length of the sequence, for `T` used as a number
-  SEQ_FRAME_SCRATCH = 3,  // pointer, 64-byte aligned, of the plan's scratch size: one a thread
-  SEQ_FRAME_SHARED = 4,   // pointer, 64-byte aligned, to what the shared prologue made for this
-                          // group; 0 when there is none
-  SEQ_FRAME_SEQUENCE = 5, // pointer, 64-byte aligned, to (tokens + SEQ_SEQUENCE_EDGE) * (bytes a
-                          // token) of storage; 0 when not needed
+  SEQ_FRAME_TOKENS = 0,      // tokens of this run, >= 0
+  SEQ_FRAME_POSITION = 1,    // t of the first token: the carry's position
+  SEQ_FRAME_LENGTH = 2,      // the whole length of the sequence, for `T` used as a number
+  SEQ_FRAME_SCRATCH = 3,     // pointer, 64-byte aligned, of the plan's scratch size: one a thread
+  SEQ_FRAME_SHARED = 4,      // pointer, 64-byte aligned, to what the shared prologue made for this
+                             // group; 0 when there is none
+  SEQ_FRAME_SEQUENCE = 5,    // pointer, 64-byte aligned, to (tokens + SEQ_SEQUENCE_EDGE) * (bytes a
+                             // token) of storage; 0 when not needed
   SEQ_FRAME_BLOCK = 6,       // batch elements of this task, 1 .. batch_block
   SEQ_FRAME_SPLIT_BEGIN = 7, // first element of the split dim
   SEQ_FRAME_SPLIT_COUNT = 8, // its elements in this task, 1 .. split_size

@@ -165,7 +165,8 @@ bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   plan->frameBytes = frameBytes(call->mixer);
   reserve(&part, plan->frameBytes);
   plan->scratchAt = reserve(&part, call->kernel->scratch_bytes);
-  plan->sequenceAt = reserve(&part, multiply(&size, call->longest + SEQ_SEQUENCE_EDGE, call->kernel->sequence_bytes));
+  plan->sequenceAt = reserve(
+      &part, multiply(&size, call->longest + SEQ_SEQUENCE_EDGE, call->kernel->sequence_bytes));
   plan->threadBytes = part.value;
   plan->threadsAt = reserve(&size, multiply(&size, plan->threadBytes, plan->threads));
 

@@ -50,8 +50,8 @@ static int64_t *fillTensor(const Run *run, const Task *task, int32_t index, int6
     if (axis->slot >= 0) {
       slot[2 + axis->slot] = stride;
       ++features;
-      if (axis->dim == call->mixer->token_dim)
-        offset += stride * (rows ? task->startRow : task->position);
+      if (axis->dim == call->mixer->token_dim && rows)
+        offset += stride * task->startRow;
       if (axis->dim == call->mixer->token_dim && packed)
         between = task->tokens * stride;
       continue;
