@@ -134,13 +134,22 @@ private:
     plan.tensors.push_back(std::move(result));
   }
 
-  // A state is given at every token.
+  // A state is given at every token. From the structure stage on it need not have an equation of
+  // its own.
   ArrayAttr outputDims(OutputOp output) {
     for (auto next : mixer.getOps<NextOp>())
       if (next.getState() == output.getSource())
         return next.getDims();
     Operation *source = SymbolTable::lookupSymbolIn(mixer, output.getSourceAttr().getAttr());
-    return source ? source->getAttrOfType<ArrayAttr>("dims") : nullptr;
+    auto dims = source ? source->getAttrOfType<ArrayAttr>("dims") : nullptr;
+    if (!dims || !isa<StateOp>(source))
+      return dims;
+    SmallVector<Attribute> withTokens;
+    for (auto dim : mixer.getOps<DimOp>())
+      if (dim.getKind() == DimKind::Runtime && withTokens.empty())
+        withTokens.push_back(FlatSymbolRefAttr::get(dim.getSymNameAttr()));
+    llvm::append_range(withTokens, dims);
+    return ArrayAttr::get(mixer.getContext(), withTokens);
   }
 
   LogicalResult addOutput(OutputOp output) {
