@@ -188,7 +188,8 @@ LogicalResult LaneLoop::emitLanes(const IndexValue &first, int64_t vectors) {
           for (int64_t vector = 0; vector < vectors; ++vector)
             next.push_back(emitter.broadcast(value->value(0, vector)));
       }
-    scf::YieldOp::create(builder, loc, next);
+    if (!next.empty()) // a loop without values has its terminator already
+      scf::YieldOp::create(builder, loc, next);
   }
   scope.registers.clear();
   scope.row = Emitted::integer(IndexValue::constant(0));

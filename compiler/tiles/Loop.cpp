@@ -115,7 +115,8 @@ LogicalResult seqmix::emitLoop(Kernel &kernel, LoopOp op) {
           })))
         return failure();
     }
-    scf::YieldOp::create(builder, loc, next);
+    if (!next.empty()) // a loop without values has its terminator already
+      scf::YieldOp::create(builder, loc, next);
   }
   // Between chunks the value stands in the first copy.
   for (auto [buffer, last] : llvm::zip_equal(doubled, loop.getResults())) {

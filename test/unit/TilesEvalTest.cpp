@@ -300,9 +300,8 @@ void checkStorage(llvm::StringRef type, llvm::StringRef compute, TargetLevel lev
         for (int64_t t = 0; t < tokens; ++t)
           for (int64_t i = 0; i < width; ++i) {
             auto at = [&](int64_t token) { return token * tokenStride + i * stride; };
-            float expected =
-                b[t] ? (t >= 2 ? static_cast<float>(n[t - 2]) : 0.0f)
-                     : load(x[at(t)]) + (t >= 1 ? load(x[at(t - 1)]) : 0.0f);
+            float expected = b[t] ? (t >= 2 ? static_cast<float>(n[t - 2]) : 0.0f)
+                                  : load(x[at(t)]) + (t >= 1 ? load(x[at(t - 1)]) : 0.0f);
             ASSERT_EQ(load(y[at(t)]), load(store(expected)))
                 << type.str() << " tokens " << tokens << " split " << split << " t " << t << " i "
                 << i;
@@ -324,16 +323,14 @@ TEST(TilesEval, StorageAndWindows) {
     checkStorage<uint16_t, float>("bf16", "f32", level, toBf16, fromBf16);
     checkStorage<uint16_t, float>("f16", "f32", level, toF16, fromF16);
   }
-  checkStorage<double, double>("f64", "f64", TargetLevel::Native, toReal<double>,
-                               fromReal<double>);
+  checkStorage<double, double>("f64", "f64", TargetLevel::Native, toReal<double>, fromReal<double>);
   checkStorage<float, double>("f32", "f64", TargetLevel::Native, toReal<float>, fromReal<float>);
 }
 
 TEST(TilesEval, ReportsWhatHasNoCode) {
   auto text = storage("f32", "f32");
   text.replace(text.find("{halo = 1 : i64}"), 16, "");
-  EXPECT_NE(tilesError(text).find("further away than the buffer of 'x' holds"),
-            std::string::npos);
+  EXPECT_NE(tilesError(text).find("further away than the buffer of 'x' holds"), std::string::npos);
 }
 
 } // namespace
