@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/Passes.h"
 #include "compiler/cpu/MathExpand.h"
 #include "compiler/cpu/Object.h"
 #include "compiler/tiles/Tiles.h"
@@ -15,6 +16,7 @@
 
 int main(int argc, char **argv) {
   mlir::registerAllPasses();
+  seqmix::registerSeqmixPasses();
   seqmix::cpu::registerExpandMathPass();
   seqmix::registerTilesPasses();
   seqmix::registerCpuPasses();

@@ -6,6 +6,7 @@
 
 #include "compiler/structure/Expr.h"
 
+#include "compiler/reference/Functions.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <bit>
@@ -140,7 +141,7 @@ Expr ExprContext::unary(UnaryFn fn, Expr operand) {
   if (fn == UnaryFn::Neg && operand->isUnary(UnaryFn::Neg))
     return operand->operand(0);
   if (operand->is(ExprKind::Real) && fn != UnaryFn::Floor)
-    return real(evaluate(fn, operand->real()));
+    return real(seqmix::reference::unaryFunction(fn)(operand->real()));
   bool isFloor = fn == UnaryFn::Floor;
   ExprNode node;
   node.nodeKind = ExprKind::Unary;
@@ -157,7 +158,7 @@ static int64_t floorDivide(int64_t a, int64_t b) {
 
 Expr ExprContext::binary(BinaryFn fn, Expr lhs, Expr rhs) {
   if (lhs->is(ExprKind::Real) && rhs->is(ExprKind::Real))
-    return real(evaluate(fn, lhs->real(), rhs->real()));
+    return real(seqmix::reference::binaryFunction(fn)(lhs->real(), rhs->real()));
   if (lhs->is(ExprKind::Integer) && rhs->is(ExprKind::Integer)) {
     int64_t a = lhs->integer(), b = rhs->integer();
     switch (fn) {

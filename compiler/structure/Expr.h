@@ -263,10 +263,6 @@ private:
 /// Prints in the syntax of .seq files.
 std::string toString(ExprContext &context, Expr e);
 
-/// Folds a function of constants; the same functions as the reference interpreter's.
-double evaluate(UnaryFn fn, double x);
-double evaluate(BinaryFn fn, double x, double y);
-
 } // namespace mlir::seq
 
 #endif // SEQMIX_COMPILER_STRUCTURE_EXPR_H

@@ -1,0 +1,28 @@
+//===- Passes.h - the passes of the compiler ------------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_PASSES_H
+#define SEQMIX_COMPILER_PASSES_H
+
+#include "dialect/Seq.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+
+namespace seqmix {
+
+#define GEN_PASS_DECL
+#include "compiler/Passes.h.inc"
+#define GEN_PASS_REGISTRATION
+#include "compiler/Passes.h.inc"
+
+/// Adds the passes from the seq stage to the structure stage, in order. Block form is chosen for states with at least `minSize` rows
+/// and columns.
+void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize = 8);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_PASSES_H

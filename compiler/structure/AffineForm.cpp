@@ -1,0 +1,369 @@
+//===- AffineForm.cpp - the canonical affine form of a matrix state -----------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// In two steps. First every sum over the rows of the state, wherever it stands, becomes a read U of
+// a per-token tensor; a definition that still holds elements of the state after that (a matrix
+// between two sub-steps of a token) is inlined into its readers. Then the state's equation, with
+// the definitions of its cycle inlined, is a polynomial in S[t-1] and the U's; its terms are sorted
+// into the decay, inputs and low-rank part, and their factors into rows, columns and scalars.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/structure/AffineForm.h"
+#include "compiler/structure/RowReads.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include <fmt/format.h>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+
+unsigned AffineForm::rank() const {
+  unsigned count = 0;
+  for (const AffineUpdate &update : updates)
+    count += llvm::any_of(update.terms, [](const AffineTerm &term) { return term.read >= 0; });
+  return count;
+}
+
+namespace {
+
+// A product sorted by what its factors vary over.
+struct Separated {
+  Product scalar; // the constant is here
+  Product row, col;
+};
+
+class AffineFinder {
+public:
+  AffineFinder(Model &model, const Group &group, ArrayRef<int64_t> rows, std::string &reason)
+      : model(model), context(model.exprs()), group(group), reason(reason) {
+    form.state = group.states.front();
+    form.direction = group.direction;
+    form.rows.append(rows.begin(), rows.end());
+    const Equation &equation = *model.equation(form.state);
+    form.token = equation.left.front();
+    for (auto [place, var] : llvm::enumerate(ArrayRef(equation.left).drop_front())) {
+      bool isRow = llvm::is_contained(rows, static_cast<int64_t>(place));
+      (isRow ? form.rowVars : form.colVars).push_back(var);
+      if (!isRow)
+        form.cols.push_back(place);
+    }
+  }
+
+  std::optional<AffineForm> run() {
+    RowReads reads(model, form);
+    if (!reads.rewriteAll(group, reason))
+      return std::nullopt;
+    Expr body = reads.stateBody();
+    if (!body)
+      return std::nullopt;
+    for (auto [number, read] : llvm::enumerate(form.reads))
+      readNames[read.result] = number;
+    if (!collectTerms(body) || !combineDecay())
+      return std::nullopt;
+    mergeRights();
+    return std::move(form);
+  }
+
+private:
+  std::string show(Expr e) { return toString(context, e); }
+
+  bool fail(std::string text) {
+    reason = std::move(text);
+    return false;
+  }
+
+  bool dependsOnAny(Expr e, ArrayRef<Var> vars) {
+    return llvm::any_of(vars, [&](Var v) { return e->dependsOn(v); });
+  }
+  bool mixes(Expr e) { return dependsOnAny(e, form.rowVars) && dependsOnAny(e, form.colVars); }
+
+  bool dependsOnState(Expr e) {
+    bool found = false;
+    context.walk(e, [&](Expr node) {
+      found |= node->is(ExprKind::Read) &&
+               (node->symbol() == form.state || readNames.contains(node->symbol()));
+    });
+    return found;
+  }
+
+  // Another way to write a factor that ties rows to columns, or null.
+  Expr untie(Expr e) {
+    if (e->is(ExprKind::Read)) {
+      auto found = model.definitions().find(e->symbol());
+      return found != model.definitions().end() ? context.instantiate(found->second, e->operands())
+                                                : nullptr;
+    }
+    if (e->isBinary(BinaryFn::Div) && e->operand(0)->isReal(1))
+      if (Expr below = untie(e->operand(1)))
+        return context.div(context.real(1), below);
+    if (e->isUnary(UnaryFn::Abs)) {
+      Product p = context.factors(e->operand(0));
+      if (p.factors.size() < 2)
+        return nullptr;
+      Expr result = context.real(std::abs(p.coef));
+      for (Expr f : p.factors)
+        result = context.mul(result, context.unary(UnaryFn::Abs, f));
+      return result;
+    }
+    if (e->isUnary(UnaryFn::Exp))
+      return untieExponential(e->operand(0));
+    return nullptr;
+  }
+
+  // exp(a[i] + b[j]) = exp(a[i]) * exp(b[j]), where neither part can overflow while the whole does
+  // not.
+  Expr untieExponential(Expr exponent) {
+    SmallVector<Product> row, col;
+    for (Product &term : context.summands(exponent, [&](Expr f) { return mixes(f); })) {
+      Expr e = context.product(term);
+      if (mixes(e)) {
+        Expr other = e->is(ExprKind::Read) ? untie(e) : nullptr;
+        return other ? context.unary(
+                           UnaryFn::Exp,
+                           context.rewrite(exponent, [&](Expr n) { return n == e ? other : n; }))
+                     : nullptr;
+      }
+      (dependsOnAny(e, form.colVars) ? col : row).push_back(term);
+    }
+    Expr rowPart = context.sumOf(row), colPart = context.sumOf(col);
+    if (!canSplit(rowPart, colPart))
+      return nullptr;
+    return context.mul(context.unary(UnaryFn::Exp, rowPart), context.unary(UnaryFn::Exp, colPart));
+  }
+
+  bool canSplit(Expr rowPart, Expr colPart);
+
+  bool separate(const Product &p, Separated &result) {
+    result.scalar.coef = p.coef;
+    for (Expr f : p.factors) {
+      if (mixes(f))
+        return false;
+      if (dependsOnAny(f, form.rowVars))
+        result.row.factors.push_back(f);
+      else if (dependsOnAny(f, form.colVars))
+        result.col.factors.push_back(f);
+      else
+        result.scalar.factors.push_back(f);
+    }
+    return true;
+  }
+
+  // Expands until no factor ties rows to columns, then sorts each term.
+  bool collectTerms(Expr body) {
+    SmallVector<Product> work =
+        context.summands(body, [&](Expr f) { return dependsOnState(f) || mixes(f); });
+    std::reverse(work.begin(), work.end());
+    while (!work.empty()) {
+      Product term = work.pop_back_val();
+      auto tied =
+          llvm::find_if(term.factors, [&](Expr f) { return mixes(f) && !f->isReadOf(form.state); });
+      if (tied == term.factors.end()) {
+        if (!addTerm(term))
+          return false;
+        continue;
+      }
+      Expr other = untie(*tied);
+      if (!other) {
+        bool isDecay = llvm::any_of(term.factors, [&](Expr f) { return f->isReadOf(form.state); });
+        return fail(fmt::format("{} '{}' ties its rows to its columns",
+                                isDecay ? "the decay" : "the input", show(*tied)));
+      }
+      *tied = other;
+      Expr product = context.product(term);
+      if (++steps > 1000)
+        return fail("its equation has too many terms");
+      SmallVector<Product> expanded =
+          context.summands(product, [&](Expr f) { return dependsOnState(f) || mixes(f); });
+      for (Product &p : llvm::reverse(expanded))
+        work.push_back(std::move(p));
+    }
+    return true;
+  }
+
+  bool addTerm(Product term) {
+    Expr state = nullptr;
+    Product rest{term.coef, {}};
+    for (Expr f : term.factors) {
+      if (!dependsOnState(f)) {
+        rest.factors.push_back(f);
+        continue;
+      }
+      if (state)
+        return fail(fmt::format("it appears twice in the term '{}'", show(context.product(term))));
+      state = f;
+    }
+    Separated parts;
+    if (!separate(rest, parts))
+      return fail(
+          fmt::format("the term '{}' ties its rows to its columns", show(context.product(term))));
+    if (!state) {
+      addUpdate(parts, -1);
+      return true;
+    }
+    if (!state->is(ExprKind::Read))
+      return fail(fmt::format("it is not affine in '{}'", show(state)));
+    if (state->symbol() == form.state) {
+      const Equation &equation = *model.equation(form.state);
+      for (auto [subscript, var] :
+           llvm::zip(state->operands().drop_front(), ArrayRef(equation.left).drop_front()))
+        if (subscript != context.index(var))
+          return fail(fmt::format("it reads other elements of itself, '{}'", show(state)));
+      diagonal.push_back(parts);
+      return true;
+    }
+    int64_t number = readNames.lookup(state->symbol());
+    if (!form.reads[number].before)
+      return fail("it reads itself at its own token");
+    if (state->operands().front() != context.index(form.token))
+      return fail("it reads itself two tokens back");
+    for (auto [subscript, var] : llvm::zip(state->operands().drop_front(), form.colVars))
+      if (subscript != context.index(var))
+        return fail(fmt::format("it mixes its columns, '{}'", show(state)));
+    addUpdate(parts, number);
+    return true;
+  }
+
+  struct PendingTerm {
+    Expr right;
+    int64_t read;
+    SmallVector<Product> coefs;
+  };
+
+  void addUpdate(const Separated &parts, int64_t read) {
+    Expr left = context.product(parts.row), right = nullptr;
+    Product scalar = parts.scalar;
+    if (read < 0) {
+      right = context.product(parts.col);
+    } else if (!parts.col.factors.empty()) {
+      // A read times a factor over the columns is no term of the canonical form unless the factor
+      // moves into the read; it cannot.
+      columnFactorOnRead = true;
+    }
+    auto &terms = pending[left];
+    auto same =
+        llvm::find_if(terms, [&](PendingTerm &t) { return t.right == right && t.read == read; });
+    if (same == terms.end()) {
+      terms.push_back({right, read, {}});
+      same = &terms.back();
+    }
+    same->coefs.push_back(scalar);
+  }
+
+  bool combineDecay() {
+    if (columnFactorOnRead)
+      return fail("what it reads of itself is scaled by a factor over its columns");
+    if (!combineDiagonal())
+      return false;
+    for (auto &[left, terms] : pending) {
+      AffineUpdate update{left, {}};
+      for (PendingTerm &term : terms) {
+        Expr coef = context.sumOf(term.coefs);
+        if (coef->isReal(0))
+          continue;
+        AffineTerm made{coef->isReal(1) ? nullptr : coef, term.right, term.read};
+        // A right factor that is constant over the columns: the scalar itself.
+        if (made.right && made.right->isReal(1)) {
+          made.right = coef;
+          made.coef = nullptr;
+        }
+        update.terms.push_back(made);
+      }
+      if (!update.terms.empty())
+        form.updates.push_back(std::move(update));
+    }
+    return true;
+  }
+
+  bool combineDiagonal() {
+    auto joined = [&](bool withRow, bool withCol) {
+      SmallVector<Product> terms;
+      for (const Separated &parts : diagonal) {
+        Product p = parts.scalar;
+        if (withRow)
+          llvm::append_range(p.factors, parts.row.factors);
+        if (withCol)
+          llvm::append_range(p.factors, parts.col.factors);
+        terms.push_back(p);
+      }
+      return context.sumOf(terms);
+    };
+    auto allEqual = [&](auto get) {
+      return llvm::all_of(
+          diagonal, [&](const Separated &parts) { return get(parts) == get(diagonal.front()); });
+    };
+    auto rowOf = [](const Separated &p) { return p.row.factors; };
+    auto colOf = [](const Separated &p) { return p.col.factors; };
+    if (diagonal.empty()) {
+      form.rowDecay = context.real(0);
+    } else if (allEqual(colOf)) {
+      form.rowDecay = joined(true, false);
+      form.colDecay = context.product(diagonal.front().col);
+    } else if (allEqual(rowOf)) {
+      form.rowDecay = context.product(diagonal.front().row);
+      form.colDecay = joined(false, true);
+    } else {
+      return fail("its decay is no product of a factor over the rows and one over the columns");
+    }
+    // A scalar belongs to the rows' side only when there is nothing over the columns to take it.
+    if (form.colDecay && form.colDecay->isReal(1))
+      form.colDecay = nullptr;
+    if (form.rowDecay->isReal(1))
+      form.rowDecay = nullptr;
+    return true;
+  }
+
+  // k1 v^T + k2 v^T = (k1 + k2) v^T: one update instead of two.
+  void mergeRights() {
+    for (size_t i = 0; i < form.updates.size(); ++i) {
+      AffineUpdate &first = form.updates[i];
+      if (first.terms.size() != 1)
+        continue;
+      bool merged = false;
+      Expr left = first.left;
+      auto scaled = [&](const AffineUpdate &u) {
+        return u.terms[0].coef ? context.mul(u.terms[0].coef, u.left) : u.left;
+      };
+      for (size_t j = form.updates.size() - 1; j > i; --j) {
+        AffineUpdate &other = form.updates[j];
+        if (other.terms.size() != 1 || other.terms[0].right != first.terms[0].right ||
+            other.terms[0].read != first.terms[0].read)
+          continue;
+        left = context.add(merged ? left : scaled(first), scaled(other));
+        merged = true;
+        form.updates.erase(form.updates.begin() + j);
+      }
+      if (merged) {
+        form.updates[i].left = left;
+        form.updates[i].terms[0].coef = nullptr;
+      }
+    }
+  }
+
+  Model &model;
+  ExprContext &context;
+  const Group &group;
+  std::string &reason;
+  AffineForm form;
+  llvm::DenseMap<StringAttr, int64_t> readNames;
+  SmallVector<Separated> diagonal;
+  llvm::MapVector<Expr, SmallVector<PendingTerm>> pending;
+  bool columnFactorOnRead = false;
+  unsigned steps = 0;
+};
+
+bool AffineFinder::canSplit(Expr rowPart, Expr colPart) { return true; }
+
+} // namespace
+
+std::optional<AffineForm> findAffineForm(Model &model, const Group &group, ArrayRef<int64_t> rows,
+                                         std::string &reason) {
+  return AffineFinder(model, group, rows, reason).run();
+}
+
+} // namespace seqmix

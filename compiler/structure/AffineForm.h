@@ -1,0 +1,63 @@
+//===- AffineForm.h - the canonical affine form of a matrix state --*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_STRUCTURE_AFFINEFORM_H
+#define SEQMIX_COMPILER_STRUCTURE_AFFINEFORM_H
+
+#include "compiler/structure/Groups.h"
+
+namespace seqmix {
+
+/// `coef * right`, or `coef * U_read`. Null coef: one. Exactly one of right and read is given.
+struct AffineTerm {
+  mlir::seq::Expr coef = nullptr;
+  mlir::seq::Expr right = nullptr;
+  int64_t read = -1;
+};
+
+/// left times the sum of the terms.
+struct AffineUpdate {
+  mlir::seq::Expr left;
+  llvm::SmallVector<AffineTerm> terms;
+};
+
+/// The sum over rows of `row * S`, before or after this token's update. Equations read it as
+/// `result`.
+struct AffineRead {
+  mlir::seq::Expr row;
+  bool before;
+  mlir::StringAttr result;
+  bool isUsed = false; // by an equation; otherwise by updates only
+};
+
+/// S[t] = rowDecay * colDecay * S[t-1] + sum of updates, with every factor over `token` and
+/// `rowVars`, or `token` and `colVars` (the left variables of the state's equation).
+struct AffineForm {
+  mlir::StringAttr state;
+  mlir::seq::Direction direction;
+  llvm::SmallVector<int64_t> rows, cols;
+  mlir::seq::Var token;
+  llvm::SmallVector<mlir::seq::Var> rowVars, colVars;
+  mlir::seq::Expr rowDecay = nullptr, colDecay = nullptr; // null: one
+  llvm::SmallVector<AffineUpdate> updates;
+  llvm::SmallVector<AffineRead> reads;
+  /// New right sides of equations that read the state, in terms of the reads' results.
+  llvm::MapVector<mlir::StringAttr, mlir::seq::Expr> rewritten;
+  /// Definitions whose values are matrices made from the state; nothing reads them any more.
+  llvm::SmallVector<mlir::StringAttr> dissolved;
+
+  /// Terms that multiply a read: the rank of the transition beside its diagonal.
+  unsigned rank() const;
+};
+
+/// Finds the canonical form of the group's only state with the given dims as rows. On failure
+/// `reason` says why, in the file's terms.
+std::optional<AffineForm> findAffineForm(Model &model, const Group &group,
+                                         llvm::ArrayRef<int64_t> rows, std::string &reason);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_STRUCTURE_AFFINEFORM_H

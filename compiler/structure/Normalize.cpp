@@ -1,0 +1,303 @@
+//===- Normalize.cpp - maps, domains and powers in simpler terms --------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Passes.h"
+#include "compiler/structure/Model.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+#define GEN_PASS_DEF_NORMALIZE
+#include "compiler/Passes.h.inc"
+
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+//===----------------------------------------------------------------------===//
+// What later stages cannot take
+//===----------------------------------------------------------------------===//
+
+class LoweringCheck {
+public:
+  explicit LoweringCheck(MixerOp mixer) : mixer(mixer) {}
+
+  LogicalResult run() {
+    DimOp time;
+    for (auto dim : mixer.getOps<DimOp>()) {
+      if (dim.getKind() != DimKind::Runtime)
+        continue;
+      if (time) {
+        auto error = refuse(dim, fmt::format("a second run-time length '{}'", name(dim)));
+        error.attachNote(time.getLoc()) << "sequences are over '" << time.getSymName() << "'";
+        return error;
+      }
+      time = dim;
+    }
+    for (auto tensor : mixer.getOps<TensorOp>())
+      for (auto [place, dim] : llvm::enumerate(tensor.getDims().getAsRange<FlatSymbolRefAttr>()))
+        if (place > 0 && isRuntime(dim))
+          return refuse(
+              tensor, fmt::format("'{}' with its positions in place {}", name(tensor), place + 1));
+    for (Operation &op : mixer.getBody().front()) {
+      if (auto define = dyn_cast<DefineOp>(op)) {
+        if (failed(checkEquation(define, define.getDims(), define.getNames())))
+          return failure();
+      } else if (auto next = dyn_cast<NextOp>(op)) {
+        if (failed(checkEquation(next, next.getDims(), next.getNames())))
+          return failure();
+      }
+    }
+    return success();
+  }
+
+private:
+  static std::string_view name(SymbolOpInterface op) { return op.getName(); }
+
+  static InFlightDiagnostic refuse(Operation *op, const std::string &what) {
+    return op->emitError() << "not lowered yet: " << what;
+  }
+
+  bool isRuntime(FlatSymbolRefAttr dim) {
+    auto op = mixer.lookupSymbol<DimOp>(dim.getAttr());
+    return op && op.getKind() == DimKind::Runtime;
+  }
+
+  LogicalResult checkEquation(Operation *equation, ArrayAttr dims, ArrayAttr names) {
+    std::string positions;
+    unsigned count = 0;
+    for (auto [dim, text] :
+         llvm::zip(dims.getAsRange<FlatSymbolRefAttr>(), names.getAsRange<StringAttr>()))
+      if (isRuntime(dim)) {
+        positions += (count++ ? ", " : "") + text.str();
+      }
+    if (count > 1)
+      return refuse(equation, fmt::format("a value for every pair of positions ({})", positions));
+    Value token = count ? Value(equation->getRegion(0).getArgument(0)) : Value();
+    WalkResult result = equation->walk([&](Operation *op) -> WalkResult {
+      if (auto reduce = dyn_cast<ReduceOp>(op)) {
+        for (auto dim : reduce.getDims().getAsRange<FlatSymbolRefAttr>())
+          if (isRuntime(dim))
+            return refuse(op, fmt::format("{} over all positions",
+                                          std::string_view(stringifyReduceKind(reduce.getKind()))));
+      } else if (auto map = dyn_cast<MapOp>(op)) {
+        if (map.getKind() == MapKind::TopK)
+          return refuse(op, "topk");
+        // A running sum up to the own token is a state since the import.
+        if (isRuntime(map.getDimAttr()))
+          return refuse(op, fmt::format("{} over all positions",
+                                        std::string_view(stringifyMapKind(map.getKind()))));
+      } else if (auto read = dyn_cast<ReadOp>(op)) {
+        return checkRead(read, token);
+      }
+      return WalkResult::advance();
+    });
+    return failure(result.wasInterrupted());
+  }
+
+  // Reads happen at this token plus a constant; under a cumulative sum its own variable is the
+  // token.
+  WalkResult checkRead(ReadOp read, Value token) {
+    Operation *source = mixer.lookupSymbol(read.getSource());
+    bool isState = isa_and_nonnull<StateOp>(source);
+    ArrayAttr dims;
+    if (auto tensor = dyn_cast_or_null<TensorOp>(source))
+      dims = tensor.getDims();
+    else if (auto define = dyn_cast_or_null<DefineOp>(source))
+      dims = define.getDims();
+    bool varies = isState || (dims && !dims.empty() && isRuntime(cast<FlatSymbolRefAttr>(dims[0])));
+    if (!varies)
+      return WalkResult::advance();
+    AffineExpr used = read.getMap().getResult(0);
+    int64_t operand = -1;
+    bool isUnit = false;
+    used.walk([&](AffineExpr e) {
+      if (auto dim = dyn_cast<AffineDimExpr>(e))
+        operand = dim.getPosition();
+    });
+    if (operand >= 0) {
+      AffineExpr rest = used - getAffineDimExpr(operand, read.getContext());
+      isUnit = isa<AffineConstantExpr>(rest);
+    }
+    if (isUnit && isToken(read.getOperands()[operand], token))
+      return WalkResult::advance();
+    return refuse(read,
+                  fmt::format("'{}' read at a position that is not this token's plus a constant",
+                              std::string_view(read.getSource())));
+  }
+
+  bool isToken(Value value, Value token) {
+    auto argument = dyn_cast<BlockArgument>(value);
+    if (!argument)
+      return false;
+    if (argument == token)
+      return true;
+    Operation *owner = argument.getOwner()->getParentOp();
+    // The argument of the domain's block stands for the same index.
+    return token && owner == token.getParentBlock()->getParentOp() && argument.getArgNumber() == 0;
+  }
+
+  MixerOp mixer;
+};
+
+//===----------------------------------------------------------------------===//
+// Rewriting
+//===----------------------------------------------------------------------===//
+
+class Normalizer {
+public:
+  explicit Normalizer(MixerOp mixer) : model(mixer), context(model.exprs()) {}
+
+  void run() {
+    SmallVector<StringAttr> names;
+    for (auto &[name, equation] : model.definitions())
+      names.push_back(name);
+    for (auto &[name, equation] : model.nexts())
+      names.push_back(name);
+    for (StringAttr name : names) {
+      // Rewriting adds equations, which moves the others.
+      Equation equation = *model.equation(name);
+      current = &equation;
+      Expr body = simplify(equation.body);
+      if (equation.domain)
+        body = context.select(simplify(equation.domain), body, context.real(0));
+      Equation *stored = model.equation(name);
+      stored->body = body;
+      stored->domain = nullptr;
+    }
+    model.write();
+  }
+
+private:
+  Expr simplify(Expr e) {
+    return context.rewrite(e, [&](Expr node) -> Expr {
+      if (node->is(ExprKind::Reduce))
+        return expandReduce(node);
+      if (node->is(ExprKind::Map))
+        return expandMap(node);
+      if (node->isBinary(BinaryFn::Pow))
+        return expandPower(node);
+      return node;
+    });
+  }
+
+  // Small constant powers as products; exact for whole numbers, and the library's square roots are.
+  Expr expandPower(Expr e) {
+    Expr base = e->operand(0), exponent = e->operand(1);
+    if (!exponent->is(ExprKind::Real))
+      return e;
+    double n = exponent->real();
+    if (n == 0.5)
+      return context.unary(UnaryFn::Sqrt, base);
+    if (n == -0.5)
+      return context.unary(UnaryFn::Rsqrt, base);
+    if (n == 0)
+      return context.real(1);
+    if (n != std::floor(n) || std::fabs(n) > 8)
+      return e;
+    Expr result = nullptr, square = base;
+    for (int left = static_cast<int>(std::fabs(n)); left; left /= 2) {
+      if (left % 2)
+        result = result ? context.mul(result, square) : square;
+      if (left > 1)
+        square = context.mul(square, square);
+    }
+    return n < 0 ? context.div(context.real(1), result) : result;
+  }
+
+  // Outside its domain a reduction sees its neutral element.
+  Expr guarded(ReduceKind kind, Expr body, Expr domain) {
+    if (!domain)
+      return body;
+    double neutral = kind == ReduceKind::Sum    ? 0
+                     : kind == ReduceKind::Prod ? 1
+                     : kind == ReduceKind::Min  ? kInf
+                                                : -kInf;
+    return context.select(domain, body, context.real(neutral));
+  }
+
+  Expr expandReduce(Expr e) {
+    bool isLogSum = e->reduceKind() == ReduceKind::LogSumExp;
+    if (!isLogSum && e->operands().size() == 1)
+      return e;
+    OpenedExpr o = context.open(e);
+    Expr body = guarded(e->reduceKind(), o.body, o.domain);
+    if (!isLogSum)
+      return context.reduce(e->reduceKind(), o.vars, body);
+    Expr score = named("score", body, o.vars);
+    Expr shift = shiftFor(context.reduce(ReduceKind::Max, o.vars, score));
+    Expr total = context.sum(o.vars, context.unary(UnaryFn::Exp, context.sub(score, shift)));
+    return context.add(shift, context.unary(UnaryFn::Log, total));
+  }
+
+  // The largest score where it is finite: subtracting it keeps the exponentials below one, and
+  // without it infinite scores would turn into differences of infinities.
+  Expr shiftFor(Expr largest) {
+    Expr max = named("max", largest);
+    Expr isFinite =
+        context.compare(Predicate::Lt, context.unary(UnaryFn::Abs, max), context.real(kInf));
+    return context.select(isFinite, max, context.real(0));
+  }
+
+  Expr expandMap(Expr e) {
+    OpenedExpr o = context.open(e);
+    Var var = o.vars[0];
+    if (e->mapKind() == MapKind::CumSum)
+      return cumulativeSum(o);
+    assert(e->mapKind() == MapKind::Softmax && "refused before");
+    Expr score = named("score", guarded(ReduceKind::Max, o.body, o.domain), o.vars);
+    Expr shift = shiftFor(context.reduce(ReduceKind::Max, var, score));
+    Expr weight = named("exp", context.unary(UnaryFn::Exp, context.sub(score, shift)), o.vars);
+    Expr total = named("sum", context.sum(var, weight));
+    Expr here = context.div(context.substitute(weight, {{var, o.at}}), total);
+    if (!o.domain)
+      return here;
+    // Nothing in the domain: all zero.
+    return context.select(context.compare(Predicate::Gt, total, context.real(0)), here,
+                          context.real(0));
+  }
+
+  Expr cumulativeSum(const OpenedExpr &o) {
+    Expr upTo = context.compare(Predicate::Le, context.index(o.vars[0]), o.at);
+    Expr domain = o.domain ? context.binary(BinaryFn::And, upTo, o.domain) : upTo;
+    return context.sum(o.vars, guarded(ReduceKind::Sum, o.body, domain));
+  }
+
+  // A value that is used more than once gets a definition; reads and constants need none.
+  Expr named(StringRef what, Expr e, ArrayRef<Var> last = {}) {
+    if (e->is(ExprKind::Read) || e->is(ExprKind::Real))
+      return e;
+    SmallVector<Var> order;
+    for (Var var : current->left)
+      order.push_back(var);
+    order.append(last.begin(), last.end());
+    return model.define(current->name.getValue() + "." + what, e, current->loc, order);
+  }
+
+  Model model;
+  ExprContext &context;
+  Equation *current = nullptr;
+};
+
+class Normalize : public impl::NormalizeBase<Normalize> {
+  void runOnOperation() override {
+    for (auto mixer : getOperation().getOps<MixerOp>()) {
+      if (failed(LoweringCheck(mixer).run()))
+        return signalPassFailure();
+      Normalizer(mixer).run();
+    }
+  }
+};
+
+} // namespace
+} // namespace seqmix

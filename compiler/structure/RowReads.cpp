@@ -1,0 +1,238 @@
+//===- RowReads.cpp - sums over the rows of a state ---------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/structure/RowReads.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include <fmt/format.h>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+
+Expr RowReads::inlineMatrices(Expr e) {
+  return context.inlineReads(e, [&](StringAttr name) -> const Equation * {
+    auto found = matrices.find(name);
+    return found != matrices.end() ? &found->second : nullptr;
+  });
+}
+
+bool RowReads::rewriteAll(const Group &owner, std::string &why) {
+  group = &owner;
+  reason = &why;
+  llvm::DenseSet<StringAttr> outputs = model.outputs();
+  if (outputs.contains(form.state)) {
+    why = "it is an output itself";
+    return false;
+  }
+  auto rewriteEquation = [&](const Equation &equation, bool isState) {
+    current = equation.name;
+    Expr body = inlineMatrices(equation.body);
+    for (auto &[matrix, unused] : matrices)
+      if (context.reads(body, matrix)) {
+        why = fmt::format("'{}' reads the matrix '{}' at another token",
+                          std::string_view(equation.name.getValue()),
+                          std::string_view(matrix.getValue()));
+        return false;
+      }
+    if (!readsState(body) && body == equation.body)
+      return true;
+    body = rewriteSums(body, model.tokenOf(equation));
+    if (readsState(body)) {
+      if (isState || outputs.contains(equation.name)) {
+        why = fmt::format("'{}' reads elements of it and no sum over its rows",
+                          std::string_view(equation.name.getValue()));
+        return false;
+      }
+      Equation matrix = equation;
+      matrix.body = body;
+      matrices.insert({equation.name, matrix});
+      form.dissolved.push_back(equation.name);
+      return true;
+    }
+    form.rewritten[equation.name] = body;
+    return true;
+  };
+  for (auto &[name, equation] : model.definitions())
+    if (!rewriteEquation(equation, false))
+      return false;
+  for (auto &[name, equation] : model.nexts())
+    if (name != form.state && !rewriteEquation(equation, true))
+      return false;
+  for (auto &[name, body] : form.rewritten)
+    for (AffineRead &read : form.reads)
+      read.isUsed |= context.reads(body, read.result);
+  return true;
+}
+
+Expr RowReads::stateBody() {
+  const Equation &equation = *model.equation(form.state);
+  current = form.state;
+  // Definitions of the cycle, as rewritten.
+  llvm::MapVector<StringAttr, Equation> cycle;
+  for (StringAttr name : group->members) {
+    if (name == form.state)
+      continue;
+    Equation member = *model.equation(name);
+    if (auto found = form.rewritten.find(name); found != form.rewritten.end())
+      member.body = found->second;
+    if (auto found = matrices.find(name); found != matrices.end())
+      member = found->second;
+    cycle.insert({name, member});
+  }
+  Expr body = context.inlineReads(equation.body, [&](StringAttr name) -> const Equation * {
+    auto found = cycle.find(name);
+    return found != cycle.end() ? &found->second : nullptr;
+  });
+  for (auto &[name, member] : cycle)
+    if (context.reads(body, name)) {
+      *reason =
+          fmt::format("it depends on '{}' of another token", std::string_view(name.getValue()));
+      return nullptr;
+    }
+  return rewriteSums(body, form.token);
+}
+
+Expr RowReads::rewriteSums(Expr e, Var token) {
+  return context.rewrite(e, [&](Expr node) -> Expr {
+    return node->isReduce(ReduceKind::Sum) && readsState(node) ? contract(node, token) : node;
+  });
+}
+
+// A sum in which every product with the state is a sum over its rows, as products of reads; the sum
+// itself otherwise.
+Expr RowReads::contract(Expr sum, Var token) {
+  SmallVector<Term> work;
+  SmallVector<Product> done;
+  OpenedExpr o = context.open(sum);
+  for (Product &p : context.summands(o.body, [&](Expr f) { return readsState(f); }))
+    work.push_back({o.vars, std::move(p)});
+  std::reverse(work.begin(), work.end());
+  size_t readsBefore = form.reads.size();
+  while (!work.empty()) {
+    Term term = work.pop_back_val();
+    if (!contractTerm(std::move(term), token, work, done)) {
+      form.reads.truncate(readsBefore);
+      return sum;
+    }
+  }
+  return context.sumOf(done);
+}
+
+bool RowReads::contractTerm(Term term, Var token, SmallVectorImpl<Term> &work,
+                            SmallVectorImpl<Product> &done) {
+  SmallVector<Expr> ofState;
+  for (Expr f : term.product.factors)
+    if (readsState(f))
+      ofState.push_back(f);
+  if (ofState.empty()) {
+    done.push_back(summed(term));
+    return true;
+  }
+  if (ofState.size() > 1)
+    return false;
+  Expr factor = ofState.front();
+  if (factor->is(ExprKind::Read)) {
+    std::optional<Product> product = rowRead(term, factor, token);
+    if (product)
+      done.push_back(*product);
+    return product.has_value();
+  }
+  if (!factor->isReduce(ReduceKind::Sum))
+    return false;
+  // A sum inside: both ranges of indices together.
+  OpenedExpr inner = context.open(factor);
+  Product rest{term.product.coef, {}};
+  llvm::copy_if(term.product.factors, std::back_inserter(rest.factors),
+                [&](Expr f) { return f != factor; });
+  SmallVector<Var> vars = term.vars;
+  llvm::append_range(vars, inner.vars);
+  for (Product &p : context.summands(inner.body, [&](Expr f) { return readsState(f); })) {
+    Product joined{rest.coef * p.coef, rest.factors};
+    llvm::append_range(joined.factors, p.factors);
+    work.push_back({vars, joined});
+  }
+  return true;
+}
+
+// sum over vars of the product, with the factors that do not depend on them in front.
+Product RowReads::summed(const Term &term) {
+  Product outside{term.product.coef, {}}, inside;
+  for (Expr f : term.product.factors) {
+    bool isBound = llvm::any_of(term.vars, [&](Var v) { return f->dependsOn(v); });
+    (isBound ? inside : outside).factors.push_back(f);
+  }
+  if (!term.vars.empty())
+    outside.factors.push_back(context.sum(term.vars, context.product(inside)));
+  return context.factors(context.product(outside));
+}
+
+std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token) {
+  std::optional<int64_t> shift = model.shift(state, token);
+  int64_t past = form.direction == Direction::Forward ? -1 : 1;
+  if (!shift || (*shift != 0 && *shift != past))
+    return std::nullopt;
+  SmallVector<Var> rowVars;
+  SmallVector<Expr> subscripts{context.index(token)};
+  for (int64_t place : form.rows) {
+    Expr at = state->operand(place + 1);
+    if (!at->is(ExprKind::Index) || !llvm::is_contained(term.vars, at->var()) ||
+        llvm::is_contained(rowVars, at->var()))
+      return std::nullopt;
+    rowVars.push_back(at->var());
+  }
+  auto usesRow = [&](Expr e) {
+    return llvm::any_of(rowVars, [&](Var v) { return e->dependsOn(v); });
+  };
+  for (int64_t place : form.cols) {
+    if (usesRow(state->operand(place + 1)))
+      return std::nullopt;
+    subscripts.push_back(state->operand(place + 1));
+  }
+  Product row;
+  Term rest{{}, {term.product.coef, {}}};
+  for (Expr f : term.product.factors) {
+    if (f == state)
+      continue;
+    if (!usesRow(f)) {
+      rest.product.factors.push_back(f);
+      continue;
+    }
+    bool isRowOnly = llvm::all_of(
+        f->freeVars(), [&](Var v) { return v == token || llvm::is_contained(rowVars, v); });
+    if (!isRowOnly)
+      return std::nullopt;
+    row.factors.push_back(f);
+  }
+  llvm::copy_if(term.vars, std::back_inserter(rest.vars),
+                [&](Var v) { return !llvm::is_contained(rowVars, v); });
+  Substitution map{{token, context.index(form.token)}};
+  for (auto [own, canonical] : llvm::zip_equal(rowVars, form.rowVars))
+    map[own] = context.index(canonical);
+  Expr rowExpr = context.product(context.factors(context.substitute(context.product(row), map)));
+  unsigned number = findRead(rowExpr, *shift != 0);
+  rest.product.factors.push_back(context.read(form.reads[number].result, subscripts));
+  return summed(rest);
+}
+
+unsigned RowReads::findRead(Expr row, bool before) {
+  for (auto [number, read] : llvm::enumerate(form.reads))
+    if (read.row == row && read.before == before)
+      return number;
+  for (unsigned i = 0;; ++i) {
+    StringAttr name = context.attr(fmt::format("{}.{}", std::string_view(current.getValue()), i));
+    bool isTaken =
+        model.lookup(name) || model.equation(name) ||
+        llvm::any_of(form.reads, [&](const AffineRead &read) { return read.result == name; });
+    if (isTaken)
+      continue;
+    form.reads.push_back({row, before, name});
+    return form.reads.size() - 1;
+  }
+}
+
+} // namespace seqmix

@@ -1,0 +1,57 @@
+//===- RowReads.h - sums over the rows of a state ------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_STRUCTURE_ROWREADS_H
+#define SEQMIX_COMPILER_STRUCTURE_ROWREADS_H
+
+#include "compiler/structure/AffineForm.h"
+
+namespace seqmix {
+
+/// Replaces every sum over the rows of a state by a read of a per-token tensor, in all equations of
+/// a mixer. Fills `reads`, `rewritten` and `dissolved` of the form; the model stays as it is.
+class RowReads {
+public:
+  RowReads(Model &model, AffineForm &form) : model(model), context(model.exprs()), form(form) {}
+
+  /// False, with the reason, when some equation needs elements of the state itself.
+  bool rewriteAll(const Group &group, std::string &reason);
+
+  /// The state's right side with the definitions of its cycle inlined, in S[t-1] and reads; null,
+  /// with the reason, when it depends on them in another way.
+  mlir::seq::Expr stateBody();
+
+private:
+  // A product under a sum.
+  struct Term {
+    llvm::SmallVector<mlir::seq::Var> vars;
+    mlir::seq::Product product;
+  };
+
+  std::string show(mlir::seq::Expr e) { return toString(context, e); }
+  bool readsState(mlir::seq::Expr e) { return context.reads(e, form.state); }
+  mlir::seq::Expr inlineMatrices(mlir::seq::Expr e);
+  mlir::seq::Expr rewriteSums(mlir::seq::Expr e, mlir::seq::Var token);
+  mlir::seq::Expr contract(mlir::seq::Expr sum, mlir::seq::Var token);
+  bool contractTerm(Term term, mlir::seq::Var token, llvm::SmallVectorImpl<Term> &work,
+                    llvm::SmallVectorImpl<mlir::seq::Product> &done);
+  std::optional<mlir::seq::Product> rowRead(const Term &term, mlir::seq::Expr state,
+                                            mlir::seq::Var token);
+  mlir::seq::Product summed(const Term &term);
+  unsigned findRead(mlir::seq::Expr row, bool before);
+
+  Model &model;
+  mlir::seq::ExprContext &context;
+  AffineForm &form;
+  const Group *group = nullptr;
+  std::string *reason = nullptr;
+  mlir::StringAttr current; // the equation in work
+  llvm::MapVector<mlir::StringAttr, mlir::seq::Equation> matrices;
+};
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_STRUCTURE_ROWREADS_H

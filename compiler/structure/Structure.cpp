@@ -1,0 +1,21 @@
+//===- Structure.cpp - the structure stage as a list of passes ----------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Passes.h"
+
+#include "mlir/Pass/PassManager.h"
+
+namespace seqmix {
+
+void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize) {
+  // Classes are found on sums, products and functions only.
+  passes.addPass(createNormalize());
+  // Before groups are formed: what an affine state makes is no part of any loop.
+  passes.addPass(createFindAffine({minSize}));
+  passes.addPass(createFormGroups());
+}
+
+} // namespace seqmix

@@ -1,0 +1,208 @@
+//===- StructureAffineTest.cpp - canonical forms of matrix states -------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "StructureHarness.h"
+
+#include <gtest/gtest.h>
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace seqmix::test;
+
+namespace {
+
+const std::string dims = "mixer m\n  dims t in T; i, n in K = 4; j, p in V = 3\n";
+
+// Updates, terms of all updates, reads: the size of a canonical form.
+std::string shape(AffineOp op) {
+  if (!op)
+    return "none";
+  unsigned terms = 0;
+  for (auto update : op.getUpdates().getAsRange<UpdateAttr>())
+    terms += update.getTerms().size();
+  std::string decay = op.getRowDecayAttr()   ? (op.getColDecayAttr() ? "both" : "row")
+                      : op.getColDecayAttr() ? "col"
+                                             : "one";
+  return decay + " updates " + std::to_string(op.getUpdates().size()) + " terms " +
+         std::to_string(terms) + " reads " + std::to_string(op.getReads().size());
+}
+
+struct Example {
+  const char *name;
+  const char *shape;
+  const char *text;
+};
+
+class AffineTest : public testing::TestWithParam<Example> {};
+
+TEST_P(AffineTest, HasTheFormAndTheValues) {
+  Structured s = structure(dims + GetParam().text);
+  expectSameValues(s);
+  if (s.after) {
+    EXPECT_EQ(shape(s.affine("S")), GetParam().shape) << s.text();
+  }
+}
+
+const Example examples[] = {
+    {"plain", "one updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] + k[t,i] * v[t,j]
+  o[t,j] = K^-0.5 * sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"per_row_decay", "row updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input g[t,i] : f32 in [-5, 0]
+  state S[i,j] = 0
+  S[t,i,j] = exp(g[t,i]) * S[t-1,i,j] + k[t,i] * v[t,j]
+  o[t,j] = K^-0.5 * sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"bonus", "row updates 1 terms 1 reads 1", R"(
+  input r[t,i], k[t,i], v[t,j]
+  input w[t,i] in [-inf, 0]
+  param u[i]
+  state S[i,j] = 0
+  S[t,i,j] = exp(w[t,i]) * S[t-1,i,j] + k[t,i] * v[t,j]
+  o[t,j] = sum[i] r[t,i] * (S[t-1,i,j] + u[i] * k[t,i] * v[t,j])
+  output o[t,j]
+)"},
+    {"delta", "one updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input beta[t] in [0, 1]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] + beta[t] * k[t,i] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"gated_delta", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input g[t] : f32 in [-20, 0]
+  input beta[t] in [0, 1]
+  state S[i,j] = 0
+  kn[t,i] = k[t,i] * rsqrt(sum[n] k[t,n]^2 + 1e-6)
+  u[t,j] = beta[t] * (v[t,j] - sum[n] kn[t,n] * exp(g[t]) * S[t-1,n,j])
+  S[t,i,j] = exp(g[t]) * S[t-1,i,j] + kn[t,i] * u[t,j]
+  o[t,j] = K^-0.5 * sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"two_keys", "row updates 2 terms 2 reads 2", R"(
+  input r[t,i], w[t,i], k[t,i], v[t,j], a[t,i]
+  param k_k[i], k_a[i]
+  state S[i,j] = 0
+  fn unit(x[i]) = x[i] / max(sqrt(sum[n] x[n]^2), 1e-12)
+  g[t,i]   = -exp(-0.5) * sigmoid(w[t,i])
+  kk[t,i]  = unit(k[t,i] * k_k[i])
+  km[t,i]  = k[t,i] * (1 + (a[t,i] - 1) * k_a[i])
+  S[t,i,j] = exp(g[t,i]) * S[t-1,i,j] - kk[t,i] * a[t,i] * (sum[n] kk[t,n] * S[t-1,n,j]) + km[t,i] * v[t,j]
+  o[t,j]   = sum[i] r[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"product_of_two", "row updates 2 terms 6 reads 3", R"(
+  input q[t,i], k1[t,i], k2[t,i], v1[t,j], v2[t,j]
+  input b1[t], b2[t] : f32 in [0, 2]
+  input g[t] : f32 in [-inf, 0]
+  state S[i,j] = 0
+  D0[t,i,j] = exp(g[t]) * S[t-1,i,j]
+  D1[t,i,j] = D0[t,i,j] + k1[t,i] * b1[t] * (v1[t,j] - sum[n] k1[t,n] * D0[t,n,j])
+  S[t,i,j]  = D1[t,i,j] + k2[t,i] * b2[t] * (v2[t,j] - sum[n] k2[t,n] * D1[t,n,j])
+  o[t,j]    = K^-0.5 * sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"product_of_three", "one updates 3 terms 12 reads 4", R"(
+  dims c in N = 3
+  input q[t,i], k[t,c,i], v[t,c,j]
+  input b[t,c] : f32 in [0, 2]
+  state S[i,j] = 0
+  D1[t,i,j] = S[t-1,i,j] + k[t,0,i] * b[t,0] * (v[t,0,j] - sum[n] k[t,0,n] * S[t-1,n,j])
+  D2[t,i,j] = D1[t,i,j] + k[t,1,i] * b[t,1] * (v[t,1,j] - sum[n] k[t,1,n] * D1[t,n,j])
+  S[t,i,j]  = D2[t,i,j] + k[t,2,i] * b[t,2] * (v[t,2,j] - sum[n] k[t,2,n] * D2[t,n,j])
+  o[t,j]    = K^-0.5 * sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"read_between", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input g[t,i] in [-2, 0]
+  state S[i,j] = 0
+  D[t,i,j] = exp(g[t,i]) * S[t-1,i,j]
+  u[t,j] = v[t,j] - sum[n] k[t,n] * D[t,n,j]
+  S[t,i,j] = D[t,i,j] + k[t,i] * u[t,j]
+  o[t,j] = sum[i] q[t,i] * D[t,i,j] + u[t,j]
+  output o[t,j]
+)"},
+    {"both_axes", "both updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input a[t,i], b[t,j] : f32 in [-3, 0]
+  state S[i,j] = 0
+  S[t,i,j] = exp(a[t,i] + b[t,j]) * S[t-1,i,j] + k[t,i] * v[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"reversed", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input g[t] : f32 in [-2, 0]
+  state S[i,j] = 0
+  S[t,i,j] = exp(g[t]) * S[t+1,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * S[t+1,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"columns_first", "row updates 1 terms 1 reads 1", R"(
+  input x[t,p], b[t,n], c[t,n], delta[t]
+  state S[p,n] = 0
+  dt[t]    = softplus(delta[t])
+  S[t,p,n] = exp(-dt[t]) * S[t-1,p,n] + dt[t] * x[t,p] * b[t,n]
+  y[t,p]   = (sum[n] S[t,p,n] * c[t,n] + x[t,p]) * silu(x[t,p])
+  output y[t,p]
+)"},
+    {"equal_rights", "one updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], l[t,i], v[t,j]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] + k[t,i] * v[t,j] + 0.5 * l[t,i] * v[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"token_shift", "row updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j]
+  param mu[i]
+  state S[i,j] = 0
+  ks[t,i] = k[t,i] + mu[i] * (k[t-1,i] - k[t,i])
+  S[t,i,j] = sigmoid(ks[t,i] + k[t-2,i]) * S[t-1,i,j] + ks[t,i] * v[t-1,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"matrix_definitions", "row updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j]
+  state S[i,j] = 0
+  a[t,i,j] = sigmoid(k[t,i]) * 0.5
+  kv[t,i,j] = k[t,i] * v[t,j]
+  S[t,i,j] = a[t,i,j] * S[t-1,i,j] + (1 - sigmoid(k[t,i])) * kv[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"oja", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input beta[t] in [0, 1]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] - beta[t] * S[t-1,i,j] + k[t,i] * beta[t] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"summed_over_columns", "one updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j], w[t,j]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] + k[t,i] * v[t,j]
+  y[t] = sum[j] w[t,j] * sum[i] q[t,i] * S[t,i,j]
+  z[t] = sum[i] q[t,i] * sum[j] w[t,j] * S[t,i,j]
+  x[t] = sum[i,j] q[t,i] * w[t,j] * S[t,i,j]
+  output x[t], y[t], z[t]
+)"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Forms, AffineTest, testing::ValuesIn(examples),
+                         [](const auto &info) { return std::string(info.param.name); });
+
+} // namespace

@@ -1,0 +1,252 @@
+//===- StructureEval.cpp - runs the structure stage in float64 ----------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "StructureEval.h"
+
+#include "compiler/reference/Functions.h"
+#include "llvm/ADT/STLExtras.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::test {
+
+StructureEvaluator::StructureEvaluator(MixerOp mixer, const reference::Arrays &inputs,
+                                       int64_t tokens)
+    : model(mixer), inputs(inputs), tokens(tokens) {}
+
+int64_t StructureEvaluator::extent(StringAttr dim) {
+  return model.isRuntime(dim) ? tokens : model.size(dim);
+}
+
+double StructureEvaluator::value(StringAttr name, std::vector<int64_t> at) {
+  auto key = std::make_pair(name.str(), at);
+  if (auto found = known.find(key); found != known.end())
+    return found->second;
+  return known[key] = compute(name, at);
+}
+
+double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &at) {
+  Operation *op = model.lookup(name);
+  if (StateOp state = model.state(name)) {
+    for (auto [dim, index] :
+         llvm::zip(state.getDims().getAsRange<FlatSymbolRefAttr>(), llvm::drop_begin(at)))
+      if (index < 0 || index >= extent(dim.getAttr()))
+        return 0;
+    if (at[0] < 0 || at[0] >= tokens)
+      return state.getInit().convertToDouble();
+    for (auto affine : model.mixer().getOps<AffineOp>())
+      if (affine.getState() == name)
+        return affineState(affine, at);
+  } else {
+    assert(model.dimsOf(name) && "a read of nothing");
+    for (auto [dim, index] :
+         llvm::zip_equal(model.dimsOf(name).getAsRange<FlatSymbolRefAttr>(), at))
+      if (index < 0 || index >= extent(dim.getAttr()))
+        return 0;
+  }
+  if (isa_and_nonnull<TensorOp>(op)) {
+    const reference::Array &array = inputs.at(name.str());
+    int64_t offset = 0;
+    for (auto [size, index] : llvm::zip_equal(array.shape, at))
+      offset = offset * size + index;
+    return array.values[offset];
+  }
+  if (isa_and_nonnull<ProducedOp>(op)) {
+    for (auto affine : model.mixer().getOps<AffineOp>())
+      for (auto [number, read] : llvm::enumerate(affine.getReads().getAsRange<RowReadAttr>()))
+        if (read.getResult() && read.getResult().getAttr() == name)
+          return rowRead(affine, number, at);
+  }
+  Equation *equation = model.equation(name);
+  assert(equation && !equation->domain);
+  Environment env;
+  for (auto [var, index] : llvm::zip_equal(equation->left, at))
+    env[var] = index;
+  return eval(equation->body, env);
+}
+
+// A factor's element: its dims are a part of the token and the rows, or the token and the columns,
+// in their order.
+double StructureEvaluator::factor(FlatSymbolRefAttr symbol, AffineOp op, bool isRow, int64_t token,
+                                  const std::vector<int64_t> &at) {
+  StateOp state = model.state(op.getStateAttr().getAttr());
+  std::vector<std::pair<StringAttr, int64_t>> places;
+  for (DimOp dim : model.mixer().getOps<DimOp>())
+    if (dim.getKind() == DimKind::Runtime)
+      places.push_back({dim.getSymNameAttr(), token});
+  for (auto [place, index] : llvm::zip_equal(isRow ? op.getRows() : op.getCols(), at))
+    places.push_back({cast<FlatSymbolRefAttr>(state.getDims()[place]).getAttr(), index});
+  ArrayAttr dims = model.dimsOf(symbol.getAttr());
+  std::vector<int64_t> subscripts;
+  auto place = places.begin();
+  for (auto dim : dims.getAsRange<FlatSymbolRefAttr>()) {
+    place = std::find_if(place, places.end(), [&](auto &p) { return p.first == dim.getAttr(); });
+    assert(place != places.end() && "a factor over other dims");
+    subscripts.push_back((place++)->second);
+  }
+  return value(symbol.getAttr(), subscripts);
+}
+
+double StructureEvaluator::rowRead(AffineOp op, int64_t number, const std::vector<int64_t> &at) {
+  auto read = cast<RowReadAttr>(op.getReads()[number]);
+  StateOp state = model.state(op.getStateAttr().getAttr());
+  int64_t past = op.getDirection() == Direction::Forward ? -1 : 1;
+  std::vector<int64_t> element(1 + state.getDims().size());
+  element[0] = at[0] + (read.getBefore() ? past : 0);
+  for (auto [place, index] : llvm::zip_equal(op.getCols(), llvm::drop_begin(at)))
+    element[1 + place] = index;
+  double total = 0;
+  std::vector<int64_t> row(op.getRows().size(), 0);
+  while (true) {
+    for (auto [place, index] : llvm::zip_equal(op.getRows(), row))
+      element[1 + place] = index;
+    total += factor(read.getRow(), op, true, at[0], row) * value(state.getSymNameAttr(), element);
+    int64_t k = row.size() - 1;
+    while (k >= 0 &&
+           ++row[k] == extent(cast<FlatSymbolRefAttr>(state.getDims()[op.getRows()[k]]).getAttr()))
+      row[k--] = 0;
+    if (k < 0)
+      return total;
+  }
+}
+
+double StructureEvaluator::affineState(AffineOp op, const std::vector<int64_t> &at) {
+  int64_t t = at[0];
+  std::vector<int64_t> row, col, before = at;
+  for (int64_t place : op.getRows())
+    row.push_back(at[1 + place]);
+  for (int64_t place : op.getCols())
+    col.push_back(at[1 + place]);
+  before[0] += op.getDirection() == Direction::Forward ? -1 : 1;
+  double result = value(op.getStateAttr().getAttr(), before);
+  if (op.getRowDecayAttr())
+    result *= factor(op.getRowDecayAttr(), op, true, t, row);
+  if (op.getColDecayAttr())
+    result *= factor(op.getColDecayAttr(), op, false, t, col);
+  for (auto update : op.getUpdates().getAsRange<UpdateAttr>()) {
+    double w = 0;
+    for (TermAttr term : update.getTerms()) {
+      double coef = term.getCoef() ? factor(term.getCoef(), op, false, t, col) : 1;
+      if (term.getRight()) {
+        w += coef * factor(term.getRight(), op, false, t, col);
+      } else {
+        std::vector<int64_t> read{t};
+        read.insert(read.end(), col.begin(), col.end());
+        assert(cast<RowReadAttr>(op.getReads()[term.getRead()]).getBefore());
+        w += coef * rowRead(op, term.getRead(), read);
+      }
+    }
+    result += factor(update.getLeft(), op, true, t, row) * w;
+  }
+  return result;
+}
+
+double StructureEvaluator::reduce(Expr e, Environment &env) {
+  auto found = opened.find(e);
+  if (found == opened.end())
+    found = opened.insert({e, model.exprs().open(e)}).first;
+  const OpenedExpr &o = found->second;
+  assert(!o.domain);
+  double inf = std::numeric_limits<double>::infinity();
+  double total = e->isReduce(ReduceKind::Sum)    ? 0
+                 : e->isReduce(ReduceKind::Prod) ? 1
+                 : e->isReduce(ReduceKind::Max)  ? -inf
+                                                 : inf;
+  assert(!e->isReduce(ReduceKind::LogSumExp));
+  for (Var var : o.vars)
+    env[var] = 0;
+  while (true) {
+    double x = eval(o.body, env);
+    total = e->isReduce(ReduceKind::Sum)    ? total + x
+            : e->isReduce(ReduceKind::Prod) ? total * x
+            : e->isReduce(ReduceKind::Max)  ? reference::binaryFunction(BinaryFn::Max)(total, x)
+                                            : reference::binaryFunction(BinaryFn::Min)(total, x);
+    int64_t k = o.vars.size() - 1;
+    while (k >= 0 && ++env[o.vars[k]] == extent(o.vars[k]->dim))
+      env[o.vars[k--]] = 0;
+    if (k < 0)
+      return total;
+  }
+}
+
+double StructureEvaluator::eval(Expr e, Environment &env) {
+  auto operand = [&](unsigned i) { return eval(e->operand(i), env); };
+  switch (e->kind()) {
+  case ExprKind::Real:
+    return e->real();
+  case ExprKind::Integer:
+  case ExprKind::Boolean:
+    return static_cast<double>(e->integer());
+  case ExprKind::Index:
+    return static_cast<double>(env.at(e->var()));
+  case ExprKind::Extent:
+    return static_cast<double>(tokens);
+  case ExprKind::Read: {
+    std::vector<int64_t> at;
+    for (Expr subscript : e->operands())
+      at.push_back(static_cast<int64_t>(eval(subscript, env)));
+    return value(e->symbol(), at);
+  }
+  case ExprKind::Unary:
+    return reference::unaryFunction(e->unaryFn())(operand(0));
+  case ExprKind::Binary:
+    return reference::binaryFunction(e->binaryFn())(operand(0), operand(1));
+  case ExprKind::Compare:
+    return reference::comparison(e->predicate())(operand(0), operand(1));
+  case ExprKind::Select:
+    return operand(0) != 0 ? operand(1) : operand(2);
+  case ExprKind::ToReal:
+    return operand(0);
+  case ExprKind::Reduce:
+    return reduce(e, env);
+  case ExprKind::Map:
+    break;
+  }
+  llvm_unreachable("a map after normalisation");
+}
+
+static void fill(reference::Array &array,
+                 llvm::function_ref<double(const std::vector<int64_t> &)> get) {
+  std::vector<int64_t> at(array.shape.size(), 0);
+  for (double &value : array.values) {
+    value = get(at);
+    for (int64_t k = at.size() - 1; k >= 0 && ++at[k] == array.shape[k]; --k)
+      at[k] = 0;
+  }
+}
+
+reference::Array StructureEvaluator::output(StringRef name) {
+  StringAttr symbol = model.exprs().attr(name);
+  std::vector<int64_t> shape;
+  if (model.state(symbol))
+    shape.push_back(tokens);
+  for (auto dim : model.dimsOf(symbol).getAsRange<FlatSymbolRefAttr>())
+    shape.push_back(extent(dim.getAttr()));
+  reference::Array array(shape);
+  fill(array, [&](const std::vector<int64_t> &at) { return value(symbol, at); });
+  return array;
+}
+
+reference::Array StructureEvaluator::finalState(StringRef name) {
+  StringAttr symbol = model.exprs().attr(name);
+  std::vector<int64_t> shape;
+  for (auto dim : model.dimsOf(symbol).getAsRange<FlatSymbolRefAttr>())
+    shape.push_back(extent(dim.getAttr()));
+  int64_t last = model.state(symbol).getDirection() == Direction::Forward ? tokens - 1 : 0;
+  reference::Array array(shape);
+  fill(array, [&](const std::vector<int64_t> &at) {
+    std::vector<int64_t> element{last};
+    element.insert(element.end(), at.begin(), at.end());
+    return value(symbol, element);
+  });
+  return array;
+}
+
+} // namespace seqmix::test
