@@ -6,14 +6,26 @@
 
 #include "compiler/Pipeline.h"
 
+#include "compiler/Passes.h"
 #include "compiler/Report.h"
 #include "compiler/chunk/Materialise.h"
 #include "compiler/chunk/Schedule.h"
+#include "compiler/cpu/Object.h"
+#include "compiler/library/Library.h"
 #include "compiler/seq/Import.h"
+#include "compiler/structure/Explain.h"
+#include "compiler/tiles/Tiles.h"
 #include "dialect/Carry.h"
 
 #include "mlir/IR/Verifier.h"
 #include "mlir/InitAllDialects.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+#include <fmt/format.h>
 
 using namespace mlir;
 
@@ -72,36 +84,298 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
   return module;
 }
 
-LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const Options &options,
-                        llvm::raw_ostream &os, llvm::raw_ostream &errors) {
+LogicalResult runStructure(ModuleOp module, const Options &options) {
+  PassManager passes(module.getContext());
+  constexpr int64_t never = std::numeric_limits<int64_t>::max();
+  addStructurePasses(passes, options.form == Form::Sequential ? never : options.form == Form::Block ? 1 : 8);
+  return passes.run(module);
+}
+
+namespace {
+
+/// The targets of a `--cpu` value, best first.
+llvm::Expected<std::vector<TargetInfo>> targetsNamed(llvm::StringRef name) {
+  auto levels = llvm::StringSwitch<std::vector<TargetLevel>>(name)
+                    .Case("native", {TargetLevel::Native})
+                    .Case("x86-64-v4", {TargetLevel::V4})
+                    .Case("x86-64-v3", {TargetLevel::V3})
+                    .Case("x86-64-v2", {TargetLevel::Baseline})
+                    .Case("portable", {TargetLevel::V4, TargetLevel::V3, TargetLevel::Baseline})
+                    .Default({});
+  if (levels.empty())
+    return llvm::createStringError(
+        fmt::format("unknown --cpu '{}'; expected native, x86-64-v2, x86-64-v3, x86-64-v4 or portable", std::string_view(name)));
+  std::vector<TargetInfo> targets;
+  for (TargetLevel level : levels)
+    targets.push_back(targetInfo(level));
+  return targets;
+}
+
+LogicalResult runChunk(ModuleOp module, const Options &options, const TargetInfo &target) {
+  for (auto mixer : module.getOps<seq::MixerOp>()) {
+    ScheduleOptions scheduleOptions;
+    scheduleOptions.chunk = options.chunk;
+    scheduleOptions.lanes = target.lanes(mixer.getCompute());
+    scheduleOptions.registers = target.registers;
+    materialise(mixer);
+    if (failed(schedule(mixer, scheduleOptions)))
+      return failure();
+  }
+  return verify(module);
+}
+
+/// The mixers' kernels as a module of their own.
+OwningOpRef<ModuleOp> runTiles(ModuleOp module, const TargetInfo &target, llvm::StringRef suffix) {
+  OwningOpRef<ModuleOp> tiles = ModuleOp::create(module.getLoc());
+  for (auto mixer : module.getOps<seq::MixerOp>())
+    if (failed(emitTiles(mixer, target, *tiles, suffix)))
+      return {};
+  return failed(verify(*tiles)) ? OwningOpRef<ModuleOp>() : std::move(tiles);
+}
+
+/// Everything that is compiled into one library, and the objects made so far.
+class LibraryBuilder {
+public:
+  LibraryBuilder(const Options &options, llvm::raw_ostream &errors, StageTimes *times) : options(options), errors(errors), times(times) {}
+  ~LibraryBuilder() {
+    for (const std::string &path : objects)
+      llvm::sys::fs::remove(path);
+  }
+
+  LogicalResult build(llvm::ArrayRef<SourceFile> sources, const Outputs &outputs) {
+    auto found = targetsNamed(options.cpu);
+    if (!found)
+      return report(found.takeError());
+    targets = std::move(*found);
+    for (const SourceFile &source : sources)
+      for (const Overrides &sizes : options.sizes)
+        if (failed(addSource(source, sizes)))
+          return failure();
+    return writeLibrary(outputs);
+  }
+
+private:
+  const Options &options;
+  llvm::raw_ostream &errors;
+  StageTimes *times;
+  std::vector<TargetInfo> targets;
+  LibraryPlan plan;
+  std::vector<std::string> objects;
+  unsigned modules = 0;
+
+  LogicalResult report(llvm::Error error) {
+    errors << "seqc: error: " << llvm::toString(std::move(error)) << "\n";
+    return failure();
+  }
+
+  LogicalResult addSource(const SourceFile &source, const Overrides &sizes) {
+    auto context = createContext();
+    OwningOpRef<ModuleOp> module;
+    {
+      Timer timer(times, Stage::Seq);
+      module = importSource(source, sizes, options.dtype, *context, errors);
+    }
+    if (!module)
+      return failure();
+    SourceReporter reporter(*context, source, errors);
+    {
+      Timer timer(times, Stage::Structure);
+      if (failed(runStructure(*module, options)))
+        return failure();
+    }
+    std::vector<MixerPlan> mixers;
+    for (auto mixer : module->getOps<seq::MixerOp>()) {
+      auto mixerPlan = planMixer(mixer);
+      if (failed(mixerPlan))
+        return failure();
+      mixers.push_back(std::move(*mixerPlan));
+    }
+    for (const TargetInfo &target : targets)
+      if (failed(addTarget(*module, target, mixers)))
+        return failure();
+    for (MixerPlan &mixerPlan : mixers)
+      plan.add(std::move(mixerPlan));
+    return success();
+  }
+
+  LogicalResult addTarget(ModuleOp module, const TargetInfo &target, std::vector<MixerPlan> &mixers) {
+    OwningOpRef<ModuleOp> scheduled = module.clone();
+    {
+      Timer timer(times, Stage::Chunk);
+      if (failed(runChunk(*scheduled, options, target)))
+        return failure();
+    }
+    std::string suffix = fmt::format(".{}", modules++);
+    OwningOpRef<ModuleOp> tiles;
+    {
+      Timer timer(times, Stage::Tiles);
+      tiles = runTiles(*scheduled, target, suffix);
+    }
+    if (!tiles)
+      return failure();
+    for (auto [mixer, mixerPlan] : llvm::zip(scheduled->getOps<seq::MixerOp>(), mixers))
+      addKernels(mixer, *tiles, target, suffix, mixerPlan);
+    Timer timer(times, Stage::Cpu);
+    auto object = compileToObject(*tiles, target);
+    if (!object)
+      return report(object.takeError());
+    return writeObject(object->bytes);
+  }
+
+  void addKernels(seq::MixerOp mixer, ModuleOp tiles, const TargetInfo &target, llvm::StringRef suffix, MixerPlan &mixerPlan) {
+    KernelPlan kernel;
+    kernel.target = nameOfLevel(target.level);
+    kernel.features = target.features;
+    kernel.forwardSymbol = (mixer.getSymName() + ".forward" + suffix).str();
+    std::string shared = (mixer.getSymName() + ".shared" + suffix).str();
+    auto forward = tiles.lookupSymbol<func::FuncOp>(kernel.forwardSymbol);
+    assert(forward && "the tiles stage made the kernel");
+    auto bytes = [&](llvm::StringRef name) {
+      auto attribute = forward->getAttrOfType<IntegerAttr>(name);
+      return attribute ? attribute.getInt() : 0;
+    };
+    if (tiles.lookupSymbol(shared))
+      kernel.sharedSymbol = shared;
+    kernel.scratchBytes = bytes(kScratchBytes);
+    kernel.sharedBytes = bytes(kSharedBytes);
+    kernel.sequenceBytes = bytes(kSequenceBytes);
+    addKernel(mixerPlan, *mixer.getOps<seq::KernelOp>().begin(), std::move(kernel));
+  }
+
+  static std::string nameOfLevel(TargetLevel level) {
+    switch (level) {
+    case TargetLevel::Native:
+      return "native";
+    case TargetLevel::V4:
+      return "x86-64-v4";
+    case TargetLevel::V3:
+      return "x86-64-v3";
+    case TargetLevel::Baseline:
+      return "x86-64-v2";
+    }
+    return "";
+  }
+
+  llvm::Expected<std::string> temporary() {
+    llvm::SmallString<128> path;
+    if (auto failed = llvm::sys::fs::createTemporaryFile("seqmix", "o", path))
+      return llvm::createStringError("cannot make a temporary file: " + failed.message());
+    objects.push_back(path.str().str());
+    return objects.back();
+  }
+
+  LogicalResult writeObject(llvm::StringRef bytes) {
+    auto path = temporary();
+    if (!path)
+      return report(path.takeError());
+    std::error_code failed;
+    llvm::raw_fd_ostream os(*path, failed);
+    os << bytes;
+    os.close();
+    if (failed || os.has_error())
+      return report(llvm::createStringError("cannot write " + *path));
+    return success();
+  }
+
+  LogicalResult writeLibrary(const Outputs &outputs) {
+    Timer timer(times, Stage::Library);
+    auto path = temporary();
+    if (!path)
+      return report(path.takeError());
+    if (auto error = writeLibraryObject(plan, *path))
+      return report(std::move(error));
+    LinkOptions link;
+    link.objects = objects;
+    link.output = outputs.library;
+    link.exports = exportedSymbols(plan);
+    link.staticRuntime = options.staticRuntime;
+    link.runtimeDirectory = options.runtimeDirectory;
+    if (auto error = linkLibrary(link))
+      return report(std::move(error));
+    auto name = llvm::sys::path::stem(outputs.header);
+    if (failed(writeText(outputs.header, [&](llvm::raw_ostream &os) { writeHeader(plan, name, os); })))
+      return failure();
+    return writeText(outputs.manifest, [&](llvm::raw_ostream &os) { os << manifestText(plan); });
+  }
+
+  LogicalResult writeText(llvm::StringRef path, llvm::function_ref<void(llvm::raw_ostream &)> write) {
+    if (path.empty())
+      return success();
+    if (auto error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
+          write(os);
+          return llvm::Error::success();
+        }))
+      return report(std::move(error));
+    return success();
+  }
+};
+
+/// Calls `visit` with the module of each source and size at the structure stage, scheduled for the first target if `scheduled`.
+LogicalResult forEachModule(llvm::ArrayRef<SourceFile> sources, Stage last, const Options &options, llvm::raw_ostream &errors,
+                            llvm::function_ref<LogicalResult(ModuleOp, const TargetInfo &)> visit) {
+  auto targets = targetsNamed(options.cpu);
+  if (!targets) {
+    errors << "seqc: error: " << llvm::toString(targets.takeError()) << "\n";
+    return failure();
+  }
   for (const SourceFile &source : sources)
     for (const Overrides &sizes : options.sizes) {
-      if (stage == Stage::Ast) {
+      auto context = createContext();
+      auto module = importSource(source, sizes, options.dtype, *context, errors);
+      if (!module)
+        return failure();
+      SourceReporter reporter(*context, source, errors);
+      if (last >= Stage::Structure && failed(runStructure(*module, options)))
+        return failure();
+      if (last >= Stage::Chunk && failed(runChunk(*module, options, targets->front())))
+        return failure();
+      if (failed(visit(*module, targets->front())))
+        return failure();
+    }
+  return success();
+}
+
+} // namespace
+
+LogicalResult compileSources(llvm::ArrayRef<SourceFile> sources, const Options &options, const Outputs &outputs, llvm::raw_ostream &errors,
+                             StageTimes *times) {
+  return LibraryBuilder(options, errors, times).build(sources, outputs);
+}
+
+LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const Options &options, llvm::raw_ostream &os,
+                        llvm::raw_ostream &errors) {
+  if (stage == Stage::Ast) {
+    for (const SourceFile &source : sources)
+      for (const Overrides &sizes : options.sizes) {
         Diagnostics diagnostics;
         auto file = parseAndCheck(source, sizes, diagnostics);
         errors << diagnostics.render();
         if (!file || diagnostics.hasErrors())
           return failure();
         os << ast::print(*file);
-        continue;
       }
-      auto context = createContext();
-      auto module = importSource(source, sizes, options.dtype, *context, errors);
-      if (!module)
+    return success();
+  }
+  return forEachModule(sources, stage, options, errors, [&](ModuleOp module, const TargetInfo &target) {
+    OwningOpRef<ModuleOp> tiles;
+    if (stage >= Stage::Tiles) {
+      tiles = runTiles(module, target, "");
+      if (!tiles || (stage >= Stage::Cpu && failed(lowerToLlvm(*tiles, target))))
         return failure();
-      module->print(os);
-      os << "\n";
+      module = *tiles;
     }
-  return success();
+    module.print(os);
+    os << "\n";
+    return success();
+  });
 }
 
-LogicalResult explainSources(llvm::ArrayRef<SourceFile>, const Options &, llvm::raw_ostream &,
-                             llvm::raw_ostream &) {
-  return failure();
-}
-LogicalResult compileSources(llvm::ArrayRef<SourceFile>, const Options &, const Outputs &,
-                             llvm::raw_ostream &, StageTimes *) {
-  return failure();
+LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &options, llvm::raw_ostream &os, llvm::raw_ostream &errors) {
+  return forEachModule(sources, Stage::Chunk, options, errors, [&](ModuleOp module, const TargetInfo &) {
+    for (auto mixer : module.getOps<seq::MixerOp>())
+      explain(mixer, os, {});
+    return success();
+  });
 }
 
 } // namespace seqmix

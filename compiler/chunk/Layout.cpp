@@ -113,17 +113,21 @@ struct Votes {
     });
   }
 
+  /// The place with most votes; of equals the last.
+  std::optional<int64_t> best(StringAttr symbol) const {
+    auto found = wanted.find(symbol);
+    if (found == wanted.end())
+      return std::nullopt;
+    std::optional<int64_t> best;
+    for (auto [place, votes] : found->second)
+      if (int64_t most = best ? found->second.lookup(*best) : 0; votes > most || (votes == most && place > *best))
+        best = place;
+    return best;
+  }
+
   SmallVector<int64_t> order(StringAttr symbol, unsigned rank) const {
     SmallVector<int64_t> order;
-    int64_t best = static_cast<int64_t>(rank) - 1;
-    if (auto found = wanted.find(symbol); found != wanted.end()) {
-      int64_t bestVotes = 0;
-      for (int64_t place = rank - 1; place >= 0; --place)
-        if (int64_t votes = found->second.lookup(place); votes > bestVotes) {
-          best = place;
-          bestVotes = votes;
-        }
-    }
+    int64_t best = this->best(symbol).value_or(static_cast<int64_t>(rank) - 1);
     for (int64_t place = 0; place < static_cast<int64_t>(rank); ++place)
       if (place != best)
         order.push_back(place);
@@ -146,18 +150,21 @@ Layout chooseLayout(MixerOp mixer, const Dependencies &all) {
   Layout layout;
   Votes votes;
   votes.mixer = mixer;
-  for (const Node &node : all.nodes) {
+  // Readers first, so that a definition is made along the dim that they want contiguous.
+  for (const Node &node : llvm::reverse(all.nodes)) {
     FlatSymbolRefAttr groupLanes;
     if (auto recurrence = dyn_cast<RecurrenceOp>(node.op))
       groupLanes = recurrence.getLanesAttr();
     for (auto [equation, name] : llvm::zip(node.bodies, node.makes)) {
-      int64_t lanes = lanesOf(mixer, equation, groupLanes);
-      layout.lanes[equation] = lanes;
-      votes.addReads(equation, lanes);
       ArrayAttr dims = dimsOfEquation(equation);
       int64_t token = isTokenIndexed(mixer, dims) ? 1 : 0;
+      int64_t lanes = lanesOf(mixer, equation, groupLanes);
+      if (auto wanted = votes.best(name); !groupLanes && lanes >= token && wanted)
+        lanes = *wanted + token;
+      layout.lanes[equation] = lanes;
+      votes.addReads(equation, lanes);
       if (lanes >= token)
-        votes.add(name, lanes - token, elementsPerToken(mixer, dims));
+        votes.add(name, lanes - token, 1);
     }
   }
   for (Operation &op : mixer.getBody().front()) {
