@@ -13,14 +13,14 @@
 #include "compiler/cpu/Object.h"
 #include "compiler/library/Library.h"
 #include "compiler/seq/Import.h"
-#include "compiler/structure/Explain.h"
+
 #include "compiler/tiles/Tiles.h"
 #include "dialect/Carry.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/Pass/PassManager.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -87,7 +87,9 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
 LogicalResult runStructure(ModuleOp module, const Options &options) {
   PassManager passes(module.getContext());
   constexpr int64_t never = std::numeric_limits<int64_t>::max();
-  addStructurePasses(passes, options.form == Form::Sequential ? never : options.form == Form::Block ? 1 : 8);
+  addStructurePasses(passes, options.form == Form::Sequential ? never
+                             : options.form == Form::Block    ? 1
+                                                              : 8);
   return passes.run(module);
 }
 
@@ -103,8 +105,9 @@ llvm::Expected<std::vector<TargetInfo>> targetsNamed(llvm::StringRef name) {
                     .Case("portable", {TargetLevel::V4, TargetLevel::V3, TargetLevel::Baseline})
                     .Default({});
   if (levels.empty())
-    return llvm::createStringError(
-        fmt::format("unknown --cpu '{}'; expected native, x86-64-v2, x86-64-v3, x86-64-v4 or portable", std::string_view(name)));
+    return llvm::createStringError(fmt::format(
+        "unknown --cpu '{}'; expected native, x86-64-v2, x86-64-v3, x86-64-v4 or portable",
+        std::string_view(name)));
   std::vector<TargetInfo> targets;
   for (TargetLevel level : levels)
     targets.push_back(targetInfo(level));
@@ -136,7 +139,8 @@ OwningOpRef<ModuleOp> runTiles(ModuleOp module, const TargetInfo &target, llvm::
 /// Everything that is compiled into one library, and the objects made so far.
 class LibraryBuilder {
 public:
-  LibraryBuilder(const Options &options, llvm::raw_ostream &errors, StageTimes *times) : options(options), errors(errors), times(times) {}
+  LibraryBuilder(const Options &options, llvm::raw_ostream &errors, StageTimes *times)
+      : options(options), errors(errors), times(times) {}
   ~LibraryBuilder() {
     for (const std::string &path : objects)
       llvm::sys::fs::remove(path);
@@ -198,7 +202,8 @@ private:
     return success();
   }
 
-  LogicalResult addTarget(ModuleOp module, const TargetInfo &target, std::vector<MixerPlan> &mixers) {
+  LogicalResult addTarget(ModuleOp module, const TargetInfo &target,
+                          std::vector<MixerPlan> &mixers) {
     OwningOpRef<ModuleOp> scheduled = module.clone();
     {
       Timer timer(times, Stage::Chunk);
@@ -222,7 +227,8 @@ private:
     return writeObject(object->bytes);
   }
 
-  void addKernels(seq::MixerOp mixer, ModuleOp tiles, const TargetInfo &target, llvm::StringRef suffix, MixerPlan &mixerPlan) {
+  void addKernels(seq::MixerOp mixer, ModuleOp tiles, const TargetInfo &target,
+                  llvm::StringRef suffix, MixerPlan &mixerPlan) {
     KernelPlan kernel;
     kernel.target = nameOfLevel(target.level);
     kernel.features = target.features;
@@ -293,12 +299,14 @@ private:
     if (auto error = linkLibrary(link))
       return report(std::move(error));
     auto name = llvm::sys::path::stem(outputs.header);
-    if (failed(writeText(outputs.header, [&](llvm::raw_ostream &os) { writeHeader(plan, name, os); })))
+    if (failed(
+            writeText(outputs.header, [&](llvm::raw_ostream &os) { writeHeader(plan, name, os); })))
       return failure();
     return writeText(outputs.manifest, [&](llvm::raw_ostream &os) { os << manifestText(plan); });
   }
 
-  LogicalResult writeText(llvm::StringRef path, llvm::function_ref<void(llvm::raw_ostream &)> write) {
+  LogicalResult writeText(llvm::StringRef path,
+                          llvm::function_ref<void(llvm::raw_ostream &)> write) {
     if (path.empty())
       return success();
     if (auto error = llvm::writeToOutput(path, [&](llvm::raw_ostream &os) {
@@ -310,8 +318,10 @@ private:
   }
 };
 
-/// Calls `visit` with the module of each source and size at the structure stage, scheduled for the first target if `scheduled`.
-LogicalResult forEachModule(llvm::ArrayRef<SourceFile> sources, Stage last, const Options &options, llvm::raw_ostream &errors,
+/// Calls `visit` with the module of each source and size at the structure stage, scheduled for the
+/// first target if `scheduled`.
+LogicalResult forEachModule(llvm::ArrayRef<SourceFile> sources, Stage last, const Options &options,
+                            llvm::raw_ostream &errors,
                             llvm::function_ref<LogicalResult(ModuleOp, const TargetInfo &)> visit) {
   auto targets = targetsNamed(options.cpu);
   if (!targets) {
@@ -337,13 +347,13 @@ LogicalResult forEachModule(llvm::ArrayRef<SourceFile> sources, Stage last, cons
 
 } // namespace
 
-LogicalResult compileSources(llvm::ArrayRef<SourceFile> sources, const Options &options, const Outputs &outputs, llvm::raw_ostream &errors,
-                             StageTimes *times) {
+LogicalResult compileSources(llvm::ArrayRef<SourceFile> sources, const Options &options,
+                             const Outputs &outputs, llvm::raw_ostream &errors, StageTimes *times) {
   return LibraryBuilder(options, errors, times).build(sources, outputs);
 }
 
-LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const Options &options, llvm::raw_ostream &os,
-                        llvm::raw_ostream &errors) {
+LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const Options &options,
+                        llvm::raw_ostream &os, llvm::raw_ostream &errors) {
   if (stage == Stage::Ast) {
     for (const SourceFile &source : sources)
       for (const Overrides &sizes : options.sizes) {
@@ -356,26 +366,29 @@ LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const O
       }
     return success();
   }
-  return forEachModule(sources, stage, options, errors, [&](ModuleOp module, const TargetInfo &target) {
-    OwningOpRef<ModuleOp> tiles;
-    if (stage >= Stage::Tiles) {
-      tiles = runTiles(module, target, "");
-      if (!tiles || (stage >= Stage::Cpu && failed(lowerToLlvm(*tiles, target))))
-        return failure();
-      module = *tiles;
-    }
-    module.print(os);
-    os << "\n";
-    return success();
-  });
+  return forEachModule(
+      sources, stage, options, errors, [&](ModuleOp module, const TargetInfo &target) {
+        OwningOpRef<ModuleOp> tiles;
+        if (stage >= Stage::Tiles) {
+          tiles = runTiles(module, target, "");
+          if (!tiles || (stage >= Stage::Cpu && failed(lowerToLlvm(*tiles, target))))
+            return failure();
+          module = *tiles;
+        }
+        module.print(os);
+        os << "\n";
+        return success();
+      });
 }
 
-LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &options, llvm::raw_ostream &os, llvm::raw_ostream &errors) {
-  return forEachModule(sources, Stage::Chunk, options, errors, [&](ModuleOp module, const TargetInfo &) {
-    for (auto mixer : module.getOps<seq::MixerOp>())
-      explain(mixer, os, {});
-    return success();
-  });
+LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &options,
+                             llvm::raw_ostream &os, llvm::raw_ostream &errors) {
+  return forEachModule(sources, Stage::Chunk, options, errors,
+                       [&](ModuleOp module, const TargetInfo &) {
+                         for (auto mixer : module.getOps<seq::MixerOp>())
+                           mixer.print(os);
+                         return success();
+                       });
 }
 
 } // namespace seqmix

@@ -25,8 +25,8 @@ namespace seqmix {
 
 unsigned AffineForm::rank() const {
   unsigned count = 0;
-  for (const AffineUpdate &update : updates)
-    count += llvm::any_of(update.terms, [](const AffineTerm &term) { return term.read >= 0; });
+  for (const FormUpdate &update : updates)
+    count += llvm::any_of(update.terms, [](const FormTerm &term) { return term.read >= 0; });
   return count;
 }
 
@@ -261,12 +261,12 @@ private:
     if (!combineDiagonal())
       return false;
     for (auto &[left, terms] : pending) {
-      AffineUpdate update{left, {}};
+      FormUpdate update{left, {}};
       for (PendingTerm &term : terms) {
         Expr coef = context.sumOf(term.coefs);
         if (coef->isReal(0))
           continue;
-        AffineTerm made{coef->isReal(1) ? nullptr : coef, term.right, term.read};
+        FormTerm made{coef->isReal(1) ? nullptr : coef, term.right, term.read};
         // A right factor that is constant over the columns: the scalar itself.
         if (made.right && made.right->isReal(1)) {
           made.right = coef;
@@ -321,16 +321,16 @@ private:
   // k1 v^T + k2 v^T = (k1 + k2) v^T: one update instead of two.
   void mergeRights() {
     for (size_t i = 0; i < form.updates.size(); ++i) {
-      AffineUpdate &first = form.updates[i];
+      FormUpdate &first = form.updates[i];
       if (first.terms.size() != 1)
         continue;
       bool merged = false;
       Expr left = first.left;
-      auto scaled = [&](const AffineUpdate &u) {
+      auto scaled = [&](const FormUpdate &u) {
         return u.terms[0].coef ? context.mul(u.terms[0].coef, u.left) : u.left;
       };
       for (size_t j = form.updates.size() - 1; j > i; --j) {
-        AffineUpdate &other = form.updates[j];
+        FormUpdate &other = form.updates[j];
         if (other.terms.size() != 1 || other.terms[0].right != first.terms[0].right ||
             other.terms[0].read != first.terms[0].read)
           continue;

@@ -12,21 +12,21 @@
 namespace seqmix {
 
 /// `coef * right`, or `coef * U_read`. Null coef: one. Exactly one of right and read is given.
-struct AffineTerm {
+struct FormTerm {
   mlir::seq::Expr coef = nullptr;
   mlir::seq::Expr right = nullptr;
   int64_t read = -1;
 };
 
 /// left times the sum of the terms.
-struct AffineUpdate {
+struct FormUpdate {
   mlir::seq::Expr left;
-  llvm::SmallVector<AffineTerm> terms;
+  llvm::SmallVector<FormTerm> terms;
 };
 
 /// The sum over rows of `row * S`, before or after this token's update. Equations read it as
 /// `result`.
-struct AffineRead {
+struct FormRead {
   mlir::seq::Expr row;
   bool before;
   mlir::StringAttr result;
@@ -42,8 +42,8 @@ struct AffineForm {
   mlir::seq::Var token;
   llvm::SmallVector<mlir::seq::Var> rowVars, colVars;
   mlir::seq::Expr rowDecay = nullptr, colDecay = nullptr; // null: one
-  llvm::SmallVector<AffineUpdate> updates;
-  llvm::SmallVector<AffineRead> reads;
+  llvm::SmallVector<FormUpdate> updates;
+  llvm::SmallVector<FormRead> reads;
   /// New right sides of equations that read the state, in terms of the reads' results.
   llvm::MapVector<mlir::StringAttr, mlir::seq::Expr> rewritten;
   /// Definitions whose values are matrices made from the state; nothing reads them any more.

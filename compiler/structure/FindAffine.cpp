@@ -39,9 +39,9 @@ public:
                       colDecay = factor("col_decay", form.colDecay);
     SmallVector<Attribute> updates, reads;
     llvm::SmallVector<int64_t> readNumbers = numberReads();
-    for (const AffineUpdate &update : form.updates) {
+    for (const FormUpdate &update : form.updates) {
       SmallVector<TermAttr> terms;
-      for (const AffineTerm &term : update.terms)
+      for (const FormTerm &term : update.terms)
         terms.push_back(TermAttr::get(mlir, factor("coef", term.coef), factor("right", term.right),
                                       term.read < 0 ? -1 : readNumbers[term.read]));
       updates.push_back(UpdateAttr::get(mlir, factor("left", update.left), terms));
@@ -56,7 +56,7 @@ public:
     StateOp state = model.state(form.state);
     OpBuilder builder(mlir);
     builder.setInsertionPointAfter(state);
-    for (const AffineRead &read : form.reads)
+    for (const FormRead &read : form.reads)
       if (read.isUsed)
         model.declare(ProducedOp::create(builder, loc, read.result, producedDims(state)));
     builder.setInsertionPointToEnd(&model.mixer().getBody().front());
@@ -72,9 +72,9 @@ private:
     SmallVector<int64_t> numbers(form.reads.size(), -1);
     int64_t count = 0;
     for (auto [number, read] : llvm::enumerate(form.reads)) {
-      bool isInUpdate = llvm::any_of(form.updates, [&](const AffineUpdate &update) {
+      bool isInUpdate = llvm::any_of(form.updates, [&](const FormUpdate &update) {
         return llvm::any_of(update.terms,
-                            [&](const AffineTerm &term) { return term.read == int64_t(number); });
+                            [&](const FormTerm &term) { return term.read == int64_t(number); });
       });
       if (read.isUsed || isInUpdate)
         numbers[number] = count++;

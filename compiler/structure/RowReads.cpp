@@ -64,7 +64,7 @@ bool RowReads::rewriteAll(const Group &owner, std::string &why) {
     if (name != form.state && !rewriteEquation(equation, true))
       return false;
   for (auto &[name, body] : form.rewritten)
-    for (AffineRead &read : form.reads)
+    for (FormRead &read : form.reads)
       read.isUsed |= context.reads(body, read.result);
   return true;
 }
@@ -227,7 +227,7 @@ unsigned RowReads::findRead(Expr row, bool before) {
     StringAttr name = context.attr(fmt::format("{}.{}", std::string_view(current.getValue()), i));
     bool isTaken =
         model.lookup(name) || model.equation(name) ||
-        llvm::any_of(form.reads, [&](const AffineRead &read) { return read.result == name; });
+        llvm::any_of(form.reads, [&](const FormRead &read) { return read.result == name; });
     if (isTaken)
       continue;
     form.reads.push_back({row, before, name});
