@@ -26,10 +26,10 @@ struct Setting {
 class CaseParser {
 public:
   CaseParser(SourceFile source, Diagnostics &diagnostics) : diagnostics(diagnostics) {
-    file.source = std::move(source);
-    diagnostics.setFile(file.source);
+    file.source = source;
+    diagnostics.setFile(source);
     Diagnostics unused; // errors of the mixers are for parseAndCheck
-    unused.setFile(file.source);
+    unused.setFile(source);
     mixers = parseMixers(file, unused);
   }
 
