@@ -98,6 +98,8 @@ static void planTasks(const SeqCall *call, bool exact, Size *size, SeqPlan *plan
     int64_t extent = mixer->dims[kernel->split_dim].size;
     plan->splits = (extent + kernel->split_size - 1) / kernel->split_size;
   }
+  // What is shared covers the task's part of the split dim only.
+  plan->groups = multiply(size, plan->groups, plan->splits);
   plan->block = chooseBlock(call, multiply(size, plan->otherBatch, plan->splits), plan->threads);
   bool byPosition = (kernel->flags & SEQ_KERNEL_POSITION) && plan->block > 1;
   plan->listUnits = exact ? call->seqlens || (byPosition && positionsDiffer(call)) : true;

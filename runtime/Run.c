@@ -119,6 +119,13 @@ static void fillFrame(const Run *run, const Task *task, int32_t thread, int64_t 
   if (call->kernel->sequence_bytes > 0)
     frame[SEQ_FRAME_SEQUENCE] = addressOf(part + plan->sequenceAt);
   frame[SEQ_FRAME_BLOCK] = task->unit.count;
+  if (call->kernel->split_dim >= 0) {
+    int64_t begin = task->split * call->kernel->split_size;
+    int64_t left = call->mixer->dims[call->kernel->split_dim].size - begin;
+    frame[SEQ_FRAME_SPLIT_BEGIN] = begin;
+    frame[SEQ_FRAME_SPLIT_COUNT] =
+        left < call->kernel->split_size ? left : call->kernel->split_size;
+  }
   frame[SEQ_FRAME_HISTORY] = task->history;
   int64_t *slot = frame + SEQ_FRAME_FIRST;
   for (int32_t i = 0; i < call->mixer->tensor_count; ++i)
@@ -147,7 +154,6 @@ static int64_t *threadFrame(const Run *run, int32_t thread) {
 static void runForward(void *context, int64_t number, int32_t thread) {
   const Run *run = context;
   const SeqCall *call = run->call;
-  const SeqKernel *kernel = call->kernel;
   Task task = {.split = number % run->plan->splits};
   number /= run->plan->splits;
   for (int32_t dim = call->batchDims - 1; dim > 0; --dim) {
@@ -168,21 +174,17 @@ static void runForward(void *context, int64_t number, int32_t thread) {
   for (int32_t dim = 0; dim < call->batchDims; ++dim)
     if (call->mixer->shared_dims >> dim & 1)
       task.group = task.group * call->extent[dim] + task.at[dim];
+  task.group = task.group * run->plan->splits + task.split;
   int64_t *frame = threadFrame(run, thread);
   fillFrame(run, &task, thread, frame);
-  if (kernel->split_dim >= 0) {
-    int64_t begin = task.split * kernel->split_size;
-    int64_t left = call->mixer->dims[kernel->split_dim].size - begin;
-    frame[SEQ_FRAME_SPLIT_BEGIN] = begin;
-    frame[SEQ_FRAME_SPLIT_COUNT] = left < kernel->split_size ? left : kernel->split_size;
-  }
-  kernel->forward(frame);
+  call->kernel->forward(frame);
 }
 
 static void runShared(void *context, int64_t number, int32_t thread) {
   const Run *run = context;
   const SeqCall *call = run->call;
-  Task task = {.unit = {0, 1}, .group = number};
+  Task task = {.unit = {0, 1}, .group = number, .split = number % run->plan->splits};
+  number /= run->plan->splits;
   for (int32_t dim = call->batchDims - 1; dim >= 0; --dim) {
     if (!(call->mixer->shared_dims >> dim & 1))
       continue;
@@ -191,8 +193,6 @@ static void runShared(void *context, int64_t number, int32_t thread) {
   }
   int64_t *frame = threadFrame(run, thread);
   fillFrame(run, &task, thread, frame);
-  if (call->kernel->split_dim >= 0)
-    frame[SEQ_FRAME_SPLIT_COUNT] = call->mixer->dims[call->kernel->split_dim].size;
   call->kernel->shared(frame);
 }
 
