@@ -19,8 +19,8 @@ namespace seqmix {
 #define GEN_PASS_REGISTRATION
 #include "compiler/Passes.h.inc"
 
-/// Adds the passes from the seq stage to the structure stage, in order. Block form is chosen for states with at least `minSize` rows
-/// and columns.
+/// Adds the passes from the seq stage to the structure stage, in order. Block form is chosen for
+/// states with at least `minSize` rows and columns.
 void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize = 8);
 
 } // namespace seqmix

@@ -120,7 +120,8 @@ struct Votes {
       return std::nullopt;
     std::optional<int64_t> best;
     for (auto [place, votes] : found->second)
-      if (int64_t most = best ? found->second.lookup(*best) : 0; votes > most || (votes == most && place > *best))
+      if (int64_t most = best ? found->second.lookup(*best) : 0;
+          votes > most || (votes == most && place > *best))
         best = place;
     return best;
   }

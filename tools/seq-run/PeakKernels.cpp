@@ -37,7 +37,7 @@ void storeStreaming(float *at, F32 value) { _mm_stream_ps(at, value); }
 
 template <typename Vector, typename Scalar> constexpr int lanes = sizeof(Vector) / sizeof(Scalar);
 template <typename Vector, typename Scalar>
-constexpr int64_t flopsOfRound = int64_t(2) * chains *lanes<Vector, Scalar>;
+constexpr int64_t flopsOfRound = int64_t(2) * chains * lanes<Vector, Scalar>;
 
 template <typename Vector, typename Scalar> double total(const Vector *values, int count) {
   double sum = 0;
