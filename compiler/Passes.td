@@ -9,6 +9,18 @@
 
 include "mlir/Pass/PassBase.td"
 
+def UnrollWindows : Pass<"seq-unroll-windows", "::mlir::ModuleOp"> {
+  let summary = "write reductions over a short window of tokens as their terms";
+  let description = [{
+    `sum[w] c[w] * x[t-w]` becomes `c[0]*x[t] + c[1]*x[t-1] + ...` (likewise for the other reductions), when the index runs over at most 64
+    elements.
+
+    *Requires*: the seq stage.
+    *Produces*: no bound index in the token of a read, but for longer windows.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def Normalize : Pass<"seq-normalize", "::mlir::ModuleOp"> {
   let summary = "write maps, domains and powers in simpler terms, refuse what has no lowering";
   let description = [{

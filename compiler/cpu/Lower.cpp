@@ -50,7 +50,7 @@ struct SplitFmaPass : PassWrapper<SplitFmaPass, OperationPass<>> {
 void buildPipeline(OpPassManager &manager, const TargetInfo &target) {
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
-  manager.addPass(cpu::createExpandMathPass({target.hasAvx512}));
+  manager.addPass(cpu::createExpandMathPass({target.hasAvx512, target.hasFma}));
   if (!target.hasFma)
     manager.addPass(std::make_unique<SplitFmaPass>());
   manager.addPass(createConvertVectorToSCFPass());

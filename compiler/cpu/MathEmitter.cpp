@@ -18,7 +18,8 @@ using namespace mlir;
 namespace seqmix::cpu {
 
 MathEmitter::MathEmitter(OpBuilder &builder, Location loc, Type type, const MathOptions &options)
-    : builder(builder), loc(loc), type(type), isF32(getElementTypeOrSelf(type).isF32()), lanes(1) {
+    : builder(builder), loc(loc), type(type), isF32(getElementTypeOrSelf(type).isF32()),
+      hasFma(options.fma), lanes(1) {
   bitsType = builder.getIntegerType(isF32 ? 32 : 64);
   if (auto vector = dyn_cast<VectorType>(type)) {
     lanes = vector.getNumElements();
@@ -115,12 +116,36 @@ Real operator*(Real a, double b) { return a * a.emitter->constant(b); }
 Real operator/(double a, Real b) { return b.emitter->constant(a) / b; }
 
 Real fma(Real a, Real b, Real c) {
+  if (!a.emitter->hasFma)
+    return a * b + c;
   return {emit<math::FmaOp>(*a.emitter, a.value, b.value, c.value), a.emitter};
 }
 Real fma(Real a, Real b, double c) { return fma(a, b, a.emitter->constant(c)); }
 Real fma(Real a, double b, Real c) { return fma(a, a.emitter->constant(b), c); }
 Real fma(Real a, double b, double c) {
   return fma(a, a.emitter->constant(b), a.emitter->constant(c));
+}
+namespace {
+/// a without the lower half of its mantissa (Veltkamp).
+Real upperHalf(Real a) {
+  Real scaled = a * (a.emitter->isF32 ? 0x1p12 + 1 : 0x1p27 + 1);
+  return scaled - (scaled - a);
+}
+} // namespace
+
+Real fmaExact(Real a, Real b, Real c) {
+  auto &e = *a.emitter;
+  if (e.hasFma)
+    return fma(a, b, c);
+  // The product's rounding error (Dekker). Factors too large to be split have products without one,
+  // or that overflow.
+  Real product = a * b;
+  Real aHigh = upperHalf(a), bHigh = upperHalf(b);
+  Real aLow = a - aHigh, bLow = b - bHigh;
+  Real error = aLow * bLow - (((product - aHigh * bHigh) - aLow * bHigh) - aHigh * bLow);
+  double limit = e.isF32 ? 0x1p110 : 0x1p990;
+  error = select((abs(a) < limit) & (abs(b) < limit), error, 0.0);
+  return (c + product) + error;
 }
 Real abs(Real a) { return {emit<math::AbsFOp>(*a.emitter, a.value), a.emitter}; }
 Real sqrt(Real a) { return {emit<math::SqrtOp>(*a.emitter, a.value), a.emitter}; }

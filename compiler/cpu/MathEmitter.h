@@ -39,11 +39,14 @@ Real operator-(Real a, double b);
 Real operator-(double a, Real b);
 Real operator*(Real a, double b);
 Real operator/(double a, Real b);
-/// a * b + c, rounded once.
+/// a * b + c, rounded once if the target has the instruction and twice otherwise.
 Real fma(Real a, Real b, Real c);
 Real fma(Real a, Real b, double c);
 Real fma(Real a, double b, Real c);
 Real fma(Real a, double b, double c);
+/// a * b + c, as if rounded once where the sum cancels; on targets without the instruction by an
+/// exact product.
+Real fmaExact(Real a, Real b, Real c);
 Real abs(Real a);
 Real sqrt(Real a);
 Real floor(Real a);
@@ -97,6 +100,7 @@ public:
   bool isF32;
   /// The type is one that the AVX-512 instructions exist for, and they may be used.
   bool avx512;
+  bool hasFma;
   int64_t lanes;
 
   Real real(mlir::Value value) { return {value, this}; }

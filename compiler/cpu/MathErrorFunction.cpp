@@ -38,7 +38,7 @@ Real emitErf(Real x) {
   Real small = fma(x, e.polynomial(e.pick(c::erfSmallF32, c::erfSmallF64), z), x);
   Real t = atMost(magnitude, erfcReach(e));
   Real square = t * t;
-  Real large = copySign(1.0 - erfcOf(t, square, fma(t, t, -square)), x);
+  Real large = copySign(1.0 - erfcOf(t, square, fmaExact(t, t, -square)), x);
   return select(magnitude < 1.0, small, large);
 }
 
@@ -48,7 +48,7 @@ Real emitGelu(Real x) {
   Real magnitude = atMost(abs(x), erfcReach(e) * M_SQRT2);
   Real half = magnitude * 0.5;
   Real square = magnitude * half;
-  Real erfc = erfcOf(magnitude * M_SQRT1_2, square, fma(magnitude, half, -square));
+  Real erfc = erfcOf(magnitude * M_SQRT1_2, square, fmaExact(magnitude, half, -square));
   return atLeast(x, 0.0) - half * erfc;
 }
 

@@ -84,7 +84,7 @@ std::optional<Real> emitReal(UnaryFn fn, Real x) {
 Real emitMod(Real x, Real y) {
   // The quotient may round up to the next integer, or down to the one before: the remainder is
   // exact and shows it.
-  Real remainder = fma(-floor(x / y), y, x);
+  Real remainder = fmaExact(-floor(x / y), y, x);
   Real outside = remainder * copySign(x.emitter->constant(1.0), y);
   Real size = abs(y);
   remainder = select(outside < 0.0, remainder + y, remainder);
@@ -249,7 +249,10 @@ struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMathPass)
 
   ExpandMathPass() = default;
-  explicit ExpandMathPass(const MathOptions &options) { avx512 = options.avx512; }
+  explicit ExpandMathPass(const MathOptions &options) {
+    avx512 = options.avx512;
+    fma = options.fma;
+  }
   ExpandMathPass(const ExpandMathPass &other) : PassWrapper(other) {}
 
   StringRef getArgument() const override { return "seq-expand-math"; }
@@ -261,12 +264,13 @@ struct ExpandMathPass : PassWrapper<ExpandMathPass, OperationPass<>> {
         .insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect, LLVM::LLVMDialect>();
   }
   void runOnOperation() override {
-    if (failed(expandMath(getOperation(), {avx512})))
+    if (failed(expandMath(getOperation(), {avx512, fma})))
       signalPassFailure();
   }
 
   Option<bool> avx512{*this, "avx512", llvm::cl::desc("use AVX-512 instructions"),
                       llvm::cl::init(false)};
+  Option<bool> fma{*this, "fma", llvm::cl::desc("use fused multiply-adds"), llvm::cl::init(true)};
 };
 
 } // namespace

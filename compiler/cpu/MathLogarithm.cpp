@@ -106,7 +106,7 @@ Real emitPow(Real x, Real y) {
   Real gLow = m - (g - 1.0);
   Real inverse = 1.0 / g;
   Real s = f * inverse;
-  Real sLow = fma(-s, gLow, fma(-s, g, f)) * inverse;
+  Real sLow = fma(-s, gLow, fmaExact(-s, g, f)) * inverse;
   Real z = s * s;
   Real tail = s * z * e.polynomial(e.pick(c::atanhTailF32, c::atanhTailF64), z);
   Real exact = k * ln2[0];
@@ -119,7 +119,7 @@ Real emitPow(Real x, Real y) {
   high = select(notAtMost(magnitude, e.largest()), magnitude, high); // inf and NaN
 
   Real product = y * high;
-  Real productLow = fma(y, low, fma(y, high, -product));
+  Real productLow = fma(y, low, fmaExact(y, high, -product));
   Real power = emitExp(product, productLow);
 
   // C's rules: the sign of an odd power, no real power of a negative number, and 1.

@@ -23,7 +23,7 @@ Real sine(Real x, int64_t quarters) {
   // near a zero.
   Real r = x;
   for (double part : halfPi)
-    r = fma(n, -part, r);
+    r = fmaExact(n, e.constant(-part), r);
   // Only arguments beyond the accurate range reach the bound: it keeps their results in [-1, 1].
   r = atLeast(atMost(r, 0.86), -0.86);
 

@@ -26,10 +26,10 @@ struct Setting {
 class CaseParser {
 public:
   CaseParser(SourceFile source, Diagnostics &diagnostics) : diagnostics(diagnostics) {
-    file.source = source;
-    diagnostics.setFile(source);
+    file.source = std::move(source);
+    diagnostics.setFile(file.source);
     Diagnostics unused; // errors of the mixers are for parseAndCheck
-    unused.setFile(source);
+    unused.setFile(file.source);
     mixers = parseMixers(file, unused);
   }
 

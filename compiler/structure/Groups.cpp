@@ -74,7 +74,7 @@ void orderMembers(Model &model, Group &group) {
     Equation *equation = model.equation(name);
     SmallVector<StringAttr> reads;
     model.exprs().walk(equation->body, [&](Expr node) {
-      if (node->is(ExprKind::Read) && model.shift(node, model.tokenOf(*equation)) == 0)
+      if (node->is(ExprKind::Read) && model.shift(node, model.tokenOf(*equation)).value_or(0) == 0)
         reads.push_back(node->symbol());
     });
     for (StringAttr read : reads)

@@ -234,7 +234,8 @@ private:
       Var token = model.tokenOf(*equation);
       SmallVector<StringAttr> reads;
       model.exprs().walk(equation->body, [&](Expr node) {
-        if (node->is(ExprKind::Read) && model.shift(node, token) == 0)
+        // A window may reach this token.
+        if (node->is(ExprKind::Read) && model.shift(node, token).value_or(0) == 0)
           reads.push_back(node->symbol());
       });
       for (StringAttr read : reads)

@@ -118,18 +118,20 @@ private:
     bool varies = isState || (dims && !dims.empty() && isRuntime(cast<FlatSymbolRefAttr>(dims[0])));
     if (!varies)
       return WalkResult::advance();
-    AffineExpr used = read.getMap().getResult(0);
-    int64_t operand = -1;
-    bool isUnit = false;
-    used.walk([&](AffineExpr e) {
-      if (auto dim = dyn_cast<AffineDimExpr>(e))
-        operand = dim.getPosition();
-    });
-    if (operand >= 0) {
-      AffineExpr rest = used - getAffineDimExpr(operand, read.getContext());
-      isUnit = isa<AffineConstantExpr>(rest);
+    // The token plus constants and indices of fixed dims.
+    AffineExpr position = read.getMap().getResult(0);
+    bool usesToken = false, isKnown = true;
+    for (auto [place, operand] : llvm::enumerate(read.getOperands())) {
+      if (!position.isFunctionOfDim(place))
+        continue;
+      isKnown &= isa<BlockArgument>(operand);
+      if (!isToken(operand, token))
+        continue;
+      AffineExpr rest = simplifyAffineExpr(position - getAffineDimExpr(place, read.getContext()),
+                                           read.getOperands().size(), 0);
+      usesToken = !rest.isFunctionOfDim(place);
     }
-    if (isUnit && isToken(read.getOperands()[operand], token))
+    if (usesToken && isKnown)
       return WalkResult::advance();
     return refuse(read,
                   fmt::format("'{}' read at a position that is not this token's plus a constant",

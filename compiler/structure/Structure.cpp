@@ -12,6 +12,7 @@ namespace seqmix {
 
 void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize) {
   // Classes are found on sums, products and functions only.
+  passes.addPass(createUnrollWindows());
   passes.addPass(createNormalize());
   // Before groups are formed: what an affine state makes is no part of any loop.
   passes.addPass(createFindAffine({minSize}));

@@ -9,6 +9,7 @@
 #include "compiler/tiles/Solve.h"
 #include "compiler/tiles/Steps.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
@@ -78,53 +79,82 @@ Strided rowsFrom(Kernel &kernel, const BufferLayout &buffer, const IndexValue &f
 } // namespace
 
 namespace {
-/// A state in panels, from the carry or its initial value, or to the carry.
-void emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store) {
-  auto &builder = kernel.builder;
-  auto loc = kernel.loc;
-  auto affine = findAffine(kernel.mixer, buffer.of);
-  auto &info = kernel.layout.symbol(buffer.of);
+AffineBlockSpec specOfState(Kernel &kernel, const BufferLayout &buffer) {
   // Block and panel do not matter beside the panel's width, which the buffer already has.
   SolveOp solve;
   kernel.op.walk([&](SolveOp found) {
     if (found.getStateAttr().getAttr() == buffer.of)
       solve = found;
   });
-  auto spec = affineSpec(kernel.mixer, affine, kernel.target, solve.getBlock(), solve.getPanel(),
-                         kernel.layout.split, kernel.layout.splitSize);
-  Value panels = memrefAt(builder, loc, kernel.pointer(buffer), affineStateType(spec));
+  return affineSpec(kernel.mixer, findAffine(kernel.mixer, buffer.of), kernel.target,
+                    solve.getBlock(), solve.getPanel(), kernel.layout.split,
+                    kernel.layout.splitSize);
+}
+
+/// A state in panels, from the carry or its initial value, or to the carry.
+void emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store) {
+  auto &builder = kernel.builder;
+  auto loc = kernel.loc;
+  auto spec = specOfState(kernel, buffer);
   unsigned component = *componentOf(kernel, buffer.of);
-  Value pointer = carryPointer(kernel, component, store);
-  Value given = isGiven(builder, loc, pointer);
-  auto carry = [&] {
-    bool colsFirst = affine.getRows()[0] != 0;
-    Strided side = carryElements(kernel, info, pointer, kernel.constant(0));
-    int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
-    IndexMath math = kernel.index();
-    Value start = advance(builder, loc, pointer, math.scalar(math.scale(side.base, bytes)));
-    int64_t outer = colsFirst ? spec.cols : spec.rows, inner = colsFirst ? spec.rows : spec.cols;
-    int64_t stride = 1;
-    for (int64_t size : ArrayRef(info.sizes).drop_front(colsFirst ? affine.getCols().size() : 1))
-      stride *= size;
-    auto type = MemRefType::get({outer, inner}, kernel.real,
-                                StridedLayoutAttr::get(builder.getContext(), 0, {stride, 1}));
-    Value matrix = memrefAt(builder, loc, start, type);
+  Value given = isGiven(builder, loc, carryPointer(kernel, component, store));
+  auto copy = [&] {
+    CarryMatrix carry = carryMatrix(kernel, buffer, store);
+    Value panels = memrefAt(builder, loc, kernel.pointer(buffer), affineStateType(spec));
     if (store)
-      emitStateStore(builder, loc, spec, panels, matrix, colsFirst);
+      emitStateStore(builder, loc, spec, panels, carry.matrix, carry.colsFirst);
     else
-      emitStateLoad(builder, loc, spec, matrix, colsFirst, panels);
+      emitStateLoad(builder, loc, spec, carry.matrix, carry.colsFirst, panels);
   };
-  if (store)
-    return emitIf(kernel, given, carry);
-  emitIf(kernel, given, carry, [&] {
+  auto fill = [&] {
     Strided all;
     all.memref = kernel.memref(buffer);
     all.strides.push_back(IndexValue::constant(1));
     emitFill(kernel, all, {IndexValue::constant(buffer.elements)},
              kernel.layout.carryComponents()[component].init);
-  });
+  };
+  emitIf(
+      kernel, isStepInCarry(kernel, buffer), [] {},
+      [&] {
+        if (store)
+          emitIf(kernel, given, copy);
+        else
+          emitIf(kernel, given, copy, fill);
+      });
 }
 } // namespace
+
+CarryMatrix seqmix::carryMatrix(Kernel &kernel, const BufferLayout &state, bool write) {
+  auto &builder = kernel.builder;
+  auto affine = findAffine(kernel.mixer, state.of);
+  auto spec = specOfState(kernel, state);
+  auto &info = kernel.layout.symbol(state.of);
+  Value pointer = carryPointer(kernel, *componentOf(kernel, state.of), write);
+  bool colsFirst = affine.getRows()[0] != 0;
+  Strided side = carryElements(kernel, info, pointer, kernel.constant(0));
+  int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
+  IndexMath math = kernel.index();
+  Value start = advance(builder, kernel.loc, pointer, math.scalar(math.scale(side.base, bytes)));
+  int64_t outer = colsFirst ? spec.cols : spec.rows, inner = colsFirst ? spec.rows : spec.cols;
+  int64_t stride = 1;
+  for (int64_t size : ArrayRef(info.sizes).drop_front(colsFirst ? affine.getCols().size() : 1))
+    stride *= size;
+  auto type = MemRefType::get({outer, inner}, kernel.real,
+                              StridedLayoutAttr::get(builder.getContext(), 0, {stride, 1}));
+  return {memrefAt(builder, kernel.loc, start, type), colsFirst};
+}
+
+Value seqmix::isStepInCarry(Kernel &kernel, const BufferLayout &state) {
+  auto &builder = kernel.builder;
+  unsigned component = *componentOf(kernel, state.of);
+  Value step = arith::CmpIOp::create(builder, kernel.loc, arith::CmpIPredicate::eq, kernel.tokens,
+                                     kernel.constant(1));
+  for (bool write : {false, true})
+    step =
+        arith::AndIOp::create(builder, kernel.loc, step,
+                              isGiven(builder, kernel.loc, carryPointer(kernel, component, write)));
+  return step;
+}
 
 LogicalResult seqmix::emitInitialStates(Kernel &kernel) {
   for (auto &buffer : kernel.layout.buffers()) {

@@ -174,6 +174,13 @@ LogicalResult Solver::emit() {
   Value scratch = advance(builder, kernel.loc, kernel.scratch, kernel.layout.solveScratch);
   int64_t size = affineScratchSize(spec, kernel.layout.chunk);
   buffers.scratch = memrefAt(builder, kernel.loc, scratch, MemRefType::get({size}, kernel.real));
+  auto step = scf::IfOp::create(builder, kernel.loc, isStepInCarry(kernel, *state),
+                                /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(step.thenBlock());
+  CarryMatrix from = carryMatrix(kernel, *state, false), to = carryMatrix(kernel, *state, true);
+  emitAffineStep(builder, kernel.loc, spec, buffers, from.matrix, to.matrix, from.colsFirst);
+  builder.setInsertionPointToStart(step.elseBlock());
   emitAffineRows(builder, kernel.loc, spec, buffers, kernel.chunkRows);
   return success();
 }

@@ -76,6 +76,16 @@ void emitShiftRows(Kernel &kernel, mlir::seq::PassOp pass);
 /// States and windows to the carry.
 mlir::LogicalResult emitFinalStates(Kernel &kernel);
 
+/// The carry of a state in panels, to read from or to write to.
+struct CarryMatrix {
+  mlir::Value matrix; // [rows, cols] of the recurrence, or [cols, rows]
+  bool colsFirst;
+};
+CarryMatrix carryMatrix(Kernel &kernel, const BufferLayout &state, bool write);
+/// Whether this run is one token that goes from carry to carry: the state is then not copied to
+/// panels.
+mlir::Value isStepInCarry(Kernel &kernel, const BufferLayout &state);
+
 } // namespace seqmix
 
 #endif // SEQMIX_COMPILER_TILES_STEPS_H

@@ -40,8 +40,10 @@ void measure(benchmark::State &state, const MathConfig &config, const MathFuncti
 } // namespace
 
 int main(int argc, char **argv) {
-  const MathConfig configs[] = {
-      {false, 16, true}, {false, 8, false}, {true, 8, true}, {true, 4, false}};
+  const MathConfig configs[] = {{false, 16, MathLevel::Avx512},
+                                {false, 8, MathLevel::Avx2},
+                                {true, 8, MathLevel::Avx512},
+                                {true, 4, MathLevel::Avx2}};
   for (auto &config : configs) {
     if (!config.runs())
       continue;

@@ -5,7 +5,9 @@ SEQMIX_SAMPLE names the directory that holds shared/libsample.so and static/libs
 
 import os
 import pathlib
+import sys
 import threading
+import types
 
 import ml_dtypes
 import numpy as np
@@ -179,6 +181,34 @@ def test_anything_with_dlpack(lib):
     arrays = draw()
     got = lib.scan(**{n: Shared(a) for n, a in arrays.items()})
     np.testing.assert_array_equal(got, lib.scan(**arrays))
+
+
+def test_results_are_torchs_when_all_arguments_are(lib, monkeypatch):
+    """A stand-in for PyTorch: what is asked of it is a Tensor class, `empty`, types and __dlpack__."""
+
+    class Tensor(Shared):
+        def __setitem__(self, index, value):
+            self.array[index] = value
+
+    torch = types.ModuleType("torch")
+    torch.Tensor = Tensor
+    torch.empty = lambda shape, dtype: Tensor(np.empty(shape, dtype))
+    for name in ("float64", "float32", "float16", "int32"):
+        setattr(torch, name, getattr(np, name))
+    torch.bfloat16, torch.bool = ml_dtypes.bfloat16, np.bool_
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    arrays = draw()
+    y, carry = lib.scan(**{n: Tensor(a) for n, a in arrays.items()}, return_carry=True)
+    assert isinstance(y, Tensor) and isinstance(carry["position"], Tensor)
+    np.testing.assert_array_equal(y.array, lib.scan(**arrays))
+    one = {n: Tensor(a if n == "w" else a[:, 0].copy()) for n, a in arrays.items()}
+    y, after = lib.scan.step(**one, carry=carry)
+    assert isinstance(y, Tensor) and after["S"] is carry["S"]
+    assert (carry["position"].array == 7).all()
+    y, after = lib.scan.step(**one)
+    assert isinstance(after["S"], Tensor)
+    np.testing.assert_array_equal(y.array, lib.scan(**arrays)[:, 0])
+    assert isinstance(lib.scan(**{**arrays, "x": Tensor(arrays["x"])}), np.ndarray)
 
 
 def test_workspace_and_threads(lib):

@@ -104,6 +104,9 @@ llvm::orc::JITTargetMachineBuilder targetBuilder(JitTarget target) {
   if (target == JitTarget::Avx2) {
     builder.setCPU("x86-64-v3");
     builder.getFeatures() = llvm::SubtargetFeatures();
+  } else if (target == JitTarget::Sse41) {
+    builder.setCPU("x86-64");
+    builder.getFeatures() = llvm::SubtargetFeatures("+sse4.1");
   }
   builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Aggressive);
   return builder;

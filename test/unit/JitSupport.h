@@ -24,8 +24,9 @@
 
 namespace seqmix::test {
 
-/// The instruction set to compile for: all that this machine has, or AVX2 with FMA (x86-64-v3).
-enum class JitTarget { Host, Avx2 };
+/// The instruction set to compile for: all that this machine has, AVX2 with FMA (x86-64-v3), or
+/// SSE4.1.
+enum class JitTarget { Host, Avx2, Sse41 };
 
 struct JitOptions {
   JitTarget target = JitTarget::Host;

@@ -248,17 +248,20 @@ TEST_P(MathAccuracy, RealDivision) {
     checkDivision<float>(GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(, MathAccuracy,
-                         ::testing::Values(MathConfig{false, 16, true}, MathConfig{false, 8, true},
-                                           MathConfig{false, 4, true}, MathConfig{false, 12, true},
-                                           MathConfig{false, 0, true}, MathConfig{false, 32, true},
-                                           MathConfig{false, 16, false},
-                                           MathConfig{false, 8, false}, MathConfig{false, 4, false},
-                                           MathConfig{false, 1, false}, MathConfig{false, 0, false},
-                                           MathConfig{true, 8, true}, MathConfig{true, 4, true},
-                                           MathConfig{true, 16, true}, MathConfig{true, 3, true},
-                                           MathConfig{true, 4, false}, MathConfig{true, 8, false},
-                                           MathConfig{true, 0, false}),
-                         [](const auto &info) { return info.param.name(); });
+INSTANTIATE_TEST_SUITE_P(
+    , MathAccuracy,
+    ::testing::Values(
+        MathConfig{false, 16, MathLevel::Avx512}, MathConfig{false, 8, MathLevel::Avx512},
+        MathConfig{false, 4, MathLevel::Avx512}, MathConfig{false, 12, MathLevel::Avx512},
+        MathConfig{false, 0, MathLevel::Avx512}, MathConfig{false, 32, MathLevel::Avx512},
+        MathConfig{false, 16, MathLevel::Avx2}, MathConfig{false, 8, MathLevel::Avx2},
+        MathConfig{false, 4, MathLevel::Avx2}, MathConfig{false, 1, MathLevel::Avx2},
+        MathConfig{false, 0, MathLevel::Avx2}, MathConfig{true, 8, MathLevel::Avx512},
+        MathConfig{true, 4, MathLevel::Avx512}, MathConfig{true, 16, MathLevel::Avx512},
+        MathConfig{true, 3, MathLevel::Avx512}, MathConfig{true, 4, MathLevel::Avx2},
+        MathConfig{true, 8, MathLevel::Avx2}, MathConfig{true, 0, MathLevel::Avx2},
+        MathConfig{false, 4, MathLevel::Sse41}, MathConfig{false, 0, MathLevel::Sse41},
+        MathConfig{true, 2, MathLevel::Sse41}, MathConfig{true, 8, MathLevel::Sse41}),
+    [](const auto &info) { return info.param.name(); });
 
 } // namespace

@@ -77,10 +77,15 @@ std::string source(const MathConfig &config) {
 
 std::string MathConfig::name() const {
   return fmt::format("{}_{}_{}", f64 ? "f64" : "f32",
-                     lanes ? fmt::format("{}lanes", lanes) : "scalar", avx512 ? "avx512" : "avx2");
+                     lanes ? fmt::format("{}lanes", lanes) : "scalar",
+                     level == MathLevel::Avx512 ? "avx512"
+                     : level == MathLevel::Avx2 ? "avx2"
+                                                : "sse41");
 }
 
-bool MathConfig::runs() const { return avx512 ? hostHasAvx512() : hostHasAvx2(); }
+bool MathConfig::runs() const {
+  return level == MathLevel::Avx512 ? hostHasAvx512() : level == MathLevel::Sse41 || hostHasAvx2();
+}
 
 const std::vector<MathFunction> &mathFunctions() {
   static const std::vector<MathFunction> functions = {
@@ -88,7 +93,7 @@ const std::vector<MathFunction> &mathFunctions() {
       unary("exp", exponential, 1.5, 1.5),
       unary("log", logarithm, 1.5, 1.5),
       unary("log1p", logarithm1p, 2, 2),
-      unary("expm1", exponentialM1, 2, 2),
+      unary("expm1", exponentialM1, 2, 2.5),
       unary("sqrt", root, 0.5, 0.51),
       unary("rsqrt", reciprocalRoot, 1.5, 1.5),
       unary("abs", absolute, 0, 0),
@@ -152,8 +157,11 @@ CompiledMath::CompiledMath(const MathConfig &config) : context(makeJitContext())
   std::call_once(once, cpu::registerExpandMathPass);
   auto module = parseModule(*context, source(config));
   JitOptions options;
-  options.target = config.avx512 ? JitTarget::Host : JitTarget::Avx2;
-  options.passes = fmt::format("seq-expand-math{{avx512={}}}", config.avx512);
+  options.target = config.level == MathLevel::Avx512 ? JitTarget::Host
+                   : config.level == MathLevel::Avx2 ? JitTarget::Avx2
+                                                     : JitTarget::Sse41;
+  options.passes = fmt::format("seq-expand-math{{avx512={} fma={}}}",
+                               config.level == MathLevel::Avx512, config.level != MathLevel::Sse41);
   jit = llvm::cantFail(JitModule::compile(*module, options));
 }
 

@@ -18,11 +18,13 @@ namespace seqmix::test {
 /// Elements of one call of a compiled function; a multiple of every lane count in use.
 inline constexpr int64_t blockSize = 3840;
 
+enum class MathLevel { Avx512, Avx2, Sse41 };
+
 /// How the functions are compiled. `lanes` 0 means scalars.
 struct MathConfig {
   bool f64;
   int lanes;
-  bool avx512;
+  MathLevel level;
 
   std::string name() const;
   /// Whether this machine can run it.

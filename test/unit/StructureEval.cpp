@@ -19,7 +19,10 @@ namespace seqmix::test {
 
 StructureEvaluator::StructureEvaluator(MixerOp mixer, const reference::Arrays &inputs,
                                        int64_t tokens)
-    : model(mixer), inputs(inputs), tokens(tokens) {}
+    : model(mixer), inputs(inputs), tokens(tokens) {
+  for (const reference::Buffer &buffer : reference::inputBuffers(mixer))
+    axes[buffer.name] = buffer.axes;
+}
 
 int64_t StructureEvaluator::extent(StringAttr dim) {
   return model.isRuntime(dim) ? tokens : model.size(dim);
@@ -54,8 +57,8 @@ double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &
   if (isa_and_nonnull<TensorOp>(op)) {
     const reference::Array &array = inputs.at(name.str());
     int64_t offset = 0;
-    for (auto [size, index] : llvm::zip_equal(array.shape, at))
-      offset = offset * size + index;
+    for (auto [size, axis] : llvm::zip_equal(array.shape, axes.at(name.str())))
+      offset = offset * size + (axis.isBatch ? 0 : at[axis.position]);
     return array.values[offset];
   }
   if (isa_and_nonnull<ProducedOp>(op)) {

@@ -7,13 +7,13 @@
 #ifndef SEQMIX_TEST_UNIT_STRUCTUREEVAL_H
 #define SEQMIX_TEST_UNIT_STRUCTUREEVAL_H
 
-#include "compiler/reference/Array.h"
+#include "compiler/reference/Buffers.h"
 #include "compiler/structure/Model.h"
 
 namespace seqmix::test {
 
 /// Values of a mixer at the structure stage for one sequence, taken from its equations and from
-/// what seq.affine says, each element when it is asked for. Mixers without batch dims.
+/// what seq.affine says, each element when it is asked for; of the first batch element.
 class StructureEvaluator {
 public:
   StructureEvaluator(mlir::seq::MixerOp mixer, const reference::Arrays &inputs, int64_t tokens);
@@ -38,6 +38,7 @@ private:
   Model model;
   const reference::Arrays &inputs;
   int64_t tokens;
+  std::map<std::string, std::vector<reference::Axis>> axes;
   std::map<std::pair<std::string, std::vector<int64_t>>, double> known;
   std::map<mlir::seq::Expr, mlir::seq::OpenedExpr> opened;
 };

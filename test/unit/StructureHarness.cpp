@@ -15,6 +15,7 @@
 #include "mlir/Pass/PassManager.h"
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <random>
 
 using namespace mlir;
@@ -40,17 +41,19 @@ RecurrenceOp Structured::recurrence(StringRef state) {
 }
 
 std::string Structured::text() {
+  if (!after)
+    return errors;
   std::string result;
   llvm::raw_string_ostream os(result);
   after->print(os);
   return result;
 }
 
-Structured structure(StringRef source, int64_t minSize) {
+Structured structure(StringRef source, int64_t minSize, const Overrides &sizes) {
   Structured s;
   s.context = std::make_unique<MLIRContext>();
   Diagnostics diagnostics;
-  auto file = parseAndCheck(SourceFile("test.seq", source.str()), {}, diagnostics);
+  auto file = parseAndCheck(SourceFile("test.seq", source.str()), sizes, diagnostics);
   EXPECT_FALSE(diagnostics.hasErrors()) << diagnostics.render();
   if (!file)
     return s;
@@ -74,11 +77,19 @@ Structured structure(StringRef source, int64_t minSize) {
 static reference::Arrays randomInputs(MixerOp mixer, int64_t tokens) {
   std::mt19937 random(7);
   reference::Arrays inputs;
-  for (auto tensor : mixer.getOps<TensorOp>()) {
+  // Batch dims are as short as their divisors allow.
+  int64_t batch = 1;
+  for (const reference::Buffer &buffer : reference::inputBuffers(mixer))
+    for (const reference::Axis &axis : buffer.axes)
+      batch = std::lcm(batch, axis.div);
+  for (const reference::Buffer &buffer : reference::inputBuffers(mixer)) {
+    auto tensor = mixer.lookupSymbol<TensorOp>(buffer.name);
     std::vector<int64_t> shape;
-    for (auto dim : tensor.getDims().getAsRange<FlatSymbolRefAttr>()) {
-      auto op = mixer.lookupSymbol<DimOp>(dim.getAttr());
-      shape.push_back(op.getKind() == DimKind::Runtime ? tokens : *op.getSize());
+    for (const reference::Axis &axis : buffer.axes) {
+      auto op = mixer.lookupSymbol<DimOp>(axis.dim);
+      shape.push_back(axis.isBatch                       ? batch / axis.div
+                      : op.getKind() == DimKind::Runtime ? tokens
+                                                         : *op.getSize());
     }
     double low = -1, high = 1;
     if (tensor.getRange()) {
@@ -94,6 +105,30 @@ static reference::Arrays randomInputs(MixerOp mixer, int64_t tokens) {
   return inputs;
 }
 
+// The elements of the first batch element.
+static reference::Array firstElement(const reference::Array &array,
+                                     llvm::ArrayRef<reference::Axis> axes) {
+  std::vector<int64_t> shape;
+  for (auto [size, axis] : llvm::zip_equal(array.shape, axes))
+    if (!axis.isBatch)
+      shape.push_back(size);
+  reference::Array result(shape);
+  std::vector<int64_t> at(array.shape.size(), 0);
+  for (double &value : result.values) {
+    int64_t offset = 0;
+    for (auto [size, index] : llvm::zip_equal(array.shape, at))
+      offset = offset * size + index;
+    value = array.values[offset];
+    for (int64_t k = at.size() - 1; k >= 0; --k)
+      if (!axes[k].isBatch) {
+        if (++at[k] < array.shape[k])
+          break;
+        at[k] = 0;
+      }
+  }
+  return result;
+}
+
 static void expectNear(const reference::Array &want, const reference::Array &have, double tolerance,
                        StringRef name) {
   ASSERT_EQ(want.shape, have.shape) << name.str();
@@ -102,11 +137,10 @@ static void expectNear(const reference::Array &want, const reference::Array &hav
     if (std::isfinite(x))
       scale = std::max(scale, std::fabs(x));
   for (size_t i = 0; i < want.values.size(); ++i) {
-    if (want.values[i] == have.values[i] ||
-        (std::isnan(want.values[i]) && std::isnan(have.values[i])))
+    double a = want.values[i], b = have.values[i];
+    if (a == b || (std::isnan(a) && std::isnan(b)))
       continue;
-    ASSERT_NEAR(want.values[i], have.values[i], tolerance * scale)
-        << name.str() << " element " << i;
+    ASSERT_NEAR(a, b, tolerance * scale) << name.str() << " element " << i;
   }
 }
 
@@ -118,11 +152,16 @@ void expectSameValues(Structured &s, int64_t tokens, double tolerance) {
   auto wanted = reference::interpret(before, inputs);
   ASSERT_TRUE(bool(wanted)) << llvm::toString(wanted.takeError());
   StructureEvaluator evaluator(s.mixer(), inputs, tokens);
-  for (auto &[name, array] : wanted->outputs)
-    expectNear(array, evaluator.output(name), tolerance, name);
-  for (auto state : before.getOps<StateOp>())
-    expectNear(wanted->carry.at(state.getSymName().str()), evaluator.finalState(state.getSymName()),
-               tolerance, state.getSymName());
+  for (const reference::Buffer &buffer : reference::outputBuffers(before))
+    expectNear(firstElement(wanted->outputs.at(buffer.name), buffer.axes),
+               evaluator.output(buffer.name), tolerance, buffer.name);
+  for (auto state : before.getOps<StateOp>()) {
+    // Batch dims stand first: the first element's values are the first ones.
+    reference::Array have = evaluator.finalState(state.getSymName()), want = have;
+    const reference::Array &all = wanted->carry.at(state.getSymName().str());
+    std::copy_n(all.values.begin(), want.values.size(), want.values.begin());
+    expectNear(want, have, tolerance, state.getSymName());
+  }
 }
 
 } // namespace seqmix::test

@@ -7,6 +7,7 @@
 #ifndef SEQMIX_TEST_UNIT_STRUCTUREHARNESS_H
 #define SEQMIX_TEST_UNIT_STRUCTUREHARNESS_H
 
+#include "compiler/parse/Parse.h"
 #include "dialect/Seq.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -31,7 +32,7 @@ struct Structured {
 
 /// Parses, imports and structures. Test failures for whatever the text does not allow; errors of
 /// the structure stage are in `errors`.
-Structured structure(llvm::StringRef source, int64_t minSize = 1);
+Structured structure(llvm::StringRef source, int64_t minSize = 1, const Overrides &sizes = {});
 
 /// Compares outputs and final states of the structure stage with the interpreter's on random
 /// inputs.

@@ -1,0 +1,108 @@
+//===- UnrollWindows.cpp - sums over a window as sums of tokens ----------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Passes.h"
+#include "compiler/structure/Model.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+#define GEN_PASS_DEF_UNROLLWINDOWS
+#include "compiler/Passes.h.inc"
+
+namespace {
+
+/// A longer window is a convolution of its own class, not a handful of taps.
+constexpr int64_t kLongestWindow = 64;
+
+class Unroller {
+public:
+  explicit Unroller(MixerOp mixer) : model(mixer), context(model.exprs()) {}
+
+  void run() {
+    bool changed = false;
+    for (auto *equations : {&model.definitions(), &model.nexts()})
+      for (auto &[name, equation] : *equations) {
+        Expr body = context.rewrite(
+            equation.body, [&](Expr e) { return e->is(ExprKind::Reduce) ? unroll(e) : e; });
+        changed |= body != equation.body;
+        equation.body = body;
+      }
+    if (changed)
+      model.write();
+  }
+
+private:
+  Model model;
+  ExprContext &context;
+
+  /// The first variable that moves the token of a read.
+  Var windowVar(const OpenedExpr &opened) {
+    Var found = nullptr;
+    auto visit = [&](Expr e) {
+      if (found || !e->is(ExprKind::Read) || !model.variesOverTokens(e->symbol()))
+        return;
+      for (Var var : opened.vars)
+        if (e->operand(0)->dependsOn(var) && !model.isRuntime(var->dim) &&
+            model.size(var->dim) <= kLongestWindow)
+          found = var;
+    };
+    context.walk(opened.body, visit);
+    if (opened.domain)
+      context.walk(opened.domain, visit);
+    return found;
+  }
+
+  Expr combine(ReduceKind kind, Expr a, Expr b) {
+    switch (kind) {
+    case ReduceKind::Sum:
+      return context.add(a, b);
+    case ReduceKind::Prod:
+      return context.mul(a, b);
+    case ReduceKind::Max:
+      return context.binary(BinaryFn::Max, a, b);
+    case ReduceKind::Min:
+      return context.binary(BinaryFn::Min, a, b);
+    case ReduceKind::LogSumExp:
+      return context.binary(BinaryFn::LogAddExp, a, b);
+    }
+    return a;
+  }
+
+  Expr unroll(Expr e) {
+    OpenedExpr opened = context.open(e);
+    Var var = windowVar(opened);
+    if (!var)
+      return e;
+    SmallVector<Var> rest;
+    llvm::copy_if(opened.vars, std::back_inserter(rest), [&](Var other) { return other != var; });
+    Expr result = nullptr;
+    for (int64_t tap = 0; tap < model.size(var->dim); ++tap) {
+      Substitution at = {{var, context.integer(tap)}};
+      Expr body = context.substitute(opened.body, at);
+      Expr domain = opened.domain ? context.substitute(opened.domain, at) : nullptr;
+      // A reduction over no index is its body inside its domain.
+      Expr part =
+          rest.empty() && !domain ? body : context.reduce(e->reduceKind(), rest, body, domain);
+      part = part->is(ExprKind::Reduce) ? unroll(part) : part;
+      result = result ? combine(e->reduceKind(), result, part) : part;
+    }
+    return result;
+  }
+};
+
+class UnrollWindows : public impl::UnrollWindowsBase<UnrollWindows> {
+  void runOnOperation() override {
+    for (auto mixer : getOperation().getOps<MixerOp>())
+      Unroller(mixer).run();
+  }
+};
+
+} // namespace
+} // namespace seqmix
