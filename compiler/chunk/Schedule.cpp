@@ -28,6 +28,9 @@ int64_t splitSize(int64_t size, int64_t lanes) {
   return size >= 2 * target ? target : size > 4 * lanes ? llvm::alignTo((size + 1) / 2, lanes) : 0;
 }
 
+/// Rows of the register tile of products over a batch block.
+constexpr int64_t kBatchBlock = 8;
+
 class Scheduler {
 public:
   Scheduler(MixerOp mixer, const ScheduleOptions &options, Dependencies found)
@@ -37,11 +40,12 @@ public:
   LogicalResult run() {
     chooseSpaces();
     chooseSplit();
+    chooseBatchBlock();
     int64_t chunk = chooseChunk();
     builder.setInsertionPointToEnd(&mixer.getBody().front());
     auto kernel = KernelOp::create(builder, mixer.getLoc(), builder.getI64IntegerAttr(chunk), split,
                                    split ? builder.getI64IntegerAttr(splitElements) : IntegerAttr(),
-                                   builder.getI64IntegerAttr(1));
+                                   builder.getI64IntegerAttr(batchBlock));
     builder.createBlock(&kernel.getBody());
     emitBuffers();
     emitPrologue(Space::Shared);
@@ -67,6 +71,7 @@ private:
   llvm::SetVector<StringAttr> madeOnce; // made from inputs, yet kept for the whole sequence
   FlatSymbolRefAttr split;
   int64_t splitElements = 0;
+  int64_t batchBlock = 1;
 
   bool isOutput(StringAttr name) {
     return llvm::any_of(mixer.getOps<OutputOp>(),
@@ -203,6 +208,30 @@ private:
       split = dim;
   }
 
+  /// Products with weights inside a token loop read every weight once a token: batch elements that
+  /// go through together share that.
+  void chooseBatchBlock() {
+    bool hasBatch = llvm::any_of(mixer.getOps<DimOp>(),
+                                 [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
+    bool multiplies = false;
+    for (const Node &node : all.nodes) {
+      if (isa<AffineOp>(node.op))
+        return;
+      auto recurrence = dyn_cast<RecurrenceOp>(node.op);
+      if (!recurrence || recurrence.getLanesAttr())
+        continue;
+      for (Operation *equation : node.bodies)
+        equation->walk([&](ReduceOp reduce) {
+          reduce->walk([&](ReadOp read) {
+            auto tensor = dyn_cast<TensorOp>(lookup(mixer, read.getSourceAttr()));
+            multiplies |= tensor && tensor.getRole() == Role::Param && tensor.getDims().size() >= 2;
+          });
+        });
+    }
+    if (hasBatch && multiplies && !split)
+      batchBlock = kBatchBlock;
+  }
+
   int64_t rowElements(StringAttr name) {
     Operation *symbol = lookup(mixer, name);
     int64_t elements = elementsPerToken(mixer, dimsOf(symbol));
@@ -218,7 +247,7 @@ private:
     bool solves = llvm::any_of(all.nodes, [](const Node &node) { return isa<AffineOp>(node.op); });
     for (auto &[name, buffer] : buffers)
       if (buffer.space == Space::Rows)
-        bytes += rowElements(name) * mixer.getCompute().getIntOrFloatBitWidth() / 8;
+        bytes += rowElements(name) * batchBlock * mixer.getCompute().getIntOrFloatBitWidth() / 8;
     int64_t fits = options.cacheBytes / bytes;
     // The state of a block form shares the cache with the rows, and 16 tokens amortise a segment's
     // fixed work.
