@@ -46,12 +46,20 @@ double cyclesOfPanel(const AffineBlockSpec &spec, double vectors, double before)
   const double inMemory = std::max(0.0, updates * block * vectors - room);
   const double arithmetic = (decays + (reads + updates) * block) * vectors;
   const double loads = (reads + updates) * block + (perRow ? 1 : 0) + vectors + 2 * inMemory;
-  const double sweep = spec.rows * std::max(latency, cycles(arithmetic, loads, vectors, 0.08));
+  // A panel shares the first-level cache with the rows.
+  constexpr double roomyPanel = 24 << 10;
+  const double bytes =
+      spec.rows * vectors * spec.lanes * mlir::FloatType(spec.element).getWidth() / 8;
+  const double friction = bytes > roomyPanel ? 0.16 : 0.08;
+  const double sweep = spec.rows * std::max(latency, cycles(arithmetic, loads, vectors, friction));
   if (spec.block == 1) // a sweep to read before the update, if needed, and one to update
     return (before > 0 ? 1.5 : 1) * sweep + 2 * latency * (1 + updates);
-  // Triangles of products, and a chain through the tokens when an update needs a read.
+  // Triangles of products, a chain through the tokens when an update needs a read, and what does
+  // not fit of all sums and right factors.
+  const double spilled = std::max(0.0, (reads + updates) * block * vectors + 4 - spec.registers);
   return sweep + 0.65 * reads * updates * block * block / 2 * vectors +
-         (reads + 2 * updates) * block * vectors / 2 + (before > 0 ? 4 : 2) * latency * block + 20;
+         (reads + 2 * updates) * block * vectors / 2 + (before > 0 ? 4 : 2) * latency * block +
+         2 * spilled + 20;
 }
 
 /// Cycles a token takes in all columns.
@@ -69,11 +77,14 @@ double cyclesPerToken(const AffineBlockSpec &spec) {
   const double triangle =
       updates * ((reads - before) * block * (block + 1) / 2 + before * block * (block - 1) / 2);
   const double scaling = perRow ? updates * block * (block - 1) / 2 + (reads + 1) * block : 0;
+  // Groups of accumulators, each of which loads and scales again.
+  const double groups = std::ceil(triangle / std::max(4.0, spec.registers - updates * block - 3));
   const double laneSums = 45 * std::ceil(triangle / spec.lanes) / 2; // shuffles and sums
-  const double products = llvm::divideCeil(spec.rows, spec.lanes) *
-                              cycles(triangle + scaling, (reads + updates + 1) * block,
-                                     perRow ? (reads + updates) * block : 0, 0.25) +
-                          laneSums + 15;
+  const double products =
+      llvm::divideCeil(spec.rows, spec.lanes) *
+          cycles(triangle + groups * scaling, groups * (reads + updates + 1) * block,
+                 perRow ? (reads + updates) * block : 0, 0.25) +
+      laneSums + 15;
   return (panels + products) / block;
 }
 
