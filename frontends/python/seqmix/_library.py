@@ -4,6 +4,7 @@
 
 import ctypes
 import inspect
+import keyword
 import os
 
 import numpy as np
@@ -244,11 +245,11 @@ class Mixer(_Function):
             ctypes.POINTER(ctypes.c_size_t),
         ]
         self._workspace_size.restype = ctypes.c_int
-        keyword = inspect.Parameter.KEYWORD_ONLY
+        only = inspect.Parameter.KEYWORD_ONLY
         rest = {"carry": None, "return_carry": False, "cu_seqlens": None, "out": None, "threads": 0}
         self.__signature__ = inspect.Signature(
-            [inspect.Parameter(n, keyword) for n in self._given if n.isidentifier()]
-            + [inspect.Parameter(n, keyword, default=d) for n, d in rest.items()]
+            [inspect.Parameter(n, only) for n in self._given if n.isidentifier() and not keyword.iskeyword(n)]
+            + [inspect.Parameter(n, only, default=d) for n, d in rest.items()]
         )
         self.__name__ = info.name
         self.__doc__ = self.help()
