@@ -13,6 +13,7 @@
 #include "compiler/cpu/Object.h"
 #include "compiler/library/Library.h"
 #include "compiler/seq/Import.h"
+#include "compiler/structure/Explain.h"
 
 #include "compiler/tiles/Tiles.h"
 #include "dialect/Carry.h"
@@ -383,12 +384,19 @@ LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const O
 
 LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &options,
                              llvm::raw_ostream &os, llvm::raw_ostream &errors) {
-  return forEachModule(sources, Stage::Chunk, options, errors,
-                       [&](ModuleOp module, const TargetInfo &) {
-                         for (auto mixer : module.getOps<seq::MixerOp>())
-                           mixer.print(os);
-                         return success();
-                       });
+  return forEachModule(
+      sources, Stage::Structure, options, errors, [&](ModuleOp module, const TargetInfo &target) {
+        // The schedule renames and inlines definitions, so the words come from the stage before.
+        OwningOpRef<ModuleOp> scheduled = cast<ModuleOp>(module->clone());
+        if (failed(runChunk(*scheduled, options, target)))
+          return failure();
+        for (auto [mixer, planned] :
+             llvm::zip_equal(module.getOps<seq::MixerOp>(), scheduled->getOps<seq::MixerOp>())) {
+          auto kernels = planned.getOps<seq::KernelOp>();
+          explain(mixer, os, {kernels.empty() ? seq::KernelOp() : *kernels.begin()});
+        }
+        return success();
+      });
 }
 
 } // namespace seqmix

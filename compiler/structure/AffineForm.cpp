@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/structure/AffineForm.h"
+#include "compiler/structure/Range.h"
 #include "compiler/structure/RowReads.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -132,8 +133,10 @@ private:
       (dependsOnAny(e, form.colVars) ? col : row).push_back(term);
     }
     Expr rowPart = context.sumOf(row), colPart = context.sumOf(col);
-    if (!canSplit(rowPart, colPart))
+    if (!canSplit(rowPart, colPart)) {
+      lacksBound = true;
       return nullptr;
+    }
     return context.mul(context.unary(UnaryFn::Exp, rowPart), context.unary(UnaryFn::Exp, colPart));
   }
 
@@ -171,8 +174,11 @@ private:
       Expr other = untie(*tied);
       if (!other) {
         bool isDecay = llvm::any_of(term.factors, [&](Expr f) { return f->isReadOf(form.state); });
-        return fail(fmt::format("{} '{}' ties its rows to its columns",
-                                isDecay ? "the decay" : "the input", show(*tied)));
+        return fail(fmt::format("{} '{}' ties its rows to its columns{}",
+                                isDecay ? "the decay" : "the input", show(*tied),
+                                lacksBound ? ": the parts of its exponent have no declared upper "
+                                             "bound, and one alone could overflow"
+                                           : ""));
       }
       *tied = other;
       Expr product = context.product(term);
@@ -354,10 +360,18 @@ private:
   SmallVector<Separated> diagonal;
   llvm::MapVector<Expr, SmallVector<PendingTerm>> pending;
   bool columnFactorOnRead = false;
+  bool lacksBound = false;
   unsigned steps = 0;
 };
 
-bool AffineFinder::canSplit(Expr rowPart, Expr colPart) { return true; }
+// Exponentials of sums may be finite where those of the parts are not. Parts below this bound are
+// safe in every type.
+constexpr double kLargestExponent = 20;
+
+bool AffineFinder::canSplit(Expr rowPart, Expr colPart) {
+  Ranges ranges(model);
+  return ranges.of(rowPart).high <= kLargestExponent && ranges.of(colPart).high <= kLargestExponent;
+}
 
 } // namespace
 

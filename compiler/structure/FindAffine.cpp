@@ -93,7 +93,8 @@ private:
   FlatSymbolRefAttr factor(StringRef what, Expr e) {
     if (!e)
       return {};
-    if (e->is(ExprKind::Read) && e->type() == ValueType::Real && isPlain(e))
+    if (e->is(ExprKind::Read) && e->type() == ValueType::Real && !model.state(e->symbol()) &&
+        isPlain(e))
       return FlatSymbolRefAttr::get(e->symbol());
     // Parts that are factors already are read from them.
     Expr body = context.rewrite(e, [&](Expr node) -> Expr {
@@ -188,7 +189,26 @@ private:
         model.state(name)->setAttr("seq.not_affine", StringAttr::get(mixer.getContext(), reason));
     }
     model.write();
+    dropUnreadResults(mixer);
     return success();
+  }
+
+  // Reads that served only definitions of the cycle have no readers any more.
+  void dropUnreadResults(MixerOp mixer) {
+    llvm::DenseSet<StringAttr> isRead;
+    mixer.walk([&](ReadOp read) { isRead.insert(read.getSourceAttr().getAttr()); });
+    for (auto affine : mixer.getOps<AffineOp>()) {
+      SmallVector<Attribute> reads;
+      for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
+        bool keep = read.getResult() && isRead.contains(read.getResult().getAttr());
+        reads.push_back(RowReadAttr::get(mixer.getContext(), read.getRow(), read.getBefore(),
+                                         keep ? read.getResult() : FlatSymbolRefAttr()));
+      }
+      affine.setReadsAttr(ArrayAttr::get(mixer.getContext(), reads));
+    }
+    for (auto produced : llvm::make_early_inc_range(mixer.getOps<ProducedOp>()))
+      if (!isRead.contains(produced.getSymNameAttr()))
+        produced.erase();
   }
 
   std::optional<AffineForm> findForm(Model &model, const Group &group, std::string &reason) {
@@ -199,7 +219,7 @@ private:
     StateOp state = model.state(group.states.front());
     int64_t rank = state.getDims().size();
     if (rank < 2) {
-      reason = "it is no matrix";
+      reason = "it is no matrix, so there are no matrix products to win";
       return std::nullopt;
     }
     std::optional<AffineForm> best;
@@ -214,7 +234,7 @@ private:
       std::optional<AffineForm> form = findAffineForm(model, group, rows, why);
       if (!form) {
         // The most telling reason is one about the equation itself.
-        if (reason.empty() || StringRef(reason).contains("no sum over its rows"))
+        if (reason.empty() || StringRef(reason).contains("needs more of it"))
           reason = why;
         continue;
       }

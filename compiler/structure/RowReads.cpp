@@ -44,8 +44,9 @@ bool RowReads::rewriteAll(const Group &owner, std::string &why) {
     body = rewriteSums(body, model.tokenOf(equation));
     if (readsState(body)) {
       if (isState || outputs.contains(equation.name)) {
-        why = fmt::format("'{}' reads elements of it and no sum over its rows",
-                          std::string_view(equation.name.getValue()));
+        why = fmt::format(
+            "'{}' needs more of it than sums over its rows with one factor for all columns",
+            std::string_view(equation.name.getValue()));
         return false;
       }
       Equation matrix = equation;

@@ -14,7 +14,7 @@ using namespace seqmix::test;
 
 namespace {
 
-const std::string dims = "mixer m\n  dims t in T; i, n in K = 4; j, p in V = 3\n";
+const std::string dims = "mixer m\n  dims t in T; i, n, m in K = 4; j, p in V = 3\n";
 
 // Updates, terms of all updates, reads: the size of a canonical form.
 std::string shape(AffineOp op) {
@@ -188,6 +188,89 @@ const Example examples[] = {
   input beta[t] in [0, 1]
   state S[i,j] = 0
   S[t,i,j] = S[t-1,i,j] - beta[t] * S[t-1,i,j] + k[t,i] * beta[t] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"per_column_decay", "col updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j], b[t,j]
+  state S[i,j] = 0
+  S[t,i,j] = sigmoid(b[t,j]) * S[t-1,i,j] + k[t,i] * (1 - sigmoid(b[t,j])) * v[t,j]
+  o[t,j] = silu(v[t,j]) * sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"transposed_delta", "one updates 1 terms 2 reads 2", R"(
+  input q[t,j], k[t,j], v[t,i]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] + (v[t,i] - sum[p] S[t-1,i,p] * k[t,p]) * k[t,j]
+  o[t,i] = sum[j] q[t,j] * S[t,i,j]
+  output o[t,i]
+)"},
+    {"decay_after_write", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], g[t,i]
+  state S[i,j] = 0
+  W[t,i,j] = S[t-1,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  S[t,i,j] = sigmoid(g[t,i]) * W[t,i,j]
+  o[t,j] = sum[i] q[t,i] * W[t,i,j]
+  output o[t,j]
+)"},
+    {"momentum_of_keys", "row updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j]
+  state z[i] = 0
+  state S[i,j] = 0
+  z[t,i] = 0.5 * z[t-1,i] + k[t,i]
+  S[t,i,j] = sigmoid(z[t-1,i]) * S[t-1,i,j] + z[t,i] * v[t,j]
+  o[t,j] = (sum[i] q[t,i] * S[t,i,j]) / (1 + abs(sum[i] q[t,i] * z[t,i]))
+  output o[t,j]
+)"},
+    {"both_tokens_of_trapezoid", "row updates 2 terms 2 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j], d[t]
+  state S[i,j] = 0
+  S[t,i,j] = exp(-softplus(d[t])) * (S[t-1,i,j] + 0.5 * k[t-1,i] * v[t-1,j]) + 0.5 * k[t,i] * v[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"error_as_output", "one updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j]
+  state S[i,j] = 0
+  e[t,j] = v[t,j] - sum[n] k[t,n] * S[t-1,n,j]
+  S[t,i,j] = S[t-1,i,j] + k[t,i] * e[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j] - e[t-1,j]
+  output o[t,j], e[t,j]
+)"},
+    {"scaled_sum", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], b[t]
+  state S[i,j] = 0
+  D[t,i,j] = 0.5 * (S[t-1,i,j] - b[t] * k[t,i] * (sum[n] k[t,n] * S[t-1,n,j]))
+  S[t,i,j] = D[t,i,j] + k[t,i] * v[t,j] / 2
+  o[t,j] = -(sum[i] q[t,i] * S[t,i,j]) / 3
+  output o[t,j]
+)"},
+    {"three_indices", "row updates 1 terms 1 reads 1", R"(
+  dims a in A = 2
+  input q[t,i,a], k[t,i,a], v[t,j], g[t,a]
+  state S[i,a,j] = 0
+  S[t,i,a,j] = sigmoid(g[t,a]) * S[t-1,i,a,j] + k[t,i,a] * v[t,j]
+  o[t,j] = sum[i,a] q[t,i,a] * S[t,i,a,j]
+  output o[t,j]
+)"},
+    {"square_state", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,i], w[t]
+  state S[i,n] = 0
+  S[t,i,n] = sigmoid(w[t]) * S[t-1,i,n] + k[t,i] * (v[t,n] - sum[m] k[t,m] * S[t-1,m,n])
+  o[t,n] = sum[i] q[t,i] * S[t,i,n]
+  output o[t,n]
+)"},
+    {"whole_columns_summed", "row updates 1 terms 1 reads 1", R"(
+  input k[t,i], v[t,j], g[t]
+  state S[i,j] = 0
+  S[t,i,j] = sigmoid(g[t]) * S[t-1,i,j] + k[t,i] * v[t,j]
+  o[t,j] = (sum[i] S[t,i,j]) * v[t,j]
+  output o[t,j]
+)"},
+    {"keys_only", "row updates 1 terms 1 reads 1", R"(
+  input k[t,i], q[t,i], g[t]
+  state S[i,j] = 0
+  S[t,i,j] = sigmoid(g[t]) * S[t-1,i,j] + k[t,i]
   o[t,j] = sum[i] q[t,i] * S[t,i,j]
   output o[t,j]
 )"},

@@ -1,0 +1,33 @@
+//===- Work.h - operations and bytes of a token ---------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_STRUCTURE_WORK_H
+#define SEQMIX_COMPILER_STRUCTURE_WORK_H
+
+#include "compiler/structure/Model.h"
+
+namespace seqmix {
+
+/// Work of one token of one batch element, by the equations: additions, multiplications and the
+/// like count one, as does each call of a function.
+struct Work {
+  double operations = 0; ///< arithmetic
+  double functions = 0;  ///< exp, sigmoid, division, ...
+  double bytesIn = 0;    ///< inputs that vary over tokens, in their storage types
+  double bytesOut = 0;   ///< outputs
+
+  Work &operator+=(const Work &other);
+};
+
+/// The work of one element of an expression.
+Work workOf(Model &model, mlir::seq::Expr e);
+/// The work of one token of a mixer at the structure stage; affine recurrences as the step form
+/// does them.
+Work workOf(Model &model);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_STRUCTURE_WORK_H
