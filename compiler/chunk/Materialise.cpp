@@ -67,6 +67,7 @@ private:
   struct Hoisted {
     Equation equation; // over canonical variables
     RecurrenceOp group;
+    Operation *user; // the first, before which it stands
   };
 
   MixerOp mixer;
@@ -244,7 +245,7 @@ private:
       Equation equation{name, left, body, nullptr, item.equation.loc};
       if (group)
         insertMember(group, name, item);
-      hoisted.insert({name, Hoisted{std::move(equation), group}});
+      hoisted.insert({name, Hoisted{std::move(equation), group, item.op}});
     }
     return context.read(name, subscripts);
   }
@@ -307,8 +308,8 @@ private:
       if (item.equation.domain)
         replace(item.op->getRegion(1), item.equation.domain);
     }
-    builder.setInsertionPointToEnd(&mixer.getBody().front());
     for (auto &[key, name] : hoistedNames) {
+      builder.setInsertionPoint(hoisted.find(name)->second.user);
       const Equation &equation = hoisted.find(name)->second.equation;
       SmallVector<Attribute> dims;
       SmallVector<StringRef> names;

@@ -164,8 +164,7 @@ private:
     }
     for (auto tensor : mixer.getOps<TensorOp>()) {
       if (!isTokenIndexed(mixer, tensor.getDims()))
-        buffers.insert({tensor.getSymNameAttr(),
-                        {tensor.getRole() == Role::Param ? Space::Shared : Space::Task}});
+        buffers.insert({tensor.getSymNameAttr(), {spaceWithoutTokens(tensor)}});
       else if (int64_t window = windowOf(tensor.getSymNameAttr())) {
         auto &buffer = buffers.insert({tensor.getSymNameAttr(), {Space::Rows}}).first->second;
         buffer.halo = std::max(buffer.halo, window);
@@ -182,11 +181,23 @@ private:
     });
   }
 
+  /// What the first batch dim does not touch is made once for all its elements.
+  Space spaceWithoutTokens(TensorOp tensor) {
+    auto dims = mixer.getOps<DimOp>();
+    auto first = llvm::find_if(dims, [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
+    bool perElement = first != dims.end() &&
+                      llvm::any_of(tensor.getBatch().getAsRange<BatchAttr>(), [&](BatchAttr batch) {
+                        return batch.getDim().getAttr() == (*first).getSymNameAttr();
+                      });
+    return tensor.getRole() == Role::Param && !perElement ? Space::Shared : Space::Task;
+  }
+
   Space spaceWithoutTokens(const Node &node) {
     for (auto &[name, span] : node.reads) {
       Operation *source = lookup(mixer, name);
-      if (auto tensor = dyn_cast<TensorOp>(source); tensor && tensor.getRole() == Role::Input)
-        return Space::Task;
+      if (auto tensor = dyn_cast<TensorOp>(source))
+        if (spaceWithoutTokens(tensor) == Space::Task)
+          return Space::Task;
       if (auto found = all.producer.find(name);
           found != all.producer.end() &&
           spaceWithoutTokens(all.nodes[found->second]) == Space::Task)
