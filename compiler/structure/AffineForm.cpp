@@ -171,6 +171,8 @@ private:
           return false;
         continue;
       }
+      if (dependsOnState(*tied))
+        return fail(fmt::format("it is not affine: '{}'", show(*tied)));
       Expr other = untie(*tied);
       if (!other) {
         bool isDecay = llvm::any_of(term.factors, [&](Expr f) { return f->isReadOf(form.state); });
@@ -213,7 +215,7 @@ private:
       return true;
     }
     if (!state->is(ExprKind::Read))
-      return fail(fmt::format("it is not affine in '{}'", show(state)));
+      return fail(fmt::format("it is not affine: '{}'", show(state)));
     if (state->symbol() == form.state) {
       const Equation &equation = *model.equation(form.state);
       for (auto [subscript, var] :

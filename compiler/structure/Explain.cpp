@@ -70,16 +70,6 @@ private:
 
   //===--- variables ------------------------------------------------------===//
 
-  struct Place {
-    StringAttr dim;
-    Var var;
-  };
-
-  Var variable(StringAttr dim, SmallVectorImpl<std::string> &used) {
-    used.push_back(context.indexNames().pick(dim, used));
-    return context.freshVar(dim, context.attr(used.back()));
-  }
-
   StringAttr tokenDim() {
     for (auto dim : mixer.getOps<DimOp>())
       if (dim.getKind() == DimKind::Runtime)
@@ -131,11 +121,12 @@ private:
   }
 
   void explainAffine(StateOp state, AffineOp op) {
-    SmallVector<std::string> used;
-    Var token = variable(tokenDim(), used);
+    auto names = op->getAttrOfType<ArrayAttr>("seq.names").getAsRange<StringAttr>();
+    auto name = names.begin();
+    Var token = context.freshVar(tokenDim(), *name);
     SmallVector<Var> all, rows{token}, cols{token};
     for (auto dim : state.getDims().getAsRange<FlatSymbolRefAttr>())
-      all.push_back(variable(dim.getAttr(), used));
+      all.push_back(context.freshVar(dim.getAttr(), *++name));
     for (int64_t place : op.getRows())
       rows.push_back(all[place]);
     for (int64_t place : op.getCols())
@@ -160,14 +151,14 @@ private:
       line("", fmt::format("{} = {}", readName(op, number, cols),
                            sumText(read, ArrayRef(rows).drop_front(), rows,
                                    stateText(state, all, read.getBefore() ? past : t))));
-    line("shape", fmt::format("rows {} and columns {} ({})", names(ArrayRef(rows).drop_front()),
-                              names(ArrayRef(cols).drop_front()), sizes(state.getDims())));
+    line("shape", fmt::format("rows {} and columns {} ({})", listed(ArrayRef(rows).drop_front()),
+                              listed(ArrayRef(cols).drop_front()), sizes(state.getDims())));
     explainBlock(state, op, rank);
     explainDecay("decay", rowDecay, colDecay);
     explainRejected(state, op, rank);
   }
 
-  std::string names(ArrayRef<Var> vars) {
+  std::string listed(ArrayRef<Var> vars) {
     std::string text;
     for (Var var : vars)
       text += (text.empty() ? "" : ",") + var->name.str();
@@ -223,7 +214,7 @@ private:
     std::string name = read.getResult()
                            ? read.getResult().getValue().str()
                            : fmt::format("{}.U{}", view(op.getStateAttr().getAttr()), number);
-    return fmt::format("{}[{}]", name, names(cols));
+    return fmt::format("{}[{}]", name, listed(cols));
   }
 
   std::string updateText(UpdateAttr update, AffineOp op, ArrayRef<Var> rows, ArrayRef<Var> cols) {
@@ -256,7 +247,7 @@ private:
   std::string sumText(RowReadAttr read, ArrayRef<Var> rowVars, ArrayRef<Var> rows,
                       const std::string &state) {
     Expr row = inlineMade(readAt(read.getRow(), rows));
-    return fmt::format("sum[{}] {}{}", names(rowVars), row->isReal(1) ? "" : bracket(row) + " * ",
+    return fmt::format("sum[{}] {}{}", listed(rowVars), row->isReal(1) ? "" : bracket(row) + " * ",
                        state);
   }
 

@@ -60,10 +60,15 @@ public:
       if (read.isUsed)
         model.declare(ProducedOp::create(builder, loc, read.result, producedDims(state)));
     builder.setInsertionPointToEnd(&model.mixer().getBody().front());
-    AffineOp::create(
+    auto affine = AffineOp::create(
         builder, loc, FlatSymbolRefAttr::get(form.state), builder.getDenseI64ArrayAttr(form.rows),
         builder.getDenseI64ArrayAttr(form.cols), rowDecay, colDecay, builder.getArrayAttr(updates),
         builder.getArrayAttr(reads), DirectionAttr::get(mlir, form.direction));
+    // What the file calls the token and the state's indices, for people.
+    SmallVector<Attribute> names;
+    for (Var var : equation.left)
+      names.push_back(var->name);
+    affine->setAttr("seq.names", builder.getArrayAttr(names));
   }
 
 private:

@@ -57,7 +57,8 @@ private:
           return node;
         OpenedExpr o = context.open(node);
         SmallVector<Product> parts;
-        for (const Product &term : context.summands(o.body, [](Expr) { return false; }))
+        for (const Product &term :
+             context.summands(o.body, [&](Expr f) { return groupsRead(f) > 1; }))
           parts.push_back(context.factors(context.sum(o.vars, context.product(term))));
         return context.sumOf(parts);
       });
@@ -85,7 +86,7 @@ private:
       downstream.erase(member);
     SmallVector<StringAttr> names;
     for (auto &[name, equation] : model.definitions())
-      if (!group.contains(name))
+      if (!joined.contains(name) && !group.contains(name))
         names.push_back(name);
     for (StringAttr name : names) {
       Equation equation = *model.equation(name);
@@ -100,6 +101,7 @@ private:
       if (isWanted(equation.body)) {
         if (keepsLanes(group, lanes, name)) {
           group.members.push_back(name);
+          joined.insert(name);
           downstream.erase(name);
         }
         continue;
@@ -111,6 +113,7 @@ private:
           return node;
         }
         group.members.push_back(read->symbol());
+        joined.insert(read->symbol());
         return read;
       });
       model.equation(name)->body = body;
@@ -184,6 +187,7 @@ private:
   Model model;
   ExprContext &context;
   std::vector<Group> groups;
+  llvm::DenseSet<StringAttr> joined; // definitions that a group has taken
 };
 
 class FormGroups : public impl::FormGroupsBase<FormGroups> {

@@ -65,7 +65,7 @@ private:
   static std::string_view name(SymbolOpInterface op) { return op.getName(); }
 
   static InFlightDiagnostic refuse(Operation *op, const std::string &what) {
-    return op->emitError() << "not lowered yet: " << what;
+    return emitError(op->getLoc()) << "not lowered yet: " << what;
   }
 
   bool isRuntime(FlatSymbolRefAttr dim) {
@@ -84,7 +84,7 @@ private:
     if (count > 1)
       return refuse(equation, fmt::format("a value for every pair of positions ({})", positions));
     Value token = count ? Value(equation->getRegion(0).getArgument(0)) : Value();
-    WalkResult result = equation->walk([&](Operation *op) -> WalkResult {
+    WalkResult result = equation->walk<WalkOrder::PreOrder>([&](Operation *op) -> WalkResult {
       if (auto reduce = dyn_cast<ReduceOp>(op)) {
         for (auto dim : reduce.getDims().getAsRange<FlatSymbolRefAttr>())
           if (isRuntime(dim))

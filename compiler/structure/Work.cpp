@@ -32,28 +32,26 @@ static bool isArithmetic(Expr e) {
   return true;
 }
 
-Work workOf(Model &model, Expr e) {
+// Integers are subscripts and positions, which become addresses; a negation joins the operation
+// around it.
+static bool isFree(Expr e) {
+  return e->type() == ValueType::Integer || e->operands().empty() || e->is(ExprKind::Read) ||
+         e->is(ExprKind::ToReal) || e->isUnary(UnaryFn::Neg);
+}
+
+// For all elements of an equation: each part for the indices that it depends on, a reduction for
+// those of its body.
+static Work workOf(Model &model, Expr body) {
   Work work;
-  // Integers are subscripts and positions, which the compiler folds into addresses.
-  if (e->type() == ValueType::Integer)
-    return work;
-  if (e->is(ExprKind::Reduce)) {
+  model.exprs().walk(body, [&](Expr e) {
+    if (isFree(e))
+      return;
     double count = 1;
-    for (Var var : e->boundVars())
-      count *= model.size(var->dim);
-    Work body = workOf(model, e->operand(0));
-    work.operations = count * (body.operations + 1);
-    work.functions = count * body.functions;
-    return work;
-  }
-  llvm::DenseSet<Expr> seen;
-  for (Expr operand : e->operands())
-    if (seen.insert(operand).second)
-      work += workOf(model, operand);
-  bool isFree = e->operands().empty() || e->is(ExprKind::Read) || e->is(ExprKind::ToReal) ||
-                e->isUnary(UnaryFn::Neg);
-  if (!isFree)
-    (isArithmetic(e) ? work.operations : work.functions) += 1;
+    for (Var var : e->is(ExprKind::Reduce) ? e->operand(0)->freeVars() : e->freeVars())
+      if (!model.isRuntime(var->dim))
+        count *= model.size(var->dim);
+    (isArithmetic(e) ? work.operations : work.functions) += count;
+  });
   return work;
 }
 
@@ -75,12 +73,7 @@ Work workOf(Model &model) {
       // What has no token dim is made once.
       if (!model.tokenOf(equation))
         continue;
-      double count = 1;
-      for (Var var : equation.left)
-        count *= model.isRuntime(var->dim) ? 1 : model.size(var->dim);
-      Work one = workOf(model, equation.body);
-      total.operations += count * one.operations;
-      total.functions += count * one.functions;
+      total += workOf(model, equation.body);
     }
   };
   addEquations(model.definitions());

@@ -12,7 +12,8 @@
 namespace seqmix {
 
 /// Work of one token of one batch element, by the equations: additions, multiplications and the
-/// like count one, as does each call of a function.
+/// like count one, as does each call of a function; a part counts once for each value of its own
+/// indices.
 struct Work {
   double operations = 0; ///< arithmetic
   double functions = 0;  ///< exp, sigmoid, division, ...
@@ -22,8 +23,6 @@ struct Work {
   Work &operator+=(const Work &other);
 };
 
-/// The work of one element of an expression.
-Work workOf(Model &model, mlir::seq::Expr e);
 /// The work of one token of a mixer at the structure stage; affine recurrences as the step form
 /// does them.
 Work workOf(Model &model);

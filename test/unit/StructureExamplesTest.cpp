@@ -20,11 +20,13 @@ namespace {
 
 std::vector<std::string> exampleFiles() {
   std::vector<std::string> files;
-  std::error_code error;
-  for (llvm::sys::fs::recursive_directory_iterator it(SEQMIX_EXAMPLES, error), end;
-       it != end && !error; it.increment(error))
-    if (llvm::sys::path::extension(it->path()) == ".seq")
-      files.push_back(it->path());
+  for (const char *directory : {SEQMIX_EXAMPLES, SEQMIX_NEW_MIXERS}) {
+    std::error_code error;
+    for (llvm::sys::fs::recursive_directory_iterator it(directory, error), end; it != end && !error;
+         it.increment(error))
+      if (llvm::sys::path::extension(it->path()) == ".seq")
+        files.push_back(it->path());
+  }
   llvm::sort(files);
   return files;
 }
