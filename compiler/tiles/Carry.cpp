@@ -16,10 +16,8 @@ using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix;
 
-namespace {
-/// Emits one of two branches by a condition known at run time.
-void emitIf(Kernel &kernel, Value condition, function_ref<void()> whenTrue,
-            function_ref<void()> whenFalse = {}) {
+void seqmix::emitIf(Kernel &kernel, Value condition, function_ref<void()> whenTrue,
+                    function_ref<void()> whenFalse) {
   auto choice = scf::IfOp::create(kernel.builder, kernel.loc, condition, bool(whenFalse));
   OpBuilder::InsertionGuard guard(kernel.builder);
   kernel.builder.setInsertionPointToStart(choice.thenBlock());
@@ -30,14 +28,19 @@ void emitIf(Kernel &kernel, Value condition, function_ref<void()> whenTrue,
   whenFalse();
 }
 
-/// The component of a symbol: its number, or nothing.
-std::optional<unsigned> componentOf(Kernel &kernel, StringAttr name) {
+std::optional<unsigned> seqmix::componentOf(Kernel &kernel, StringAttr name) {
   for (auto [number, component] : llvm::enumerate(kernel.layout.carryComponents()))
     if (component.of.getAttr() == name)
       return number;
   return std::nullopt;
 }
 
+Value seqmix::carryPointer(Kernel &kernel, unsigned component, bool write) {
+  return loadPointerSlot(kernel.builder, kernel.loc, kernel.frame,
+                         kernel.layout.carrySlots(component).pointer + write);
+}
+
+namespace {
 /// Whether the pass makes the rows of `name` itself, so that they have to be kept for the next
 /// chunk; what is gathered is read again.
 bool isMadeBy(PassOp pass, StringAttr name) {
@@ -59,11 +62,6 @@ bool isMadeBy(PassOp pass, StringAttr name) {
   return made;
 }
 
-Value carryPointer(Kernel &kernel, unsigned component, bool write) {
-  return loadPointerSlot(kernel.builder, kernel.loc, kernel.frame,
-                         kernel.layout.carrySlots(component).pointer + write);
-}
-
 Strided carryOf(Kernel &kernel, unsigned component, const SymbolInfo &info, bool write) {
   Value stride = loadIndexSlot(kernel.builder, kernel.loc, kernel.frame,
                                kernel.layout.carrySlots(component).pointer + 2 + write);
@@ -77,84 +75,6 @@ Strided rowsFrom(Kernel &kernel, const BufferLayout &buffer, const IndexValue &f
   return rows;
 }
 } // namespace
-
-namespace {
-AffineBlockSpec specOfState(Kernel &kernel, const BufferLayout &buffer) {
-  // Block and panel do not matter beside the panel's width, which the buffer already has.
-  SolveOp solve;
-  kernel.op.walk([&](SolveOp found) {
-    if (found.getStateAttr().getAttr() == buffer.of)
-      solve = found;
-  });
-  return affineSpec(kernel.mixer, findAffine(kernel.mixer, buffer.of), kernel.target,
-                    solve.getBlock(), solve.getPanel(), kernel.layout.split,
-                    kernel.layout.splitSize);
-}
-
-/// A state in panels, from the carry or its initial value, or to the carry.
-void emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store) {
-  auto &builder = kernel.builder;
-  auto loc = kernel.loc;
-  auto spec = specOfState(kernel, buffer);
-  unsigned component = *componentOf(kernel, buffer.of);
-  Value given = isGiven(builder, loc, carryPointer(kernel, component, store));
-  auto copy = [&] {
-    CarryMatrix carry = carryMatrix(kernel, buffer, store);
-    Value panels = memrefAt(builder, loc, kernel.pointer(buffer), affineStateType(spec));
-    if (store)
-      emitStateStore(builder, loc, spec, panels, carry.matrix, carry.colsFirst);
-    else
-      emitStateLoad(builder, loc, spec, carry.matrix, carry.colsFirst, panels);
-  };
-  auto fill = [&] {
-    Strided all;
-    all.memref = kernel.memref(buffer);
-    all.strides.push_back(IndexValue::constant(1));
-    emitFill(kernel, all, {IndexValue::constant(buffer.elements)},
-             kernel.layout.carryComponents()[component].init);
-  };
-  emitIf(
-      kernel, isStepInCarry(kernel, buffer), [] {},
-      [&] {
-        if (store)
-          emitIf(kernel, given, copy);
-        else
-          emitIf(kernel, given, copy, fill);
-      });
-}
-} // namespace
-
-CarryMatrix seqmix::carryMatrix(Kernel &kernel, const BufferLayout &state, bool write) {
-  auto &builder = kernel.builder;
-  auto affine = findAffine(kernel.mixer, state.of);
-  auto spec = specOfState(kernel, state);
-  auto &info = kernel.layout.symbol(state.of);
-  Value pointer = carryPointer(kernel, *componentOf(kernel, state.of), write);
-  bool colsFirst = affine.getRows()[0] != 0;
-  Strided side = carryElements(kernel, info, pointer, kernel.constant(0));
-  int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
-  IndexMath math = kernel.index();
-  Value start = advance(builder, kernel.loc, pointer, math.scalar(math.scale(side.base, bytes)));
-  int64_t outer = colsFirst ? spec.cols : spec.rows, inner = colsFirst ? spec.rows : spec.cols;
-  int64_t stride = 1;
-  for (int64_t size : ArrayRef(info.sizes).drop_front(colsFirst ? affine.getCols().size() : 1))
-    stride *= size;
-  auto type = MemRefType::get({outer, inner}, kernel.real,
-                              StridedLayoutAttr::get(builder.getContext(), 0, {stride, 1}));
-  return {memrefAt(builder, kernel.loc, start, type), colsFirst};
-}
-
-Value seqmix::isStepInCarry(Kernel &kernel, const BufferLayout &state) {
-  auto &builder = kernel.builder;
-  unsigned component = *componentOf(kernel, state.of);
-  Value step = arith::CmpIOp::create(builder, kernel.loc, arith::CmpIPredicate::eq, kernel.tokens,
-                                     kernel.constant(1));
-  for (bool write : {false, true})
-    step =
-        arith::AndIOp::create(builder, kernel.loc, step,
-                              isGiven(builder, kernel.loc, carryPointer(kernel, component, write)));
-  return step;
-}
 
 LogicalResult seqmix::emitInitialStates(Kernel &kernel) {
   for (auto &buffer : kernel.layout.buffers()) {

@@ -41,17 +41,18 @@ std::optional<Equation> seqmix::findEquation(const Kernel &kernel, StringAttr na
 
 namespace {
 /// Whether a read's indices are the equation's own left indices, token included, so that it reads
-/// the element that is being computed.
-bool readsOwnElement(ReadOp read, const Equation &equation) {
+/// the element that is being computed. In a loop over tokens the one of the token before will do.
+bool readsOwnElement(ReadOp read, const Equation &equation, bool inLoop) {
   auto arguments = equation.body->getArguments();
   AffineMap map = read.getMap();
   if (map.getNumResults() != arguments.size())
     return false;
   for (auto [number, expr] : llvm::enumerate(map.getResults())) {
-    // The value of a state at the token before stands at the same place.
+    // The token before is complete when a loop comes to this one.
     AffineExpr index = expr;
-    if (auto sum = dyn_cast<AffineBinaryOpExpr>(index);
-        sum && number == 0 && equation.info->perToken && sum.getKind() == AffineExprKind::Add)
+    if (auto sum = dyn_cast<AffineBinaryOpExpr>(index); sum && inLoop && number == 0 &&
+                                                        equation.info->perToken &&
+                                                        sum.getKind() == AffineExprKind::Add)
       index = sum.getLHS();
     auto dim = dyn_cast<AffineDimExpr>(index);
     if (!dim || read.getOperands()[dim.getPosition()] != arguments[number])
@@ -61,7 +62,7 @@ bool readsOwnElement(ReadOp read, const Equation &equation) {
 }
 } // namespace
 
-bool seqmix::canFuse(ArrayRef<Equation> group) {
+bool seqmix::canFuse(ArrayRef<Equation> group, bool inLoop) {
   const SymbolInfo &first = *group.front().info;
   for (auto &equation : group)
     if (equation.info->dims != first.dims || equation.info->perToken != first.perToken)
@@ -73,7 +74,7 @@ bool seqmix::canFuse(ArrayRef<Equation> group) {
     for (Region *region : {equation.body, equation.domain}) {
       bool fits = true;
       region->walk([&](ReadOp read) {
-        if (find(read.getSourceAttr().getAttr()) && !readsOwnElement(read, equation))
+        if (find(read.getSourceAttr().getAttr()) && !readsOwnElement(read, equation, inLoop))
           fits = false;
       });
       if (!fits)

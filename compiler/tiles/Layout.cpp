@@ -205,7 +205,8 @@ LogicalResult Layout::addSolves(MixerOp mixer, KernelOp kernel, const TargetInfo
     auto type = affineStateType(spec);
     state->panels = true;
     state->elements = type.getNumElements();
-    scratch = std::max(scratch, affineScratchSize(spec, chunk));
+    scratch = std::max<int64_t>(scratch, llvm::alignTo(affineScratchSize(spec, chunk), 64) +
+                                             expansionSize(mixer, affine, spec, chunk));
   });
   solveScratch = llvm::alignTo(scratchBytes, kAlignment);
   scratchBytes =

@@ -22,7 +22,7 @@ SmallVector<SmallVector<Equation>> fuse(ArrayRef<Equation> members) {
   for (auto &member : members) {
     if (!groups.empty()) {
       groups.back().push_back(member);
-      if (canFuse(groups.back()))
+      if (canFuse(groups.back(), /*inLoop=*/true))
         continue;
       groups.back().pop_back();
     }

@@ -22,6 +22,11 @@ AffineBlockSpec affineSpec(mlir::seq::MixerOp mixer, mlir::seq::AffineOp affine,
                            const TargetInfo &target, int64_t block, int64_t panel,
                            mlir::StringAttr split, int64_t splitSize);
 
+/// Elements of scratch for factors that are copied to rows over all rows or columns of a state
+/// with several dims of them.
+int64_t expansionSize(mlir::seq::MixerOp mixer, mlir::seq::AffineOp affine,
+                      const AffineBlockSpec &spec, int64_t chunk);
+
 } // namespace seqmix
 
 #endif // SEQMIX_COMPILER_TILES_SOLVE_H

@@ -25,8 +25,8 @@ std::optional<Equation> findEquation(const Kernel &kernel, mlir::StringAttr name
 
 /// Whether the equations can be computed element by element, each element of one right after that
 /// of the one before: they run over the same dims, and what one reads of another it reads at the
-/// same indices.
-bool canFuse(llvm::ArrayRef<Equation> group);
+/// same indices. `inLoop`: as members of a loop, which has computed the token before.
+bool canFuse(llvm::ArrayRef<Equation> group, bool inLoop);
 
 /// Points that the largest reduction in the equations sums over; 1 without reductions.
 int64_t largestReduction(const Kernel &kernel, llvm::ArrayRef<Equation> group);
@@ -65,6 +65,18 @@ mlir::LogicalResult emitLoop(Kernel &kernel, mlir::seq::LoopOp op);
 /// if the members do not fit.
 mlir::LogicalResult emitLaneLoop(Kernel &kernel, mlir::seq::LoopOp op, bool &handled);
 mlir::LogicalResult emitSolve(Kernel &kernel, mlir::seq::SolveOp op);
+
+/// Emits one of two branches by a condition known at run time.
+void emitIf(Kernel &kernel, mlir::Value condition, llvm::function_ref<void()> whenTrue,
+            llvm::function_ref<void()> whenFalse = {});
+
+/// The number of a symbol's component of the carry, or nothing; the pointer to read it from, or to
+/// write it to (null when not given).
+std::optional<unsigned> componentOf(Kernel &kernel, mlir::StringAttr name);
+mlir::Value carryPointer(Kernel &kernel, unsigned component, bool write);
+
+/// A state in panels, from the carry or its initial value, or to the carry.
+void emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store);
 
 /// States from the carry or their initial values. Rows of computed symbols around the sequence,
 /// from windows, initial states or zero: in rows space on the side where the pass comes from, with

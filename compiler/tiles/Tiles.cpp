@@ -38,7 +38,7 @@ LogicalResult emitSteps(Kernel &kernel, Block &steps) {
         if (!equation)
           break;
         equations.push_back(*equation);
-        if (!canFuse(equations))
+        if (!canFuse(equations, /*inLoop=*/false))
           break;
         group.push_back(next);
       }
