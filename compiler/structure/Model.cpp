@@ -6,6 +6,8 @@
 
 #include "compiler/structure/Model.h"
 
+#include "dialect/Carry.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -204,6 +206,10 @@ public:
     for (auto &[name, op] : nodes)
       if (model.state(name))
         stack.push_back(name);
+    // The carry holds windows of definitions even when nothing reads them in the end.
+    for (const CarryComponent &component : carryComponents(model.mixer()))
+      if (component.kind == CarryComponent::Window && model.equation(component.of.getAttr()))
+        stack.push_back(component.of.getAttr());
     for (RecurrenceOp group : groups)
       for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>())
         stack.push_back(member.getAttr());
