@@ -46,7 +46,9 @@ def FindAffine : Pass<"seq-find-affine", "::mlir::ModuleOp"> {
     *Produces*: `seq.affine` for such states. Other states keep their equations and get an attribute `structure.not_affine` that says why.
   }];
   let dependentDialects = ["::mlir::seq::SeqDialect"];
-  let options = [Option<"minSize", "min-size", "int64_t", "8", "smallest number of rows and of columns for which block form pays">];
+  let options = [
+    Option<"minSize", "min-size", "int64_t", "8", "smallest number of rows and of columns for which blocks pay">,
+    Option<"lanes", "lanes", "int64_t", "16", "columns over several dims must be multiples of this, and rows have one dim; 0: any shape">];
 }
 
 def FormGroups : Pass<"seq-form-groups", "::mlir::ModuleOp"> {

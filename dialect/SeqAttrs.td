@@ -89,7 +89,7 @@ def Seq_TermAttr : AttrDef<Seq_Dialect, "Term"> {
   let summary = "one summand of the right factor of a rank-one update";
   let description = [{
     Contributes `coef[t] * right[t, j]` where `right` is a tensor over the column dims, or `coef[t] * U_read[t, j]` where `read`
-    numbers one of the op's reads. `coef` is absent for 1. Exactly one of `right` and `read` is given (`read` is -1 when it is not).
+    numbers one of the op's reads. `coef` is absent for 1; it may vary over the columns too. Exactly one of `right` and `read` is given (`read` is -1 when it is not).
   }];
   let parameters = (ins OptionalParameter<"::mlir::FlatSymbolRefAttr">:$coef,
                         OptionalParameter<"::mlir::FlatSymbolRefAttr">:$right,

@@ -100,7 +100,7 @@ LogicalResult AffineOp::verify() {
     if (failed(factors.check(update.getLeft(), getRows(), "left factor")))
       return failure();
     for (TermAttr term : update.getTerms()) {
-      if (term.getCoef() && failed(factors.check(term.getCoef(), {}, "coefficient")))
+      if (term.getCoef() && failed(factors.check(term.getCoef(), getCols(), "coefficient")))
         return failure();
       // c36
       if ((term.getRight() != nullptr) == (term.getRead() != -1))

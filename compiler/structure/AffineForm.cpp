@@ -238,21 +238,19 @@ private:
   }
 
   struct PendingTerm {
-    Expr right;
+    Expr right; // null for a read
     int64_t read;
     SmallVector<Product> coefs;
   };
 
+  // Factors over the columns belong to the right factor; beside a read they stay with the scalars.
   void addUpdate(const Separated &parts, int64_t read) {
     Expr left = context.product(parts.row), right = nullptr;
-    Product scalar = parts.scalar;
-    if (read < 0) {
+    Product coef = parts.scalar;
+    if (read < 0)
       right = context.product(parts.col);
-    } else if (!parts.col.factors.empty()) {
-      // A read times a factor over the columns is no term of the canonical form unless the factor
-      // moves into the read; it cannot.
-      columnFactorOnRead = true;
-    }
+    else
+      llvm::append_range(coef.factors, parts.col.factors);
     auto &terms = pending[left];
     auto same =
         llvm::find_if(terms, [&](PendingTerm &t) { return t.right == right && t.read == read; });
@@ -260,12 +258,10 @@ private:
       terms.push_back({right, read, {}});
       same = &terms.back();
     }
-    same->coefs.push_back(scalar);
+    same->coefs.push_back(coef);
   }
 
   bool combineDecay() {
-    if (columnFactorOnRead)
-      return fail("what it reads of itself is scaled by a factor over its columns");
     if (!combineDiagonal())
       return false;
     for (auto &[left, terms] : pending) {
@@ -330,7 +326,11 @@ private:
   void mergeRights() {
     for (size_t i = 0; i < form.updates.size(); ++i) {
       FormUpdate &first = form.updates[i];
-      if (first.terms.size() != 1)
+      auto isScaled = [&](const FormUpdate &u) {
+        return u.terms.size() == 1 &&
+               !(u.terms[0].coef && dependsOnAny(u.terms[0].coef, form.colVars));
+      };
+      if (!isScaled(first))
         continue;
       bool merged = false;
       Expr left = first.left;
@@ -339,7 +339,7 @@ private:
       };
       for (size_t j = form.updates.size() - 1; j > i; --j) {
         FormUpdate &other = form.updates[j];
-        if (other.terms.size() != 1 || other.terms[0].right != first.terms[0].right ||
+        if (!isScaled(other) || other.terms[0].right != first.terms[0].right ||
             other.terms[0].read != first.terms[0].read)
           continue;
         left = context.add(merged ? left : scaled(first), scaled(other));
@@ -361,7 +361,6 @@ private:
   llvm::DenseMap<StringAttr, int64_t> readNames;
   SmallVector<Separated> diagonal;
   llvm::MapVector<Expr, SmallVector<PendingTerm>> pending;
-  bool columnFactorOnRead = false;
   bool lacksBound = false;
   unsigned steps = 0;
 };

@@ -11,7 +11,8 @@
 
 namespace seqmix {
 
-/// `coef * right`, or `coef * U_read`. Null coef: one. Exactly one of right and read is given.
+/// `coef * right`, or `coef * U_read`. Null coef: one; with a read it may vary over the columns.
+/// Exactly one of right and read is given.
 struct FormTerm {
   mlir::seq::Expr coef = nullptr;
   mlir::seq::Expr right = nullptr;

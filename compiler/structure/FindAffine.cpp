@@ -248,14 +248,14 @@ private:
     }
     if (!best)
       return std::nullopt;
-    if (tooSmall(model, *best, reason))
+    if (doesNotPay(model, *best, reason))
       return std::nullopt;
     return best;
   }
 
   static size_t cost(const AffineForm &form) { return form.reads.size() + form.updates.size(); }
 
-  bool tooSmall(Model &model, const AffineForm &form, std::string &reason) {
+  bool doesNotPay(Model &model, const AffineForm &form, std::string &reason) {
     auto extent = [&](ArrayRef<Var> vars) {
       int64_t product = 1;
       for (Var var : vars)
@@ -263,11 +263,26 @@ private:
       return product;
     };
     int64_t rows = extent(form.rowVars), cols = extent(form.colVars);
-    if (rows >= minSize && cols >= minSize)
+    if (rows < minSize || cols < minSize) {
+      reason = fmt::format("it fits the affine form, but blocks do not pay for a {} by {} state",
+                           rows, cols);
+      return true;
+    }
+    if (lanes == 0)
       return false;
-    reason = fmt::format(
-        "it fits the affine form, but block form does not pay for a {} by {} state", rows, cols);
-    return true;
+    if (form.rowVars.size() > 1) {
+      reason = "it fits the affine form, but blocks take rows over one index only";
+      return true;
+    }
+    bool isWhole =
+        llvm::all_of(form.colVars, [&](Var v) { return model.size(v->dim) % lanes == 0; });
+    if (form.colVars.size() > 1 && !isWhole) {
+      reason = fmt::format("it fits the affine form, but blocks take columns over several indices "
+                           "only in multiples of {}",
+                           lanes.getValue());
+      return true;
+    }
+    return false;
   }
 };
 

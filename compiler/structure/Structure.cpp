@@ -10,12 +10,12 @@
 
 namespace seqmix {
 
-void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize) {
+void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes) {
   // Classes are found on sums, products and functions only.
   passes.addPass(createUnrollWindows());
   passes.addPass(createNormalize());
   // Before groups are formed: what an affine state makes is no part of any loop.
-  passes.addPass(createFindAffine({minSize}));
+  passes.addPass(createFindAffine({minSize, lanes}));
   passes.addPass(createFormGroups());
 }
 

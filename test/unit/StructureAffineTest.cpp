@@ -245,6 +245,29 @@ const Example examples[] = {
   o[t,j] = -(sum[i] q[t,i] * S[t,i,j]) / 3
   output o[t,j]
 )"},
+    {"strength_per_column", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], g[t]
+  input beta[t,j] in [0, 1]
+  state S[i,j] = 0
+  S[t,i,j] = sigmoid(g[t]) * S[t-1,i,j] + k[t,i] * beta[t,j] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"delta_after_both_decays", "both updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], a[t,i], b[t,j], beta[t]
+  state S[i,j] = 0
+  D[t,i,j] = sigmoid(a[t,i]) * sigmoid(b[t,j]) * S[t-1,i,j]
+  S[t,i,j] = D[t,i,j] + k[t,i] * beta[t] * (v[t,j] - sum[n] k[t,n] * D[t,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"two_strengths", "one updates 2 terms 3 reads 3", R"(
+  input q[t,i], k[t,i], l[t,i], v[t,j], a[t,j], b[t,j]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] - k[t,i] * a[t,j] * (sum[n] k[t,n] * S[t-1,n,j]) - l[t,i] * b[t,j] * (sum[n] l[t,n] * S[t-1,n,j]) + k[t,i] * v[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
     {"three_indices", "row updates 1 terms 1 reads 1", R"(
   dims a in A = 2
   input q[t,i,a], k[t,i,a], v[t,j], g[t,a]

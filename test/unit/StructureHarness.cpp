@@ -67,7 +67,7 @@ Structured structure(StringRef source, int64_t minSize, const Overrides &sizes) 
     return s;
   s.after = cast<ModuleOp>((*s.before)->clone());
   PassManager passes(s.context.get());
-  addStructurePasses(passes, minSize);
+  addStructurePasses(passes, minSize, /*lanes=*/0);
   if (failed(passes.run(*s.after)))
     s.after = {};
   return s;
