@@ -144,6 +144,13 @@ private:
   }
 
   void chooseSpaces() {
+    // A pass that runs backwards ends with the first tokens: the last ones, which the carry wants,
+    // must still be there.
+    if (llvm::is_contained(all.passes, Direction::Backward))
+      for (const Node &node : all.nodes)
+        for (StringAttr name : node.makes)
+          if (!node.tokenFree && windowOf(name))
+            madeOnce.insert(name);
     // Readers come after what they read, so the last first: whether a node is made once decides
     // where its own reads happen.
     for (const Node &node : llvm::reverse(all.nodes))
@@ -160,6 +167,8 @@ private:
                                                    : Space::Rows;
         auto &buffer = buffers.insert({name, {space}}).first->second;
         buffer.halo = std::max(buffer.halo, windowOf(name));
+        if (madeOnce.contains(name))
+          buffer.space = Space::Sequence;
       }
     }
     for (auto tensor : mixer.getOps<TensorOp>()) {
