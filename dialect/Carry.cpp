@@ -110,6 +110,12 @@ CarryComponent windowComponent(MixerOp mixer, Operation *source, int64_t tokens)
     component.batch = batchDimsOf(mixer, name.getValue());
     component.isInteger = yieldsInteger(cast<DefineOp>(source));
   }
+  // Packed sequences have windows of their own even of what batch elements share.
+  SmallVector<BatchAttr> all = allBatchDims(mixer);
+  if (!all.empty() && llvm::none_of(component.batch, [&](BatchAttr batch) {
+        return batch.getDim() == all.front().getDim();
+      }))
+    component.batch.insert(component.batch.begin(), all.front());
   for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
     if (dimOp(mixer, dim).getKind() == DimKind::Fixed)
       component.shape.push_back(fixedSize(mixer, dim));

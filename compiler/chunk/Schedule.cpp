@@ -248,7 +248,10 @@ private:
           });
         });
     }
-    if (hasBatch && multiplies && !split)
+    // What is kept for the whole sequence has room for one batch element.
+    bool keepsSequence =
+        llvm::any_of(buffers, [](auto &entry) { return entry.second.space == Space::Sequence; });
+    if (hasBatch && multiplies && !split && !keepsSequence)
       batchBlock = kBatchBlock;
   }
 

@@ -123,16 +123,19 @@ void seqmix::emitInitialRows(Kernel &kernel, PassOp pass, Space space) {
         first = math.add(IndexValue::of(rows), IndexValue::constant(buffer.halo));
       auto sizes = bufferSizes(kernel, buffer, IndexValue::constant(count));
       emitFill(kernel, rowsFrom(kernel, buffer, first), sizes, 0);
-      if (!component || front != forward)
+      if (!component)
         continue;
       auto *state = kernel.layout.buffer(buffer.of, Space::State);
       if (state) {
+        if (front != forward)
+          continue;
         // The value that the first token sees stands next to it.
         IndexValue next = front ? IndexValue::constant(count - 1) : first;
         emitCopy(kernel, bufferElements(kernel, *state), rowsFrom(kernel, buffer, next),
                  bufferSizes(kernel, buffer, IndexValue::constant(1)), contiguousDim(buffer));
         continue;
       }
+      // A window holds earlier tokens, whichever way the pass goes.
       if (!front)
         continue;
       int64_t window = kernel.layout.carryComponents()[*component].shape[0];
