@@ -27,6 +27,8 @@ public:
     if (failed(found))
       return failure();
     groups = std::move(*found);
+    while (fuseOne())
+      ;
     splitSums();
     for (Group &group : groups) {
       StateClass stateClass = classify(model, group);
@@ -47,6 +49,64 @@ private:
 
   unsigned groupsRead(Expr e) {
     return llvm::count_if(groups, [&](const Group &group) { return readsGroup(e, group); });
+  }
+
+  // A group that needs the elements of another one's matrix runs with it, so that the matrix is not
+  // kept for every token.
+  bool fuseOne() {
+    for (auto a = groups.begin(); a != groups.end(); ++a)
+      for (auto b = groups.begin(); b != groups.end(); ++b)
+        if (a != b && a->direction == b->direction && readsMatrix(*a, *b) && fuse(*a, *b)) {
+          groups.erase(b);
+          return true;
+        }
+    return false;
+  }
+
+  // Whether `reader` reads elements of a matrix of `source`, itself or by a definition over as many
+  // indices.
+  bool readsMatrix(const Group &source, const Group &reader) {
+    SmallVector<StringAttr> stack(reader.members);
+    llvm::DenseSet<StringAttr> seen;
+    while (!stack.empty()) {
+      StringAttr name = stack.pop_back_val();
+      if (!seen.insert(name).second)
+        continue;
+      for (StringAttr read : model.sources(model.equation(name)->body)) {
+        bool isMatrix = model.equation(read) && model.equation(read)->left.size() > 2;
+        if (isMatrix && source.contains(read) && model.state(read))
+          return true;
+        if (isMatrix && !model.state(read))
+          stack.push_back(read);
+      }
+    }
+    return false;
+  }
+
+  bool fuse(Group &a, const Group &b) {
+    llvm::DenseSet<StringAttr> after = dependents(model, a.members);
+    // What stands between the two comes along; another recurrence there cannot.
+    Group fused = a;
+    fused.members.append(b.members.begin(), b.members.end());
+    fused.states.append(b.states.begin(), b.states.end());
+    for (StringAttr name : after) {
+      if (fused.contains(name))
+        continue;
+      llvm::DenseSet<StringAttr> beyond = dependents(model, name);
+      bool isBetween =
+          llvm::any_of(b.members, [&](StringAttr member) { return beyond.contains(member); });
+      if (!isBetween)
+        continue;
+      if (!model.definitions().contains(name))
+        return false;
+      fused.members.push_back(name);
+    }
+    orderMembers(model, fused);
+    bool hadLanes = findLanes(model, a.members) && findLanes(model, b.members);
+    if (hadLanes && !findLanes(model, fused.members))
+      return false;
+    a = std::move(fused);
+    return true;
   }
 
   // A sum over states of two groups becomes one sum for each, so that either can join its group.

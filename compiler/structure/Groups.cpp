@@ -64,7 +64,8 @@ private:
   std::vector<SmallVector<StringAttr>> components;
 };
 
-// Orders the members of a component by their reads at the same token.
+} // namespace
+
 void orderMembers(Model &model, Group &group) {
   SmallVector<StringAttr> order;
   llvm::DenseSet<StringAttr> seen;
@@ -87,8 +88,6 @@ void orderMembers(Model &model, Group &group) {
     visit(name);
   group.members = std::move(order);
 }
-
-} // namespace
 
 FailureOr<std::vector<Group>> findGroups(Model &model) {
   std::vector<Group> groups;
@@ -138,6 +137,13 @@ llvm::DenseSet<StringAttr> dependents(Model &model, ArrayRef<StringAttr> roots) 
   };
   addReaders(model.definitions());
   addReaders(model.nexts());
+  for (auto affine : model.mixer().getOps<AffineOp>())
+    for (StringAttr factor : factorsOf(affine)) {
+      readers[factor].push_back(affine.getStateAttr().getAttr());
+      for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+        if (read.getResult())
+          readers[factor].push_back(read.getResult().getAttr());
+    }
   llvm::DenseSet<StringAttr> result;
   SmallVector<StringAttr> stack(roots.begin(), roots.end());
   while (!stack.empty())

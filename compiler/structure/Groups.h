@@ -25,6 +25,9 @@ struct Group {
 /// none. Fails with a located error on a cycle without a state and on two directions in one group.
 mlir::FailureOr<std::vector<Group>> findGroups(Model &model);
 
+/// Puts members in an order in which reads at the same token follow what they read.
+void orderMembers(Model &model, Group &group);
+
 /// The names among `names` that depend on one of `roots`, at any distance in tokens (roots that
 /// depend on themselves included).
 llvm::DenseSet<mlir::StringAttr> dependents(Model &model, llvm::ArrayRef<mlir::StringAttr> roots);

@@ -148,8 +148,7 @@ llvm::DenseSet<StringAttr> Model::outputs() const {
 // Writing back
 //===----------------------------------------------------------------------===//
 
-// The factors of a canonical recurrence.
-static SmallVector<StringAttr> factorsOf(AffineOp op) {
+SmallVector<StringAttr> factorsOf(AffineOp op) {
   SmallVector<StringAttr> result;
   auto add = [&](FlatSymbolRefAttr symbol) {
     if (symbol)

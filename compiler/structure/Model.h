@@ -75,6 +75,9 @@ private:
   llvm::DenseMap<mlir::StringAttr, mlir::Operation *> symbols;
 };
 
+/// The symbols that a canonical recurrence reads.
+llvm::SmallVector<mlir::StringAttr> factorsOf(mlir::seq::AffineOp op);
+
 } // namespace seqmix
 
 #endif // SEQMIX_COMPILER_STRUCTURE_MODEL_H

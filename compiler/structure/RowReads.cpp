@@ -95,11 +95,36 @@ Expr RowReads::stateBody() {
           fmt::format("it depends on '{}' of another token", std::string_view(name.getValue()));
       return nullptr;
     }
+  // What is chosen between reads is affine too.
+  body = context.rewrite(body, [&](Expr node) -> Expr {
+    bool isChoice = node->is(ExprKind::Select) && node->type() == ValueType::Real &&
+                    dependsOnReads(node) && !dependsOnReads(node->operand(0));
+    return isChoice ? linearSelect(node) : node;
+  });
   return rewriteSums(body, form.token);
+}
+
+// `a if c else b` is affine in both sides: c * a + (1 - c) * b, with c one or zero.
+Expr RowReads::linearSelect(Expr e) {
+  Expr one = context.real(1), zero = context.real(0), condition = e->operand(0);
+  auto side = [&](Expr value, Expr weight) {
+    return value->isReal(0) ? zero : context.mul(weight, value);
+  };
+  return context.add(side(e->operand(1), context.select(condition, one, zero)),
+                     side(e->operand(2), context.select(condition, zero, one)));
+}
+
+bool RowReads::dependsOnReads(Expr e) {
+  return readsState(e) || llvm::any_of(form.reads, [&](const FormRead &read) {
+           return context.reads(e, read.result);
+         });
 }
 
 Expr RowReads::rewriteSums(Expr e, Var token) {
   return context.rewrite(e, [&](Expr node) -> Expr {
+    if (node->is(ExprKind::Select) && node->type() == ValueType::Real && readsState(node) &&
+        !dependsOnReads(node->operand(0)))
+      return linearSelect(node);
     return node->isReduce(ReduceKind::Sum) && readsState(node) ? contract(node, token) : node;
   });
 }

@@ -33,6 +33,8 @@ private:
 
   std::string show(mlir::seq::Expr e) { return toString(context, e); }
   bool readsState(mlir::seq::Expr e) { return context.reads(e, form.state); }
+  bool dependsOnReads(mlir::seq::Expr e);
+  mlir::seq::Expr linearSelect(mlir::seq::Expr e);
   mlir::seq::Expr inlineMatrices(mlir::seq::Expr e);
   mlir::seq::Expr rewriteSums(mlir::seq::Expr e, mlir::seq::Var token);
   mlir::seq::Expr contract(mlir::seq::Expr sum, mlir::seq::Var token);

@@ -245,6 +245,23 @@ const Example examples[] = {
   o[t,j] = -(sum[i] q[t,i] * S[t,i,j]) / 3
   output o[t,j]
 )"},
+    {"chosen_state", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], g[t]
+  input first[t] : bool
+  state S[i,j] = 0
+  R[t,i,j] = 0 if first[t] else S[t-1,i,j]
+  S[t,i,j] = sigmoid(g[t]) * R[t,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * R[t,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"chosen_update", "row updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input skip[t] : bool
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] if skip[t] else 0.5 * S[t-1,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
     {"strength_per_column", "row updates 1 terms 2 reads 2", R"(
   input q[t,i], k[t,i], v[t,j], g[t]
   input beta[t,j] in [0, 1]

@@ -88,6 +88,24 @@ const Example examples[] = {
   o[t,j] = sum[i] q[t,i] * S[t,i,j]
   output o[t,j]
 )"},
+    {"momentum_first", "M D S o coupled_linear lanes V", R"(
+  input q[t,i], k[t,i], v[t,j], mu[t], a[t]
+  state S[i,j] = 0
+  state M[i,j] = 0
+  M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * v[t,j]
+  D[t,i,j] = 0.5 * M[t,i,j]
+  S[t,i,j] = a[t] * S[t-1,i,j] + D[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"matrix_feeds_gate", "S elementwise lanes K", R"(
+  input q[t,i], k[t,i], v[t,j]
+  state S[i] = 0
+  state M[i,j] = 0
+  M[t,i,j] = 0.5 * M[t-1,i,j] + k[t,i] * v[t,j]
+  S[t,i] = 0.9 * S[t-1,i] + sum[j] v[t,j] * M[t,i,j]
+  output S[t,i]
+)"},
     {"delta_with_momentum", "e M S o dense_linear lanes V", R"(
   input q[t,i], k[t,i], v[t,j], mu[t]
   state S[i,j] = 0
