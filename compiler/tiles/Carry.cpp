@@ -71,7 +71,7 @@ Strided carryOf(Kernel &kernel, unsigned component, const SymbolInfo &info, bool
 /// Rows of `buffer` from row `first` on.
 Strided rowsFrom(Kernel &kernel, const BufferLayout &buffer, const IndexValue &first) {
   Strided rows = bufferElements(kernel, buffer);
-  rows.base = kernel.index().scale(first, buffer.rowElements);
+  rows.base = kernel.index().scale(first, buffer.rowStride);
   return rows;
 }
 } // namespace
@@ -126,6 +126,8 @@ void seqmix::emitInitialRows(Kernel &kernel, PassOp pass, Space space) {
       if (!component)
         continue;
       auto *state = kernel.layout.buffer(buffer.of, Space::State);
+      if (state && front != forward)
+        continue;
       if (state) {
         if (front != forward)
           continue;
@@ -167,6 +169,78 @@ void seqmix::emitShiftRows(Kernel &kernel, PassOp pass) {
     emitCopy(kernel, rowsFrom(kernel, buffer, source), rowsFrom(kernel, buffer, target), sizes,
              contiguousDim(buffer));
   }
+}
+
+namespace {
+/// Whether the rows of a definition are only made going backwards, so that its last tokens come
+/// first and are gone at the end.
+bool isMadeBackwards(Kernel &kernel, StringAttr name) {
+  auto *rows = kernel.layout.buffer(name, Space::Rows);
+  if (!rows || isa<TensorOp>(kernel.layout.symbol(name).op))
+    return false;
+  return llvm::none_of(kernel.op.getBody().getOps<PassOp>(), [&](PassOp pass) {
+    return pass.getDirection() == Direction::Forward && isMadeBy(pass, name);
+  });
+}
+
+/// Calls `body` for each window that is made going backwards, where the caller wants it.
+void forBackwardWindows(Kernel &kernel, function_ref<void(unsigned, const CarryComponent &)> body) {
+  for (auto [number, component] : llvm::enumerate(kernel.layout.carryComponents()))
+    if (component.kind == CarryComponent::Window && isMadeBackwards(kernel, component.of.getAttr()))
+      emitIf(kernel,
+             isGiven(kernel.builder, kernel.loc, carryPointer(kernel, number, /*write=*/true)),
+             [&] { body(number, component); });
+}
+} // namespace
+
+void seqmix::emitOldWindows(Kernel &kernel) {
+  IndexMath math = kernel.index();
+  forBackwardWindows(kernel, [&](unsigned number, const CarryComponent &component) {
+    auto &info = kernel.layout.symbol(component.of.getAttr());
+    auto &rows = *kernel.layout.buffer(component.of.getAttr(), Space::Rows);
+    auto sizes = bufferSizes(kernel, rows, IndexValue::constant(1));
+    int64_t window = component.shape[0];
+    Value given = isGiven(kernel.builder, kernel.loc, carryPointer(kernel, number, false));
+    // Tokens in front of the first: oldest first, so that the window may be updated in place.
+    IndexValue kept =
+        math.max(math.sub(IndexValue::constant(window), IndexValue::of(kernel.tokens)),
+                 IndexValue::constant(0));
+    kernel.forEach(math.scalar(kept), 1, [&](Value row) {
+      Strided to = carryOf(kernel, number, info, true);
+      to.base = math.add(to.base, math.mul(IndexValue::of(row), to.strides[1]));
+      emitIf(
+          kernel, given,
+          [&] {
+            Strided from = carryOf(kernel, number, info, false);
+            IndexValue old = math.add(IndexValue::of(row), IndexValue::of(kernel.tokens));
+            from.base = math.add(from.base, math.mul(old, from.strides[1]));
+            emitCopy(kernel, from, to, sizes, sizes.size() - 1);
+          },
+          [&] { emitFill(kernel, to, sizes, 0); });
+    });
+  });
+}
+
+void seqmix::emitWindowRows(Kernel &kernel, PassOp pass) {
+  IndexMath math = kernel.index();
+  forBackwardWindows(kernel, [&](unsigned number, const CarryComponent &component) {
+    auto &info = kernel.layout.symbol(component.of.getAttr());
+    auto &rows = *kernel.layout.buffer(component.of.getAttr(), Space::Rows);
+    if (!isMadeBy(pass, component.of.getAttr()))
+      return;
+    // The chunk's rows from token T - window on.
+    IndexValue start = IndexValue::of(kernel.chunkStart);
+    IndexValue oldest =
+        math.sub(IndexValue::of(kernel.tokens), IndexValue::constant(component.shape[0]));
+    IndexValue first = math.max(math.sub(oldest, start), IndexValue::constant(0));
+    IndexValue count =
+        math.max(math.sub(IndexValue::of(kernel.chunkRows), first), IndexValue::constant(0));
+    Strided to = carryOf(kernel, number, info, true);
+    IndexValue place = math.sub(math.add(start, first), oldest);
+    to.base = math.add(to.base, math.mul(place, to.strides[1]));
+    Strided from = rowsFrom(kernel, rows, math.add(first, IndexValue::constant(rows.halo)));
+    emitCopy(kernel, from, to, bufferSizes(kernel, rows, count), contiguousDim(rows));
+  });
 }
 
 namespace {
@@ -242,6 +316,8 @@ LogicalResult seqmix::emitFinalStates(Kernel &kernel) {
         !kernel.layout.readable(name))
       return info.op->emitError("the window of '")
              << name.getValue() << "' is carried, but no buffer holds its rows";
+    if (component.kind == CarryComponent::Window && isMadeBackwards(kernel, name))
+      continue; // written by the chunks
     Value wanted = isGiven(kernel.builder, kernel.loc, carryPointer(kernel, number, true));
     emitIf(kernel, wanted, [&] {
       if (component.kind == CarryComponent::Window)

@@ -191,7 +191,7 @@ Strided seqmix::bufferElements(Kernel &kernel, const BufferLayout &buffer) {
   Strided result;
   result.memref = kernel.memref(buffer);
   result.strides.push_back(IndexValue::constant(buffer.batchStride));
-  result.strides.push_back(IndexValue::constant(buffer.rowElements));
+  result.strides.push_back(IndexValue::constant(buffer.rowStride));
   for (int64_t stride : buffer.strides)
     result.strides.push_back(IndexValue::constant(stride));
   return result;

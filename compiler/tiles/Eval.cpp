@@ -123,7 +123,7 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
   int64_t innermost = contiguousDim(*buffer);
   auto copyTokens = [&](const IndexValue &token, const IndexValue &row, const IndexValue &count) {
     Strided from = callerElements(kernel, memory, info, token), to = target;
-    to.base = math.scale(row, buffer->rowElements);
+    to.base = math.scale(row, buffer->rowStride);
     emitCopy(kernel, from, to, bufferSizes(kernel, *buffer, count), innermost);
   };
   if (!info.perToken) {
@@ -137,7 +137,7 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
   copyTokens(start, IndexValue::constant(front), rows);
   auto fill = [&](const IndexValue &row) {
     Strided to = target;
-    to.base = math.scale(row, buffer->rowElements);
+    to.base = math.scale(row, buffer->rowStride);
     emitFill(kernel, to, bufferSizes(kernel, *buffer, IndexValue::constant(1)), 0);
   };
   auto branch = [&](Value condition, function_ref<void()> whenTrue,
@@ -182,7 +182,7 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
                                          kernel.layout.carrySlots(slot).pointer + 2);
             Strided from = carryElements(kernel, info, pointer, stride), to = target;
             from.base = math.add(from.base, math.mul(row, from.strides[1]));
-            to.base = math.scale(place, buffer->rowElements);
+            to.base = math.scale(place, buffer->rowStride);
             emitCopy(kernel, from, to, bufferSizes(kernel, *buffer, IndexValue::constant(1)),
                      innermost);
           }
@@ -207,7 +207,7 @@ LogicalResult seqmix::emitScatter(Kernel &kernel, ScatterOp op) {
     IndexValue first = IndexValue::constant(buffer->halo);
     if (buffer->space == Space::Sequence)
       first = math.add(first, token);
-    from.base = math.scale(first, buffer->rowElements);
+    from.base = math.scale(first, buffer->rowStride);
   }
   Strided to = callerElements(kernel, kernel.output(name), info, token);
   // A token-free definition is the same for all batch elements that share the params.

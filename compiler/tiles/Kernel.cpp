@@ -90,7 +90,7 @@ IndexValue Kernel::address(const BufferLayout &buffer, const IndexValue &row,
     result = math.add(row, IndexValue::constant(buffer.halo));
     if (buffer.space == Space::Sequence)
       result = math.add(result, IndexValue::of(chunkStart));
-    result = math.scale(result, buffer.rowElements);
+    result = math.scale(result, buffer.rowStride);
   }
   if (buffer.batchStride)
     result = math.add(result, math.scale(batch, buffer.batchStride));

@@ -106,7 +106,7 @@ LogicalResult Layout::addBuffer(BufferOp op) {
     }
     stride *= extent;
   }
-  buffer.rowElements = stride;
+  buffer.rowElements = buffer.rowStride = stride;
   buffer.halo = op.getHalo();
   buffer.ahead = op.getAhead();
   bool perToken = buffer.space == Space::Rows || buffer.space == Space::Sequence;
@@ -125,6 +125,11 @@ LogicalResult Layout::addBuffer(BufferOp op) {
                          buffer.space == Space::Token || buffer.space == Space::Task)) {
     buffer.batchStride = llvm::alignTo(buffer.elements, lanes);
     buffer.elements = buffer.batchStride * batchBlock;
+  }
+  if (batchBlock > 1 && buffer.space == Space::Sequence) {
+    // The length is not known here, so the batch elements stand side by side in a row.
+    buffer.batchStride = buffer.rowElements;
+    buffer.rowStride = buffer.elements = buffer.rowElements * batchBlock;
   }
   all.push_back(std::move(buffer));
   return success();

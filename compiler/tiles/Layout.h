@@ -45,6 +45,8 @@ struct BufferLayout {
   /// Elements of one token's row; rows of earlier (`halo`) and later (`ahead`) tokens around the
   /// chunk's; rows in all.
   int64_t rowElements = 1, halo = 0, ahead = 0, rows = 1;
+  /// Elements between two rows.
+  int64_t rowStride = 1;
   /// Elements between two batch elements of a block, 0 without blocks.
   int64_t batchStride = 0;
   /// Elements in all, for the sequence space those of a token.

@@ -85,6 +85,10 @@ mlir::LogicalResult emitInitialStates(Kernel &kernel);
 void emitInitialRows(Kernel &kernel, mlir::seq::PassOp pass, mlir::seq::Space space);
 /// Moves the rows that the next chunk looks back to.
 void emitShiftRows(Kernel &kernel, mlir::seq::PassOp pass);
+/// Windows of definitions that are only made going backwards: what a short sequence leaves of the
+/// old one, and the last tokens among the chunk's rows.
+void emitOldWindows(Kernel &kernel);
+void emitWindowRows(Kernel &kernel, mlir::seq::PassOp pass);
 /// States and windows to the carry.
 mlir::LogicalResult emitFinalStates(Kernel &kernel);
 

@@ -110,6 +110,8 @@ LogicalResult emitPass(Kernel &kernel, PassOp pass) {
   if (failed(result))
     return failure();
   kernel.loc = loc;
+  if (!forward)
+    emitWindowRows(kernel, pass);
   emitShiftRows(kernel, pass);
   kernel.chunkStart = kernel.chunkRows = {};
   return success();
@@ -162,6 +164,7 @@ LogicalResult seqmix::emitTiles(MixerOp original, const TargetInfo &target, Modu
   Kernel kernel(mixer, op, target, *layout, function);
   if (failed(emitPrologue(kernel, op, Space::Task)) || failed(emitInitialStates(kernel)))
     return failure();
+  emitOldWindows(kernel);
   for (auto pass : op.getBody().getOps<PassOp>())
     if (failed(emitPass(kernel, pass)))
       return failure();
