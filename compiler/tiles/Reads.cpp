@@ -350,6 +350,14 @@ void ExprEmitter::store(const BufferLayout &buffer, const Emitted &value, const 
       Value lanes = mask.empty() ? Value() : mask[j];
       IndexValue first = address;
       first.step = 0;
+      IndexValue token = row.index(i, j);
+      if (!lanes && buffer.ahead > 0 && !token.vector && token.step == 1) {
+        // The rows behind the last token are not this step's to write.
+        token.step = 0;
+        Value left = arith::SubIOp::create(builder, loc, kernel.chunkRows, math.scalar(token));
+        lanes = vector::CreateMaskOp::create(builder, loc, kernel.vectorType(builder.getI1Type()),
+                                             left);
+      }
       if (!address.vector && address.step == 1) {
         if (lanes)
           vector::MaskedStoreOp::create(builder, loc, memref, math.scalar(first), lanes, element);
