@@ -232,6 +232,7 @@ private:
                   llvm::StringRef suffix, MixerPlan &mixerPlan) {
     KernelPlan kernel;
     kernel.target = nameOfLevel(target.level);
+    kernel.cpu = target.cpu;
     kernel.features = target.features;
     kernel.forwardSymbol = (mixer.getSymName() + ".forward" + suffix).str();
     std::string shared = (mixer.getSymName() + ".shared" + suffix).str();

@@ -69,6 +69,7 @@ struct ComponentPlan {
 /// The code of a mixer for one target: symbols in the objects, and the shape of its tasks.
 struct KernelPlan {
   std::string target;        ///< "x86-64-v4", ...
+  std::string cpu;           ///< LLVM's name; what it implies is needed, too
   std::string features;      ///< as LLVM writes them: "+avx2,+fma,..."
   std::string forwardSymbol; ///< void(const int64_t *frame)
   std::string sharedSymbol;  ///< empty: nothing is shared
@@ -118,9 +119,9 @@ llvm::FailureOr<MixerPlan> planMixer(mlir::seq::MixerOp mixer);
 /// from the best to the least.
 void addKernel(MixerPlan &plan, mlir::seq::KernelOp op, KernelPlan kernel);
 
-/// Bits 1 << SEQ_CPU_x of a feature string. Features that the runtime cannot ask for (tuning hints,
-/// say) are left out.
-uint64_t featureBits(llvm::StringRef features);
+/// Bits 1 << SEQ_CPU_x of what code for a CPU (LLVM's name of it) with a feature string needs.
+/// Features that the runtime cannot ask for (tuning hints, say) are left out.
+uint64_t featureBits(llvm::StringRef cpu, llvm::StringRef features);
 
 //===----------------------------------------------------------------------===//
 // Files

@@ -134,7 +134,8 @@ private:
     int32_t flags = mixer.usesPosition ? SEQ_KERNEL_POSITION : 0;
     for (const KernelPlan &kernel : mixer.kernels)
       elements.push_back(structure(
-          {text(kernel.target), number(static_cast<int64_t>(featureBits(kernel.features))),
+          {text(kernel.target),
+           number(static_cast<int64_t>(featureBits(kernel.cpu, kernel.features))),
            kernelSymbol(kernel.sharedSymbol), kernelSymbol(kernel.forwardSymbol),
            number(kernel.scratchBytes), number(kernel.sharedBytes), number(kernel.sequenceBytes),
            number(kernel.splitSize), number32(kernel.splitDim), number32(kernel.batchBlock),

@@ -12,6 +12,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/TargetParser/X86TargetParser.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -287,17 +288,30 @@ void addKernel(MixerPlan &plan, KernelOp op, KernelPlan kernel) {
   plan.kernels.push_back(std::move(kernel));
 }
 
-uint64_t featureBits(StringRef features) {
+uint64_t featureBits(StringRef cpu, StringRef features) {
   static const llvm::StringMap<unsigned> numbers = {
 #define SEQ_CPU_ROW(NAME, TEXT, LEAF, SUBLEAF, REG, BIT) {TEXT, SEQ_CPU_##NAME},
       SEQ_CPU_FEATURES(SEQ_CPU_ROW)
 #undef SEQ_CPU_ROW
   };
-  uint64_t bits = 0;
+  // A feature stands for those it builds on: LLVM's lists name only the last of a chain.
+  llvm::StringMap<bool> enabled;
+  auto set = [&](StringRef feature, bool on) {
+    enabled[feature] = on;
+    llvm::X86::updateImpliedFeatures(feature, on, enabled);
+  };
+  SmallVector<StringRef> ofCpu;
+  if (llvm::X86::parseArchX86(cpu) != llvm::X86::CK_None)
+    llvm::X86::getFeaturesForCPU(cpu, ofCpu);
+  for (StringRef feature : ofCpu)
+    set(feature, true);
   for (StringRef feature : llvm::split(features, ','))
-    if (feature.consume_front("+"))
-      if (auto found = numbers.find(feature); found != numbers.end())
-        bits |= uint64_t(1) << found->second;
+    if (feature.size() > 1)
+      set(feature.drop_front(), feature[0] == '+');
+  uint64_t bits = 0;
+  for (auto &[feature, number] : numbers)
+    if (enabled.lookup(feature))
+      bits |= uint64_t(1) << number;
   return bits;
 }
 

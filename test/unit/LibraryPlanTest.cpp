@@ -125,10 +125,25 @@ TEST(LibraryPlan, FamiliesAndFeatures) {
   auto exported = exportedSymbols(library);
   EXPECT_EQ(std::count(exported.begin(), exported.end(), "m_step"), 0);
   EXPECT_EQ(std::count(exported.begin(), exported.end(), "m_forward"), 1);
+}
 
-  EXPECT_EQ(featureBits("+avx2,-fma,+avx512f,+prefer-256-bit"),
-            (uint64_t(1) << SEQ_CPU_AVX2) | (uint64_t(1) << SEQ_CPU_AVX512F));
-  EXPECT_EQ(featureBits(""), 0u);
+TEST(LibraryPlan, FeaturesOfTargets) {
+  auto bit = [](SeqCpuFeature feature) { return uint64_t(1) << feature; };
+  EXPECT_EQ(featureBits("", "+sse3,-fma,+prefer-256-bit"), bit(SEQ_CPU_SSE3));
+  EXPECT_EQ(featureBits("", "+fma,-avx2") & bit(SEQ_CPU_AVX), bit(SEQ_CPU_AVX));
+  EXPECT_EQ(featureBits("", ""), 0u);
+  EXPECT_EQ(featureBits("x86-64", "") & bit(SEQ_CPU_SSE42), 0u);
+  EXPECT_NE(featureBits("x86-64-v2", "") & bit(SEQ_CPU_SSE42), 0u);
+  EXPECT_EQ(featureBits("x86-64-v2", "") & bit(SEQ_CPU_AVX), 0u);
+  uint64_t v3 = bit(SEQ_CPU_AVX) | bit(SEQ_CPU_AVX2) | bit(SEQ_CPU_FMA) | bit(SEQ_CPU_F16C) |
+                bit(SEQ_CPU_BMI) | bit(SEQ_CPU_BMI2) | bit(SEQ_CPU_LZCNT) | bit(SEQ_CPU_MOVBE);
+  EXPECT_EQ(featureBits("x86-64-v3", "") & v3, v3);
+  EXPECT_EQ(featureBits("x86-64-v3", "") & bit(SEQ_CPU_AVX512F), 0u);
+  uint64_t v4 = v3 | bit(SEQ_CPU_AVX512F) | bit(SEQ_CPU_AVX512BW) | bit(SEQ_CPU_AVX512CD) |
+                bit(SEQ_CPU_AVX512DQ) | bit(SEQ_CPU_AVX512VL);
+  EXPECT_EQ(featureBits("x86-64-v4", "") & v4, v4);
+  // What the string takes away is not needed.
+  EXPECT_EQ(featureBits("x86-64-v4", "-avx512vl") & bit(SEQ_CPU_AVX512VL), 0u);
 }
 
 TEST(LibraryLink, SaysWhatIsMissing) {
