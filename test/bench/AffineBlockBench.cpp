@@ -135,9 +135,10 @@ void measurePeak(benchmark::State &state) {
   state.counters["flop/s"] = peakFlops;
 }
 
-void runChunks(benchmark::State &state, const AffineBlockSpec &spec, int64_t rows) {
+/// Chunks of `rows` tokens; the state stays where it is.
+void runChunks(benchmark::State &state, const AffineBlockSpec &spec, int64_t rows, StateForm form) {
   AffineLayoutOptions options;
-  options.state = StateForm::Panels;
+  options.state = form;
   AffineProgram program(spec, chunkRows, options);
   program.compile(context());
   fill(program, spec);
@@ -161,21 +162,24 @@ void registerAll() {
   benchmark::RegisterBenchmark("peak", measurePeak);
   for (int64_t size : {64, 128})
     for (auto &[name, spec] : classes(size)) {
-      auto add = [&](const char *kind, const AffineBlockSpec &one, int64_t rows) {
+      auto add = [&](const char *kind, const AffineBlockSpec &one, int64_t rows = chunkRows,
+                     StateForm form = StateForm::Panels) {
         std::string full = fmt::format("{}/{}/{}x{}/B{}/N{}", kind, name, one.rows, one.cols,
                                        one.block, one.panel);
-        benchmark::RegisterBenchmark(
-            full.c_str(), [one, rows](benchmark::State &state) { runChunks(state, one, rows); });
+        benchmark::RegisterBenchmark(full.c_str(), [one, rows, form](benchmark::State &state) {
+          runChunks(state, one, rows, form);
+        });
       };
       const AffineBlockSpec chosen = chooseBlock(spec);
-      add("chosen", chosen, chunkRows);
-      add("step", chosen, 1);
+      add("chosen", chosen);
+      add("step-rows", chosen, 1, StateForm::StepRows);
+      add("step-cols", chosen, 1, StateForm::StepCols);
       for (int64_t block : {1, 2, 4, 8})
         for (int64_t panel : {1, 2, 4}) {
           AffineBlockSpec one = spec;
           one.block = block;
           one.panel = panel;
-          add("grid", one, chunkRows);
+          add("grid", one);
         }
     }
 }
