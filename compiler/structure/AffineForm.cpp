@@ -13,8 +13,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/structure/AffineForm.h"
-#include "compiler/structure/Range.h"
 #include "compiler/structure/RowReads.h"
+#include "compiler/structure/Untie.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
@@ -57,6 +57,7 @@ public:
   }
 
   std::optional<AffineForm> run() {
+    untier.emplace(model, form.rowVars, form.token);
     RowReads reads(model, form);
     if (!reads.rewriteAll(group, reason))
       return std::nullopt;
@@ -82,7 +83,7 @@ private:
   bool dependsOnAny(Expr e, ArrayRef<Var> vars) {
     return llvm::any_of(vars, [&](Var v) { return e->dependsOn(v); });
   }
-  bool mixes(Expr e) { return dependsOnAny(e, form.rowVars) && dependsOnAny(e, form.colVars); }
+  bool mixes(Expr e) { return untier->mixes(e); }
 
   bool dependsOnState(Expr e) {
     bool found = false;
@@ -92,55 +93,6 @@ private:
     });
     return found;
   }
-
-  // Another way to write a factor that ties rows to columns, or null.
-  Expr untie(Expr e) {
-    if (e->is(ExprKind::Read)) {
-      auto found = model.definitions().find(e->symbol());
-      return found != model.definitions().end() ? context.instantiate(found->second, e->operands())
-                                                : nullptr;
-    }
-    if (e->isBinary(BinaryFn::Div) && e->operand(0)->isReal(1))
-      if (Expr below = untie(e->operand(1)))
-        return context.div(context.real(1), below);
-    if (e->isUnary(UnaryFn::Abs)) {
-      Product p = context.factors(e->operand(0));
-      if (p.factors.size() < 2)
-        return nullptr;
-      Expr result = context.real(std::abs(p.coef));
-      for (Expr f : p.factors)
-        result = context.mul(result, context.unary(UnaryFn::Abs, f));
-      return result;
-    }
-    if (e->isUnary(UnaryFn::Exp))
-      return untieExponential(e->operand(0));
-    return nullptr;
-  }
-
-  // exp(a[i] + b[j]) = exp(a[i]) * exp(b[j]), where neither part can overflow while the whole does
-  // not.
-  Expr untieExponential(Expr exponent) {
-    SmallVector<Product> row, col;
-    for (Product &term : context.summands(exponent, [&](Expr f) { return mixes(f); })) {
-      Expr e = context.product(term);
-      if (mixes(e)) {
-        Expr other = e->is(ExprKind::Read) ? untie(e) : nullptr;
-        return other ? context.unary(
-                           UnaryFn::Exp,
-                           context.rewrite(exponent, [&](Expr n) { return n == e ? other : n; }))
-                     : nullptr;
-      }
-      (dependsOnAny(e, form.colVars) ? col : row).push_back(term);
-    }
-    Expr rowPart = context.sumOf(row), colPart = context.sumOf(col);
-    if (!canSplit(rowPart, colPart)) {
-      lacksBound = true;
-      return nullptr;
-    }
-    return context.mul(context.unary(UnaryFn::Exp, rowPart), context.unary(UnaryFn::Exp, colPart));
-  }
-
-  bool canSplit(Expr rowPart, Expr colPart);
 
   bool separate(const Product &p, Separated &result) {
     result.scalar.coef = p.coef;
@@ -173,14 +125,15 @@ private:
       }
       if (dependsOnState(*tied))
         return fail(fmt::format("it is not affine: '{}'", show(*tied)));
-      Expr other = untie(*tied);
+      Expr other = untier->untie(*tied);
       if (!other) {
         bool isDecay = llvm::any_of(term.factors, [&](Expr f) { return f->isReadOf(form.state); });
         return fail(fmt::format("{} '{}' ties its rows to its columns{}",
                                 isDecay ? "the decay" : "the input", show(*tied),
-                                lacksBound ? ": the parts of its exponent have no declared upper "
-                                             "bound, and one alone could overflow"
-                                           : ""));
+                                untier->lacksBound()
+                                    ? ": the parts of its exponent have no declared upper "
+                                      "bound, and one alone could overflow"
+                                    : ""));
       }
       *tied = other;
       Expr product = context.product(term);
@@ -361,18 +314,9 @@ private:
   llvm::DenseMap<StringAttr, int64_t> readNames;
   SmallVector<Separated> diagonal;
   llvm::MapVector<Expr, SmallVector<PendingTerm>> pending;
-  bool lacksBound = false;
   unsigned steps = 0;
+  std::optional<Untier> untier;
 };
-
-// Exponentials of sums may be finite where those of the parts are not. Parts below this bound are
-// safe in every type.
-constexpr double kLargestExponent = 20;
-
-bool AffineFinder::canSplit(Expr rowPart, Expr colPart) {
-  Ranges ranges(model);
-  return ranges.of(rowPart).high <= kLargestExponent && ranges.of(colPart).high <= kLargestExponent;
-}
 
 } // namespace
 

@@ -27,6 +27,9 @@ public:
         options(options) {}
 
   void run() {
+    for (auto group : mixer.getOps<RecurrenceOp>())
+      for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>())
+        inLoops.insert(member.getAttr());
     os << fmt::format("mixer {}   (values in {}{})\n", std::string_view(mixer.getSymName()),
                       mixer.getCompute().isF64() ? "f64" : "f32", schedule());
     for (auto state : mixer.getOps<StateOp>())
@@ -53,8 +56,8 @@ private:
   Expr inlineMade(Expr e) {
     return context.inlineReads(e, [&](StringAttr name) -> const Equation * {
       auto found = model.definitions().find(name);
-      return found != model.definitions().end() && name.getValue().contains('.') ? &found->second
-                                                                                 : nullptr;
+      bool isMade = name.getValue().contains('.') && !inLoops.contains(name);
+      return found != model.definitions().end() && isMade ? &found->second : nullptr;
     });
   }
 
@@ -303,8 +306,10 @@ private:
     if (exponents.empty())
       return "none: decays are multiplied as they are";
     std::string text;
+    Facts distinct;
     for (Expr e : exponents)
-      text += fmt::format("{}{}", text.empty() ? "" : "; ", exponentFact(e));
+      distinct.insert(exponentFact(e));
+    text = fmt::format("{}", fmt::join(distinct.list, "; "));
     return text + "; taken once a token, never of differences of sums";
   }
 
@@ -434,15 +439,15 @@ private:
     Facts facts;
     for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>())
       collectExponents(model.equation(member.getAttr())->body, exponents);
-    std::string text;
+    Facts distinct;
     for (Expr e : exponents) {
-      text += fmt::format("{}{}", text.empty() ? "" : "; ", exponentFact(e));
+      distinct.insert(exponentFact(e));
       if (ranges.of(e).high <= 0)
         ranges.explain(e, facts);
     }
-    if (text.empty())
+    if (distinct.list.empty())
       return;
-    line("exponents", text);
+    line("exponents", fmt::format("{}", fmt::join(distinct.list, "; ")));
     if (!facts.list.empty())
       line("", fmt::format("because {}", fmt::join(facts.list, ", ")));
   }
@@ -451,10 +456,6 @@ private:
 
   // Definitions outside the recurrences; compiler-made ones show where they are used.
   void explainAround() {
-    llvm::DenseSet<StringAttr> inLoops;
-    for (auto group : mixer.getOps<RecurrenceOp>())
-      for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>())
-        inLoops.insert(member.getAttr());
     os << "\n";
     StringRef label = "around";
     for (auto &[name, equation] : model.definitions()) {
@@ -506,6 +507,7 @@ private:
   Ranges ranges;
   llvm::raw_ostream &os;
   ExplainOptions options;
+  llvm::DenseSet<StringAttr> inLoops; // members of recurrences
 };
 
 } // namespace

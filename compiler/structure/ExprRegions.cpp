@@ -337,13 +337,24 @@ private:
       dims.push_back(FlatSymbolRefAttr::get(var->dim));
     return builder.getArrayAttr(dims);
   }
-  static ArrayAttr namesOf(OpBuilder &builder, ArrayRef<Var> vars) {
+  // Names that no enclosing block uses.
+  ArrayAttr namesOf(OpBuilder &builder, ArrayRef<Var> vars) {
+    SmallVector<std::string> used;
+    for (auto &scope : scopes)
+      for (Var var : scope->vars)
+        used.push_back(chosenNames.contains(var) ? chosenNames[var]
+                       : var->name               ? var->name.str()
+                                                 : std::string());
     SmallVector<Attribute> names;
-    for (Var var : vars)
-      names.push_back(var->name ? var->name : builder.getStringAttr(var->dim.getValue().lower()));
+    for (Var var : vars) {
+      used.push_back(context.indexNames().pick(var->dim, used));
+      chosenNames[var] = used.back();
+      names.push_back(builder.getStringAttr(used.back()));
+    }
     return builder.getArrayAttr(names);
   }
 
+  llvm::DenseMap<Var, std::string> chosenNames;
   ExprContext &context;
   Location loc;
   SmallVector<std::unique_ptr<Scope>> scopes;

@@ -6,6 +6,7 @@
 
 #include "compiler/structure/RowReads.h"
 
+#include "compiler/structure/Untie.h"
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
 
@@ -139,9 +140,11 @@ Expr RowReads::contract(Expr sum, Var token) {
     work.push_back({o.vars, std::move(p)});
   std::reverse(work.begin(), work.end());
   size_t readsBefore = form.reads.size();
+  unsigned steps = 0;
   while (!work.empty()) {
     Term term = work.pop_back_val();
-    if (!contractTerm(std::move(term), token, work, done)) {
+    // A sum that grows this much when taken apart is no canonical form.
+    if (++steps > 1000 || !contractTerm(std::move(term), token, work, done)) {
       form.reads.truncate(readsBefore);
       return sum;
     }
@@ -163,6 +166,8 @@ bool RowReads::contractTerm(Term term, Var token, SmallVectorImpl<Term> &work,
     return false;
   Expr factor = ofState.front();
   if (factor->is(ExprKind::Read)) {
+    if (untieRow(term, factor, token, work))
+      return true;
     std::optional<Product> product = rowRead(term, factor, token);
     if (product)
       done.push_back(*product);
@@ -182,6 +187,29 @@ bool RowReads::contractTerm(Term term, Var token, SmallVectorImpl<Term> &work,
     llvm::append_range(joined.factors, p.factors);
     work.push_back({vars, joined});
   }
+  return true;
+}
+
+// Takes apart a factor that varies over the rows and the columns, where that is possible.
+bool RowReads::untieRow(const Term &term, Expr state, Var token, SmallVectorImpl<Term> &work) {
+  SmallVector<Var> rowVars;
+  for (int64_t place : form.rows)
+    if (state->operand(place + 1)->is(ExprKind::Index))
+      rowVars.push_back(state->operand(place + 1)->var());
+  Untier untier(model, rowVars, token);
+  auto isTied = [&](Expr f) { return f != state && untier.mixes(f); };
+  auto tied = llvm::find_if(term.product.factors, isTied);
+  if (tied == term.product.factors.end())
+    return false;
+  Expr other = untier.untie(*tied);
+  bool isSum = (*tied)->isBinary(BinaryFn::Add) || (*tied)->isBinary(BinaryFn::Sub);
+  if (!other && !isSum)
+    return false;
+  Product product = term.product;
+  if (other)
+    product.factors[tied - term.product.factors.begin()] = other;
+  for (Product &p : context.summands(context.product(product), isTied))
+    work.push_back({term.vars, p});
   return true;
 }
 

@@ -40,6 +40,8 @@ private:
   mlir::seq::Expr contract(mlir::seq::Expr sum, mlir::seq::Var token);
   bool contractTerm(Term term, mlir::seq::Var token, llvm::SmallVectorImpl<Term> &work,
                     llvm::SmallVectorImpl<mlir::seq::Product> &done);
+  bool untieRow(const Term &term, mlir::seq::Expr state, mlir::seq::Var token,
+                llvm::SmallVectorImpl<Term> &work);
   std::optional<mlir::seq::Product> rowRead(const Term &term, mlir::seq::Expr state,
                                             mlir::seq::Var token);
   mlir::seq::Product summed(const Term &term);

@@ -262,6 +262,15 @@ const Example examples[] = {
   o[t,j] = sum[i] q[t,i] * S[t,i,j]
   output o[t,j]
 )"},
+    {"delta_under_an_exponential_of_both", "both updates 1 terms 2 reads 3", R"(
+  input q[t,i], k[t,i], v[t,j], b[t,j]
+  input a[t,i] in [-3, 0]
+  state S[i,j] = 0
+  f[t,i,j] = exp(a[t,i] - softplus(b[t,j]))
+  S[t,i,j] = f[t,i,j] * S[t-1,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * f[t,n,j] * S[t-1,n,j])
+  o[t,j] = sum[i] (q[t,i] + v[t,j]) * S[t,i,j]
+  output o[t,j]
+)"},
     {"strength_per_column", "row updates 1 terms 2 reads 2", R"(
   input q[t,i], k[t,i], v[t,j], g[t]
   input beta[t,j] in [0, 1]
