@@ -139,8 +139,8 @@ void seqmix::storeElement(Kernel &kernel, Scope &scope, ExprEmitter &emitter,
     }
     SmallVector<Value> mask;
     const IndexValue &row = scope.row.index(0, 0);
-    if (buffer.space == Space::Sequence && row.step != 0)
-      // Vectors over tokens must not run into the next buffer.
+    if ((buffer.space == Space::Sequence || buffer.ahead > 0) && row.step != 0)
+      // Vectors over tokens must not run into what stands behind the chunk's rows.
       mask.push_back(
           kernel.index().compare(arith::CmpIPredicate::slt, row, IndexValue::of(kernel.chunkRows)));
     emitter.store(buffer, value, scope.row, indices, mask, base);
