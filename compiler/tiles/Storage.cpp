@@ -12,6 +12,7 @@
 #include "compiler/tiles/Memory.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
@@ -117,6 +118,21 @@ Value roundToF16(OpBuilder &builder, Location loc, Shaped &shaped, Value value) 
   return shaped.cast<arith::TruncIOp>(shaped.op<arith::OrIOp>(result, sign), builder.getI16Type());
 }
 
+/// f64 to f32 with the last bit set if anything was cut off: a second rounding, to half precision,
+/// then gives what one would have given.
+Value narrowToOdd(OpBuilder &builder, Location loc, Shaped &shaped, Value value) {
+  Value nearest = shaped.cast<arith::TruncFOp>(value, builder.getF32Type());
+  Value back = shaped.cast<arith::ExtFOp>(nearest, builder.getF64Type());
+  auto magnitude = [&](Value real) -> Value { return math::AbsFOp::create(builder, loc, real); };
+  Value above = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OGT, magnitude(back),
+                                      magnitude(value));
+  Value inexact = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::ONE, back, value);
+  Value bits = shaped.cast<arith::BitcastOp>(nearest, builder.getI32Type());
+  bits = shaped.op<arith::SubIOp>(bits, shaped.cast<arith::ExtUIOp>(above, builder.getI32Type()));
+  bits = shaped.op<arith::OrIOp>(bits, shaped.cast<arith::ExtUIOp>(inexact, builder.getI32Type()));
+  return shaped.cast<arith::BitcastOp>(bits, builder.getF32Type());
+}
+
 unsigned bitsOf(Type type) { return getElementTypeOrSelf(type).getIntOrFloatBitWidth(); }
 } // namespace
 
@@ -175,7 +191,8 @@ Value seqmix::toStorage(OpBuilder &builder, Location loc, const TargetInfo &targ
     return bitsOf(value.getType()) == 64 ? value
                                          : shaped.cast<arith::ExtFOp>(value, builder.getF64Type());
   if (bitsOf(value.getType()) == 64)
-    value = shaped.cast<arith::TruncFOp>(value, builder.getF32Type());
+    value = dtype.isF32() ? shaped.cast<arith::TruncFOp>(value, builder.getF32Type())
+                          : narrowToOdd(builder, loc, shaped, value);
   if (dtype.isF32())
     return value;
   if (dtype.isBF16()) {

@@ -10,6 +10,7 @@
 #include "compiler/tiles/Steps.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -139,7 +140,7 @@ LogicalResult emitPrologue(Kernel &kernel, KernelOp op, Space space) {
 LogicalResult seqmix::emitTiles(MixerOp original, const TargetInfo &target, ModuleOp into,
                                 StringRef suffix) {
   original.getContext()
-      ->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
+      ->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
                     memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
   // Steps are consumed on the way, so a copy is used up.
   OwningOpRef<MixerOp> copy(original.clone());
