@@ -108,6 +108,16 @@ LogicalResult seqmix::emitEvals(Kernel &kernel, ArrayRef<EvalOp> ops) {
   });
 }
 
+namespace {
+/// The first token of the chunk that comes after this one.
+IndexValue nextChunk(Kernel &kernel) {
+  int64_t step = kernel.layout.chunk;
+  return kernel.index().add(
+      IndexValue::of(kernel.chunkStart),
+      IndexValue::constant(kernel.direction == Direction::Forward ? step : -step));
+}
+} // namespace
+
 LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
   kernel.loc = op.getLoc();
   auto &builder = kernel.builder;
@@ -135,6 +145,10 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
     return op.emitOpError("gathers tokens into a buffer that has no rows");
   int64_t front = buffer->halo, back = buffer->ahead;
   copyTokens(start, IndexValue::constant(front), rows);
+  if (kernel.layout.batchBlock == 1)
+    emitPrefetch(kernel, callerElements(kernel, memory, info, nextChunk(kernel)),
+                 bufferSizes(kernel, *buffer, IndexValue::constant(kernel.layout.chunk)), innermost,
+                 /*write=*/false);
   auto fill = [&](const IndexValue &row) {
     Strided to = target;
     to.base = math.scale(row, buffer->rowStride);
@@ -215,5 +229,9 @@ LogicalResult seqmix::emitScatter(Kernel &kernel, ScatterOp op) {
   if (kernel.layout.batchBlock > 1)
     sizes[0] = IndexValue::of(kernel.block);
   emitCopy(kernel, from, to, sizes, contiguousDim(*buffer));
+  if (info.perToken && kernel.layout.batchBlock == 1)
+    emitPrefetch(kernel, callerElements(kernel, kernel.output(name), info, nextChunk(kernel)),
+                 bufferSizes(kernel, *buffer, IndexValue::constant(kernel.layout.chunk)),
+                 contiguousDim(*buffer), /*write=*/true);
   return success();
 }
