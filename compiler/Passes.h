@@ -19,8 +19,9 @@ namespace seqmix {
 #define GEN_PASS_REGISTRATION
 #include "compiler/Passes.h.inc"
 
-/// Adds the passes from the seq stage to the structure stage, in order. Block form is chosen for states
-/// with at least `minSize` rows and columns whose shape the tiles of `lanes` elements take (0: any).
+/// Adds the passes from the seq stage to the structure stage, in order. Block form is chosen for
+/// states with at least `minSize` rows and columns whose shape the tiles of `lanes` elements take
+/// (0: any).
 void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize = 8, int64_t lanes = 16);
 
 } // namespace seqmix

@@ -56,8 +56,9 @@ int main() {
   seqmix::check(gla_forward(q, k, v, g, o, nullptr), gla_last_error);
   seqmix::Carry carry(gla_carry_component, gla_carry_count(), 0, kBatch, kHeads);
   for (int64_t t = 0; t < kTokens; ++t)
-    seqmix::check(gla_step(at(q, t), at(k, t), at(v, t), at(g, t), at(oSteps, t), carry.get(), nullptr),
-                  gla_last_error);
+    seqmix::check(
+        gla_step(at(q, t), at(k, t), at(v, t), at(g, t), at(oSteps, t), carry.get(), nullptr),
+        gla_last_error);
 
   // The equations again, by hand, for one head.
   std::vector<double> state(kKeys * kValues);
@@ -68,7 +69,8 @@ int main() {
       double sum = 0;
       for (int64_t i = 0; i < kKeys; ++i) {
         double &s = state[static_cast<size_t>(i * kValues + j)];
-        s = std::exp(static_cast<double>(row(g)[i])) * s + static_cast<double>(row(k)[i]) * row(v)[j];
+        s = std::exp(static_cast<double>(row(g)[i])) * s +
+            static_cast<double>(row(k)[i]) * row(v)[j];
         sum += row(q)[i] * s;
       }
       double expected = sum / std::sqrt(static_cast<double>(kKeys));
@@ -77,7 +79,8 @@ int main() {
       apart = std::fmax(apart, std::fabs(static_cast<double>(row(o)[j]) - row(oSteps)[j]));
     }
   }
-  std::printf("C++    forward against the equations: %.1e   steps against forward: %.1e   (of max|o|)\n", worst / largest,
-              apart / largest);
+  std::printf(
+      "C++    forward against the equations: %.1e   steps against forward: %.1e   (of max|o|)\n",
+      worst / largest, apart / largest);
   return worst / largest < 2e-5 && apart / largest < 2e-5 ? 0 : 1;
 }
