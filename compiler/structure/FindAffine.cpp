@@ -10,6 +10,8 @@
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
 
+#include <limits>
+
 using namespace mlir;
 using namespace mlir::seq;
 
@@ -263,6 +265,10 @@ private:
       return product;
     };
     int64_t rows = extent(form.rowVars), cols = extent(form.colVars);
+    if (minSize == std::numeric_limits<int64_t>::max()) {
+      reason = "it fits the affine form, but block form is switched off";
+      return true;
+    }
     if (rows < minSize || cols < minSize) {
       reason = fmt::format("it fits the affine form, but blocks do not pay for a {} by {} state",
                            rows, cols);
