@@ -143,7 +143,7 @@ TensorBuffer::TensorBuffer(SeqDType dtype, std::vector<int64_t> shapeGiven, Layo
     report_fatal_error("no memory for a tensor", false);
   mapping = static_cast<char *>(memory);
   mprotect(mapping + used, page, PROT_NONE);
-  data = mapping + used - bytes;
+  data = layout == Aligned ? mapping : mapping + used - bytes;
   std::memset(data, 0xff, bytes);
 
   view.data = data;

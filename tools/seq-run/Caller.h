@@ -24,8 +24,9 @@ namespace seqmix::run {
 class TensorBuffer {
 public:
   /// Dense: compact, in the order of the axes. Strided: the leading axes in reverse order in
-  /// memory and room behind each row; the last `denseAxes` axes stay compact.
-  enum Layout { Dense, Strided };
+  /// memory and room behind each row; the last `denseAxes` axes stay compact. Aligned: dense, and
+  /// beginning with a page, for measurements.
+  enum Layout { Dense, Strided, Aligned };
 
   TensorBuffer(SeqDType dtype, std::vector<int64_t> shape, Layout layout = Dense,
                unsigned denseAxes = 1);

@@ -85,6 +85,9 @@ cl::list<std::string> extents("extent",
                                        "H=8, others 1)"),
                               cl::value_desc("NAME=VALUE"), cl::CommaSeparated,
                               cl::sub(benchCommand), cl::cat(category));
+cl::opt<int64_t> extentB("B", cl::desc("Extent of B"), cl::sub(benchCommand), cl::cat(category));
+cl::opt<int64_t> extentT("T", cl::desc("Extent of T"), cl::sub(benchCommand), cl::cat(category));
+cl::opt<int64_t> extentH("H", cl::desc("Extent of H"), cl::sub(benchCommand), cl::cat(category));
 cl::list<int64_t> threads("threads", cl::desc("Numbers of threads"), cl::CommaSeparated,
                           cl::sub(benchCommand), cl::cat(category));
 cl::opt<int64_t> repetitions("reps", cl::desc("Repetitions (0: half a second)"), cl::init(0),
@@ -161,12 +164,15 @@ int main(int argc, char **argv) {
         return fail(fmt::format("expected --extent NAME=VALUE, found '{}'", text));
       options.extents[name.str()] = extent;
     }
+    for (auto *extent : {&extentB, &extentT, &extentH})
+      if (extent->getNumOccurrences())
+        options.extents[extent->ArgStr.str()] = *extent;
     if (!threads.empty())
       options.threads = {threads.begin(), threads.end()};
     options.repetitions = repetitions;
     options.steps = steps;
     options.json = printJson;
-    return fail("bench comes with the next commit");
+    return run::runBench(options);
   }
   return fail("expected a command: check, bench or random; see seq-run --help");
 }
