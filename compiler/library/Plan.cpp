@@ -79,7 +79,7 @@ private:
     addAll(false);
     plan.tokenDim = findTokenDim();
     if (plan.tokenDim < 0)
-      return mixer.emitError("has no run-time dim, so there are no tokens to run over");
+      return mixer.emitError("the mixer has no run-time dim, so there are no tokens to run over");
     return success();
   }
 

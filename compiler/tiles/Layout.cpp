@@ -151,7 +151,10 @@ bool readsInPlace(ReadOp read, Block &body) {
 
 /// Whether a read of a state is of its value before this token.
 bool readsBefore(ReadOp read) {
-  auto sum = dyn_cast<AffineBinaryOpExpr>(read.getMap().getResult(0));
+  AffineMap map = read.getMap();
+  if (map.getNumResults() == 0) // a value without indices: no state
+    return false;
+  auto sum = dyn_cast<AffineBinaryOpExpr>(map.getResult(0));
   return sum && sum.getKind() == AffineExprKind::Add;
 }
 } // namespace
