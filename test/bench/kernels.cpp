@@ -90,16 +90,31 @@ seq.mixer @m compute f32 {
 }
 )mlir",
                  {{"WIDTH", std::to_string(width)}, {"CHUNK", std::to_string(chunk)}}));
-  auto q = fill(kTokens * width, -1, 1, 1), k = q, v = q, g = fill(kTokens * width, -1, 0, 2);
-  std::vector<float> o(kTokens * width);
-  kernel.tensor("q", q.data(), {width, 1});
-  kernel.tensor("k", k.data(), {width, 1});
-  kernel.tensor("v", v.data(), {width, 1});
-  kernel.tensor("g", g.data(), {width, 1});
-  kernel.output("o", o.data(), {width, 1});
+  // Heads side by side in a token's row, as callers have them.
+  const int64_t heads = 8, row = heads * width;
+  auto q = fill(kTokens * row, -1, 1, 1), k = q, v = q, g = fill(kTokens * row, -1, 0, 2);
+  std::vector<float> o(kTokens * row);
   kernel.carry("S", nullptr, nullptr);
+  auto all = [&](int64_t tokens) {
+    double time = 0;
+    for (int64_t head = 0; head < heads; ++head) {
+      int64_t at = head * width;
+      kernel.tensor("q", q.data() + at, {row, 1});
+      kernel.tensor("k", k.data() + at, {row, 1});
+      kernel.tensor("v", v.data() + at, {row, 1});
+      kernel.tensor("g", g.data() + at, {row, 1});
+      kernel.output("o", o.data() + at, {row, 1});
+      time += kernel.time(tokens, 1);
+    }
+    return time / heads / tokens;
+  };
+  double best = 1e30, step = 1e30;
+  for (int repetition = 0; repetition < 8; ++repetition) {
+    best = std::min(best, all(kTokens));
+    step = std::min(step, all(1));
+  }
   fmt::print("matrix state, decay a row, {}, chunk {:3}: {:8.1f} ns a token, {:8.1f} ns a step\n",
-             width, chunk, kernel.time(kTokens, 20) / kTokens, kernel.time(1, 200));
+             width, chunk, best, step);
 }
 
 /// h[t,d,n] = exp(dt * A) h + dt B x, y = sum C h

@@ -167,7 +167,10 @@ void KernelHarness::run(int64_t tokens, int64_t position) {
 }
 
 double KernelHarness::time(int64_t tokens, int repetitions) {
-  run(tokens);
+  if (repetitions > 1 || impl->shared)
+    run(tokens); // warms up
+  impl->frame[SEQ_FRAME_TOKENS] = impl->frame[SEQ_FRAME_LENGTH] = tokens;
+  impl->frame[SEQ_FRAME_SCRATCH] = reinterpret_cast<int64_t>(impl->scratch->data);
   FlushDenormals flush;
   double best = 1e30;
   for (int number = 0; number < repetitions; ++number) {
