@@ -116,6 +116,16 @@ IndexValue nextChunk(Kernel &kernel) {
       IndexValue::of(kernel.chunkStart),
       IndexValue::constant(kernel.direction == Direction::Forward ? step : -step));
 }
+
+/// Its tokens: none after the last chunk, so that a step fetches nothing.
+IndexValue nextRows(Kernel &kernel) {
+  IndexMath math = kernel.index();
+  IndexValue next = nextChunk(kernel), whole = IndexValue::constant(kernel.layout.chunk);
+  IndexValue zero = IndexValue::constant(0);
+  if (kernel.direction == Direction::Forward)
+    return math.max(math.min(math.sub(IndexValue::of(kernel.tokens), next), whole), zero);
+  return math.select(math.compare(arith::CmpIPredicate::sge, next, zero), whole, zero);
+}
 } // namespace
 
 LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
@@ -147,7 +157,7 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
   copyTokens(start, IndexValue::constant(front), rows);
   if (kernel.layout.batchBlock == 1)
     emitPrefetch(kernel, callerElements(kernel, memory, info, nextChunk(kernel)),
-                 bufferSizes(kernel, *buffer, IndexValue::constant(kernel.layout.chunk)), innermost,
+                 bufferSizes(kernel, *buffer, nextRows(kernel)), innermost,
                  /*write=*/false);
   auto fill = [&](const IndexValue &row) {
     Strided to = target;
@@ -231,7 +241,7 @@ LogicalResult seqmix::emitScatter(Kernel &kernel, ScatterOp op) {
   emitCopy(kernel, from, to, sizes, contiguousDim(*buffer));
   if (info.perToken && kernel.layout.batchBlock == 1)
     emitPrefetch(kernel, callerElements(kernel, kernel.output(name), info, nextChunk(kernel)),
-                 bufferSizes(kernel, *buffer, IndexValue::constant(kernel.layout.chunk)),
-                 contiguousDim(*buffer), /*write=*/true);
+                 bufferSizes(kernel, *buffer, nextRows(kernel)), contiguousDim(*buffer),
+                 /*write=*/true);
   return success();
 }
