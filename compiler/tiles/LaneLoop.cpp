@@ -34,9 +34,9 @@ struct Member {
 };
 
 /// All points of the dims except the lane's, whose entry is left zero.
-SmallVector<SmallVector<int64_t>> pointsOf(const SymbolInfo &info, int64_t lane) {
-  SmallVector<SmallVector<int64_t>> points = {SmallVector<int64_t>(info.sizes.size())};
-  for (auto [dim, size] : llvm::enumerate(info.sizes)) {
+SmallVector<SmallVector<int64_t>> pointsOf(ArrayRef<int64_t> sizes, int64_t lane) {
+  SmallVector<SmallVector<int64_t>> points = {SmallVector<int64_t>(sizes.size())};
+  for (auto [dim, size] : llvm::enumerate(sizes)) {
     if (static_cast<int64_t>(dim) == lane)
       continue;
     SmallVector<SmallVector<int64_t>> longer;
@@ -80,12 +80,15 @@ LogicalResult LaneLoop::plan(bool &fits) {
       return op.emitOpError("runs '") << name.getValue() << "', which has no equation";
     Member member{*equation, -1, {}};
     int64_t others = 1;
+    SmallVector<int64_t> sizes(equation->info->sizes);
     for (auto [number, dim] : llvm::enumerate(equation->info->dims)) {
+      if (kernel.isSplit(dim))
+        sizes[number] = kernel.layout.splitSize;
       if (dim == lanesName) {
         member.lane = number;
-        size = kernel.isSplit(dim) ? kernel.layout.splitSize : equation->info->sizes[number];
+        size = sizes[number];
       } else {
-        others *= equation->info->sizes[number];
+        others *= sizes[number];
       }
     }
     if (equation->isState()) {
@@ -99,7 +102,7 @@ LogicalResult LaneLoop::plan(bool &fits) {
       fits = false;
       return success();
     }
-    member.points = pointsOf(*equation->info, member.lane);
+    member.points = pointsOf(sizes, member.lane);
     members.push_back(std::move(member));
   }
   fits &= size > 0;
