@@ -144,7 +144,7 @@ void assignPasses(Dependencies &all) {
         const Node &made = all.nodes[found->second];
         if (made.tokenFree)
           continue;
-        int earliest = made.fromInputs ? 0 : made.pass;
+        int earliest = made.pass; // what comes from inputs is made again in later passes
         if (made.fromInputs ? !inTime(span, all.passes[pass])
                             : pass <= made.pass && !inTime(span, all.passes[made.pass]))
           earliest = made.pass + 1;
