@@ -63,4 +63,35 @@ def FormGroups : Pass<"seq-form-groups", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }
 
+def ChunksToTiles : Pass<"seq-chunks-to-tiles", "::mlir::ModuleOp"> {
+  let summary = "turn the kernel of each mixer into functions of loops on vectors";
+  let description = [{
+    Each `seq.kernel` becomes `NAME.forward` and, with a shared prologue, `NAME.shared`: functions of the frame's pointer. Gathers and
+    scatters become copies between the caller's memory and buffers in scratch memory, evals and loops loops over vectors, solves the block
+    form of the canonical recurrence. Reductions carry tiles of rows x vectors of accumulators. The sizes of the scratch, shared and sequence
+    regions stand on the functions as attributes.
+
+    *Requires*: `seq.kernel` in each mixer (the chunk stage).
+    *Produces*: func, scf, memref, vector, arith, llvm pointers, and `seq.unary` / `seq.binary` on scalars and vectors. The mixers are gone.
+  }];
+  let options = [
+    Option<"level", "level", "std::string", "\"native\"", "instruction set: native, x86-64-v4, x86-64-v3 or baseline">];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def TilesToLlvm : Pass<"seq-tiles-to-llvm", "::mlir::ModuleOp"> {
+  let summary = "lower kernels to the llvm dialect";
+  let description = [{
+    Expands elementary functions for the instruction set (`seq-expand-math`), splits fused multiplications and additions where there is no
+    instruction for them, and lowers everything else. Nothing is left that would call a library but the memory functions.
+
+    *Requires*: `seq-chunks-to-tiles`, with the same level.
+    *Produces*: the llvm dialect.
+  }];
+  let options = [
+    Option<"level", "level", "std::string", "\"native\"", "instruction set: native, x86-64-v4, x86-64-v3 or baseline">];
+}
+
 #endif // SEQMIX_COMPILER_PASSES

@@ -6,8 +6,6 @@
 
 #include "compiler/Passes.h"
 #include "compiler/cpu/MathExpand.h"
-#include "compiler/cpu/Object.h"
-#include "compiler/tiles/Tiles.h"
 #include "dialect/Seq.h"
 
 #include "mlir/InitAllDialects.h"
@@ -18,8 +16,6 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   seqmix::registerSeqmixPasses();
   seqmix::cpu::registerExpandMathPass();
-  seqmix::registerTilesPasses();
-  seqmix::registerCpuPasses();
   mlir::DialectRegistry registry;
   registry.insert<mlir::seq::SeqDialect>();
   mlir::registerAllDialects(registry);

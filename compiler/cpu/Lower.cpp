@@ -6,6 +6,7 @@
 
 #include "compiler/cpu/Object.h"
 
+#include "compiler/Passes.h"
 #include "compiler/cpu/MathExpand.h"
 
 #include "mlir/Conversion/Passes.h"
@@ -80,29 +81,29 @@ LogicalResult seqmix::lowerToLlvm(ModuleOp module, const TargetInfo &target) {
   return manager.run(module);
 }
 
+namespace seqmix {
+#define GEN_PASS_DEF_TILESTOLLVM
+#include "compiler/Passes.h.inc"
+
 namespace {
-struct TilesToLlvmPass : PassWrapper<TilesToLlvmPass, OperationPass<ModuleOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(TilesToLlvmPass)
+struct TilesToLlvm : impl::TilesToLlvmBase<TilesToLlvm> {
+  using TilesToLlvmBase::TilesToLlvmBase;
 
-  TilesToLlvmPass() = default;
-  TilesToLlvmPass(const TilesToLlvmPass &other) : PassWrapper(other) {}
-
-  StringRef getArgument() const override { return "seq-tiles-to-llvm"; }
-  StringRef getDescription() const override { return "lowers kernels to the llvm dialect"; }
   void getDependentDialects(DialectRegistry &registry) const override {
     registerAllDialects(registry);
     registerAllExtensions(registry);
   }
   void runOnOperation() override {
+    auto target = targetLevelNamed(level);
+    if (!target) {
+      getOperation().emitError("no instruction set is called '") << level << "'";
+      return signalPassFailure();
+    }
     OpPassManager manager(ModuleOp::getOperationName());
-    buildPipeline(manager, targetInfo(level));
+    buildPipeline(manager, targetInfo(*target));
     if (failed(runPipeline(manager, getOperation())))
       signalPassFailure();
   }
-
-  Option<TargetLevel> level{*this, "level", llvm::cl::desc("instruction set"),
-                            llvm::cl::init(TargetLevel::Native), targetLevelValues()};
 };
 } // namespace
-
-void seqmix::registerCpuPasses() { PassRegistration<TilesToLlvmPass>(); }
+} // namespace seqmix

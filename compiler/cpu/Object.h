@@ -31,9 +31,6 @@ llvm::LogicalResult lowerToLlvm(mlir::ModuleOp module, const TargetInfo &target)
 llvm::Expected<ObjectFile> compileToObject(mlir::ModuleOp module, const TargetInfo &target);
 llvm::Expected<ObjectFile> compileToObject(mlir::ModuleOp module, TargetLevel level);
 
-/// Registers the pass `seq-tiles-to-llvm{level=...}`.
-void registerCpuPasses();
-
 } // namespace seqmix
 
 #endif // SEQMIX_COMPILER_CPU_OBJECT_H

@@ -7,6 +7,7 @@
 #include "compiler/cpu/Target.h"
 
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/SubtargetFeature.h"
 
@@ -57,4 +58,13 @@ TargetInfo seqmix::targetInfo(TargetLevel level) {
     break;
   }
   return info;
+}
+
+std::optional<TargetLevel> seqmix::targetLevelNamed(llvm::StringRef name) {
+  return llvm::StringSwitch<std::optional<TargetLevel>>(name)
+      .Case("native", TargetLevel::Native)
+      .Case("x86-64-v4", TargetLevel::V4)
+      .Case("x86-64-v3", TargetLevel::V3)
+      .Case("baseline", TargetLevel::Baseline)
+      .Default(std::nullopt);
 }

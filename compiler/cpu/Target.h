@@ -8,8 +8,9 @@
 #define SEQMIX_COMPILER_CPU_TARGET_H
 
 #include "mlir/IR/Types.h"
-#include "llvm/Support/CommandLine.h"
+#include "llvm/ADT/StringRef.h"
 
+#include <optional>
 #include <string>
 
 namespace seqmix {
@@ -17,14 +18,8 @@ namespace seqmix {
 /// The instruction sets that code is generated for. A portable library holds V4, V3 and Baseline.
 enum class TargetLevel { Native, V4, V3, Baseline };
 
-/// The names of the levels on command lines.
-inline llvm::cl::ValuesClass targetLevelValues() {
-  return llvm::cl::values(
-      clEnumValN(TargetLevel::Native, "native", "all that this machine has"),
-      clEnumValN(TargetLevel::V4, "x86-64-v4", "AVX-512"),
-      clEnumValN(TargetLevel::V3, "x86-64-v3", "AVX2, FMA and F16C"),
-      clEnumValN(TargetLevel::Baseline, "baseline", "SSE4.1, as every x86-64 CPU since 2009"));
-}
+/// The level called native, x86-64-v4, x86-64-v3 or baseline; nothing for other names.
+std::optional<TargetLevel> targetLevelNamed(llvm::StringRef name);
 
 /// What the stages from `chunk` on need to know of a target; no LLVM type in it, so that planning
 /// does not depend on the code generator.

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/Passes.h"
 #include "compiler/tiles/Tiles.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -13,36 +14,30 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/Pass/Pass.h"
 
 using namespace mlir;
-using namespace seqmix;
+
+namespace seqmix {
+#define GEN_PASS_DEF_CHUNKSTOTILES
+#include "compiler/Passes.h.inc"
 
 namespace {
-struct ChunksToTilesPass : PassWrapper<ChunksToTilesPass, OperationPass<ModuleOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ChunksToTilesPass)
+struct ChunksToTiles : impl::ChunksToTilesBase<ChunksToTiles> {
+  using ChunksToTilesBase::ChunksToTilesBase;
 
-  ChunksToTilesPass() = default;
-  ChunksToTilesPass(const ChunksToTilesPass &other) : PassWrapper(other) {}
-
-  StringRef getArgument() const override { return "seq-chunks-to-tiles"; }
-  StringRef getDescription() const override { return "turns the kernels of mixers into loops"; }
-  void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
-                    memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
-  }
   void runOnOperation() override {
+    auto target = targetLevelNamed(level);
+    if (!target) {
+      getOperation().emitError("no instruction set is called '") << level << "'";
+      return signalPassFailure();
+    }
     SmallVector<seq::MixerOp> mixers(getOperation().getOps<seq::MixerOp>());
     for (auto mixer : mixers) {
-      if (failed(emitTiles(mixer, targetInfo(level), getOperation())))
+      if (failed(emitTiles(mixer, targetInfo(*target), getOperation())))
         return signalPassFailure();
       mixer.erase();
     }
   }
-
-  Option<TargetLevel> level{*this, "level", llvm::cl::desc("instruction set"),
-                            llvm::cl::init(TargetLevel::Native), targetLevelValues()};
 };
 } // namespace
-
-void seqmix::registerTilesPasses() { PassRegistration<ChunksToTilesPass>(); }
+} // namespace seqmix

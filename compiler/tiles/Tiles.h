@@ -25,9 +25,6 @@ inline constexpr llvm::StringLiteral kSequenceBytes = "seq.sequence_bytes_a_toke
 llvm::LogicalResult emitTiles(mlir::seq::MixerOp mixer, const TargetInfo &target,
                               mlir::ModuleOp into, llvm::StringRef suffix = "");
 
-/// Registers `seq-chunks-to-tiles{level=...}` for seq-opt.
-void registerTilesPasses();
-
 } // namespace seqmix
 
 #endif // SEQMIX_COMPILER_TILES_TILES_H
