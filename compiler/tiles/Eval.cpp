@@ -181,9 +181,8 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
         [&] { copyTokens(token, place, IndexValue::constant(1)); }, [&] { fill(place); });
   }
   // Earlier tokens: from the tensor as far as it reaches back, then from the carry's window.
-  for (int64_t number = 0; number < front; ++number) {
-    IndexValue token = math.add(start, IndexValue::constant(number - front));
-    IndexValue place = IndexValue::constant(number);
+  auto fetchEarlier = [&](IndexValue place) {
+    IndexValue token = math.add(math.add(start, place), IndexValue::constant(-front));
     IndexValue inTensor = math.add(token, IndexValue::of(tokensBefore(kernel, info)));
     branch(
         math.compare(arith::CmpIPredicate::sge, inTensor, IndexValue::constant(0)),
@@ -211,7 +210,14 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
                      innermost);
           }
         });
-  }
+  };
+  // One by one in the code only where they are few: a window may be long.
+  if (front <= 8)
+    for (int64_t number = 0; number < front; ++number)
+      fetchEarlier(IndexValue::constant(number));
+  else
+    kernel.forEach(kernel.constant(front), 1,
+                   [&](Value number) { fetchEarlier(IndexValue::of(number)); });
   return success();
 }
 
