@@ -8,6 +8,6 @@ config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".seq"]
 config.test_source_root = os.path.dirname(__file__)
 # Corpora and generators that have their own runners.
-config.excludes = ["end-to-end", "unit", "project", "parse", "fuzz"]
+config.excludes = ["generality", "end-to-end", "unit", "project", "parse", "fuzz"]
 config.environment["PATH"] = os.pathsep.join(
     [config.seqmix_tools_dir, config.llvm_tools_dir, config.environment.get("PATH", "")])
