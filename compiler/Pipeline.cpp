@@ -183,17 +183,19 @@ private:
     if (!module)
       return failure();
     SourceReporter reporter(*context, source, errors);
-    {
-      Timer timer(times, Stage::Structure);
-      if (failed(runStructure(*module, options)))
-        return failure();
-    }
+    // Described by its equations: the stages that follow replace them.
     std::vector<MixerPlan> mixers;
     for (auto mixer : module->getOps<seq::MixerOp>()) {
       auto mixerPlan = planMixer(mixer);
       if (failed(mixerPlan))
         return failure();
+      mixerPlan->source = mixerText(source.text(), mixer.getSymName());
       mixers.push_back(std::move(*mixerPlan));
+    }
+    {
+      Timer timer(times, Stage::Structure);
+      if (failed(runStructure(*module, options)))
+        return failure();
     }
     for (const TargetInfo &target : targets)
       if (failed(addTarget(*module, target, mixers)))

@@ -110,6 +110,9 @@ struct LibraryPlan {
 // From the IR (Plan.cpp)
 //===----------------------------------------------------------------------===//
 
+/// The lines of a mixer in its file, without the comments behind it; empty when it is not there.
+std::string mixerText(llvm::StringRef file, llvm::StringRef name);
+
 /// Describes a mixer whose equations are still there (seq to chunk stage), without kernels. Emits a
 /// located error and fails for what the runtime cannot describe.
 llvm::FailureOr<MixerPlan> planMixer(mlir::seq::MixerOp mixer);

@@ -267,6 +267,22 @@ void LibraryPlan::add(MixerPlan plan) {
   family->sizes.push_back(std::move(plan));
 }
 
+std::string mixerText(StringRef file, StringRef name) {
+  SmallVector<StringRef> lines;
+  bool inside = false;
+  for (StringRef line : llvm::split(file, '\n')) {
+    StringRef words = line.trim();
+    if (words.consume_front("mixer") && !words.empty() && (words[0] == ' ' || words[0] == '\t'))
+      inside = words.ltrim().take_until([](char c) { return c == ' ' || c == '\t' || c == '#'; }) ==
+               name;
+    if (inside)
+      lines.push_back(line.rtrim());
+  }
+  while (!lines.empty() && (lines.back().empty() || lines.back().ltrim().starts_with("#")))
+    lines.pop_back();
+  return lines.empty() ? std::string() : llvm::join(lines, "\n") + "\n";
+}
+
 FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   auto plan = MixerPlanner(mixer).run();
   if (succeeded(plan))

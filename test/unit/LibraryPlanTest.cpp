@@ -113,6 +113,14 @@ TEST(LibraryPlan, PositionMattersWhereTheTokenIsANumber) {
   EXPECT_TRUE(with("(x[t,i] if t % 4 == 0 else 0)"));
 }
 
+TEST(LibraryPlan, TextOfAMixer) {
+  const char *file = "# one\nmixer a # first\n  dims B batch\n\n# case B=2\n\nmixer ab\n  x  \n"
+                     "  # mixed\n  y\n# case\n";
+  EXPECT_EQ(mixerText(file, "a"), "mixer a # first\n  dims B batch\n");
+  EXPECT_EQ(mixerText(file, "ab"), "mixer ab\n  x\n  # mixed\n  y\n");
+  EXPECT_EQ(mixerText(file, "b"), "");
+}
+
 TEST(LibraryPlan, FamiliesAndFeatures) {
   LibraryPlan library;
   const char *text = "mixer m\n  dims B batch; t in T; i in D = 3\n  input x[t,i]\n"
