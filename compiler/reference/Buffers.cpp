@@ -127,7 +127,8 @@ int64_t derivedExtent(seq::DimOp dim, llvm::function_ref<int64_t(llvm::StringRef
   return std::max<int64_t>(0, cast<IntegerAttr>(results[0]).getInt());
 }
 
-llvm::Expected<Extents> inferExtents(seq::MixerOp mixer, const Arrays &inputs) {
+llvm::Expected<Extents> inferExtents(seq::MixerOp mixer, const Arrays &inputs,
+                                     const Extents &others) {
   Extents extents;
   for (const Buffer &buffer : inputBuffers(mixer)) {
     auto found = inputs.find(buffer.name);
@@ -147,6 +148,8 @@ llvm::Expected<Extents> inferExtents(seq::MixerOp mixer, const Arrays &inputs) {
       extents[name] = *dim.getSize();
     else if (dim.getBy())
       extents[name] = derivedExtent(dim, [&](llvm::StringRef of) { return extents[of.str()]; });
+    else if (auto other = others.find(name); !extents.count(name) && other != others.end())
+      extents.insert(*other);
     else if (!extents.count(name))
       return makeError(fmt::format("no input shows the extent of {}", name));
   }

@@ -45,8 +45,10 @@ std::string tokenDim(mlir::seq::MixerOp mixer);
 /// The extents of a call by dim: of batch dims and run-time dims as the buffers have them.
 using Extents = std::map<std::string, int64_t>;
 
-/// Reads the extents from the inputs and checks that everything fits.
-llvm::Expected<Extents> inferExtents(mlir::seq::MixerOp mixer, const Arrays &inputs);
+/// Reads the extents from the inputs and checks that everything fits; `others` has those of dims
+/// that no input has.
+llvm::Expected<Extents> inferExtents(mlir::seq::MixerOp mixer, const Arrays &inputs,
+                                     const Extents &others = {});
 
 /// The extent of a run-time dim that is made from others, given the lengths of those.
 int64_t derivedExtent(mlir::seq::DimOp dim, llvm::function_ref<int64_t(llvm::StringRef)> length);

@@ -196,7 +196,7 @@ void Interpreter::allocateResults() {
 }
 
 llvm::Expected<RunResult> Interpreter::run() {
-  llvm::Expected<Extents> inferred = inferExtents(mixer, inputs);
+  llvm::Expected<Extents> inferred = inferExtents(mixer, inputs, options.extents);
   if (!inferred)
     return inferred.takeError();
   extents = *inferred;

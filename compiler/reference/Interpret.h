@@ -12,7 +12,9 @@
 
 #include "llvm/Support/Error.h"
 
+#include <map>
 #include <optional>
+#include <string>
 
 namespace seqmix::reference {
 
@@ -25,6 +27,8 @@ struct RunOptions {
   std::vector<int64_t> cuSeqlens;
   /// The whole length, for a token dim used as a number; by default position + tokens.
   std::optional<int64_t> length;
+  /// Extents of batch and run-time dims that no input has: those of the caller's outputs and carry.
+  std::map<std::string, int64_t> extents;
 };
 
 struct RunResult {
@@ -41,7 +45,7 @@ struct RunResult {
 ///   param           batch dims, dims
 ///   position        first batch dim (the number of sequences when packed), or [1] without one
 ///
-/// Extents come from the inputs. Gives an error that says what does not fit.
+/// Extents come from the inputs, then from the options. Gives an error that says what does not fit.
 llvm::Expected<RunResult> interpret(mlir::seq::MixerOp mixer, const Arrays &inputs,
                                     const RunOptions &options = {});
 

@@ -167,6 +167,13 @@ Emitted ExprEmitter::toEmitted(ValueKind kind, int64_t rows, int64_t vectors,
   return result;
 }
 
+/// Whether a vector runs along the whole of a buffer's contiguous dim, whose padding is there to be
+/// read and written.
+static bool runsAlong(const BufferLayout &buffer, int64_t dim, const IndexValue &index) {
+  return dim == buffer.contiguous && index.step == 1 && index.low >= 0 &&
+         index.high < buffer.extents[dim] && index.touchHigh() < buffer.paddedExtent;
+}
+
 Emitted ExprEmitter::elementOf(const BufferLayout &buffer, const Emitted &row,
                                ArrayRef<Emitted> dims, Value base) {
   IndexMath math = kernel.index();
@@ -186,11 +193,9 @@ Emitted ExprEmitter::elementOf(const BufferLayout &buffer, const Emitted &row,
       for (auto [number, dim] : llvm::enumerate(dims)) {
         const IndexValue &index = dim.index(i, j);
         int64_t extent = buffer.extents[number];
-        // The padding is there to be read by vectors that run along the whole dim.
-        bool wholeDim = static_cast<int64_t>(number) == buffer.contiguous && index.step == 1 &&
-                        index.low >= 0 && index.high < extent &&
-                        index.touchHigh() < buffer.paddedExtent;
-        indices.push_back(wholeDim ? index : checked(index, IndexValue::constant(extent), inside));
+        indices.push_back(runsAlong(buffer, number, index)
+                              ? index
+                              : checked(index, IndexValue::constant(extent), inside));
       }
       const IndexValue &position = row.index(i, j);
       IndexValue address = kernel.address(buffer, position, scope.batch.index(i, j), indices);
@@ -320,8 +325,13 @@ void ExprEmitter::store(const BufferLayout &buffer, const Emitted &value, const 
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < vectors; ++j) {
       SmallVector<IndexValue> indices;
-      for (auto &dim : dims)
+      // Lanes behind the end of a dim without padding would write elements of others.
+      Value inside;
+      for (auto [number, dim] : llvm::enumerate(dims)) {
         indices.push_back(dim.index(i, j));
+        if (!indices.back().isUniform() && !runsAlong(buffer, number, indices.back()))
+          checked(indices.back(), IndexValue::constant(buffer.extents[number]), inside);
+      }
       IndexValue address =
           kernel.address(buffer, row.index(i, j), scope.batch.index(i, j), indices);
       if (base)
@@ -357,6 +367,10 @@ void ExprEmitter::store(const BufferLayout &buffer, const Emitted &value, const 
         Value left = arith::SubIOp::create(builder, loc, kernel.chunkRows, math.scalar(token));
         lanes = vector::CreateMaskOp::create(builder, loc, kernel.vectorType(builder.getI1Type()),
                                              left);
+      }
+      if (inside) {
+        inside = broadcast(inside);
+        lanes = lanes ? arith::AndIOp::create(builder, loc, broadcast(lanes), inside) : inside;
       }
       if (!address.vector && address.step == 1) {
         if (lanes)

@@ -317,6 +317,27 @@ TEST(Reference, NoTokensGiveBackTheCarry) {
   EXPECT_EQ(result.carry["position"].values, options.carry["position"].values);
 }
 
+const char *const kHidden = R"(
+mixer hidden
+  dims   B, H batch; t in T
+  input  x[t] per B
+  state  s[] = 1
+  s[t] = 0.5 * s[t-1] + x[t]
+  output s[t]
+)";
+
+TEST(Reference, TakesExtentsThatNoInputHasFromTheOptions) {
+  Imported mixer = importText(kHidden);
+  Arrays inputs{{"x", randomArray({2, 3}, 1)}};
+  RunOptions options;
+  options.extents = {{"B", 7}, {"H", 4}}; // B is the input's
+  RunResult result = run(mixer, inputs, options);
+  EXPECT_EQ(result.outputs["s"].shape, (std::vector<int64_t>{2, 3, 4}));
+  EXPECT_EQ(result.carry["s"].shape, (std::vector<int64_t>{2, 4}));
+  EXPECT_EQ(result.outputs["s"].values[0], 0.5 + inputs["x"].values[0]);
+  EXPECT_EQ(result.outputs["s"].values[3], 0.5 + inputs["x"].values[0]);
+}
+
 std::string errorOf(Imported &mixer, const Arrays &inputs, const RunOptions &options = {}) {
   auto result = reference::interpret(mixer.mixer(), inputs, options);
   return result ? "" : llvm::toString(result.takeError());
@@ -333,6 +354,8 @@ TEST(Reference, SaysWhatDoesNotFit) {
   EXPECT_EQ(errorOf(mixer, inputs), "'k' has 7 elements along K, which is 3");
   inputs["k"] = Array({1, 4, 2});
   EXPECT_EQ(errorOf(mixer, inputs), "'k' has shape [1, 4, 2]; expected 4 dims");
+  Imported hidden = importText(kHidden);
+  EXPECT_EQ(errorOf(hidden, {{"x", randomArray({2, 3}, 1)}}), "no input shows the extent of H");
   inputs = gatedInputs(1, 4, 2);
   RunOptions options;
   options.carry["S"] = Array({1, 2, 3});

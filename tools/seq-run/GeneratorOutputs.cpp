@@ -14,7 +14,9 @@ namespace seqmix::run {
 
 /// An output's equation and declaration, in a storage type of its own now and then.
 void Generator::addOutput(const DimList &list, std::string rhs) {
-  while (!showsExtents) // what no input has, no caller can choose
+  // Extents that no input has are those of the outputs; mostly one has all.
+  bool mayHide = random.chance(0.2);
+  while (!mayHide && !showsExtents)
     rhs = fmt::format("{} + {}", read(addInput({}, Value::Real), scopeOf({})), rhs);
   std::string name = newName("o");
   std::string lhs = leftSide(name, list, true, scopeOf(list));

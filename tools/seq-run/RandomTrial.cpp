@@ -63,12 +63,14 @@ static Problem shapeProblem(const Problem &base, unsigned round) {
   for (const DimPlan &dim : problem.plan.dims) {
     if (dim.kind != SEQ_DIM_BATCH)
       continue;
-    int64_t group = 1;
+    int64_t group = 0;
     for (const TensorPlan &tensor : problem.plan.tensors)
       for (const AxisPlan &axis : tensor.axes)
         if (axis.dim >= 0 && problem.plan.dims[axis.dim].name == dim.name)
           group = std::max(group, axis.div);
-    int64_t extent = group * (1 + stream.below(elements >= 4 ? 1 : 3));
+    // What no tensor of a call has, neither input nor output, is 1.
+    int64_t most = group == 0 || elements >= 4 ? 1 : 3;
+    int64_t extent = std::max<int64_t>(group, 1) * (1 + stream.below(most));
     problem.sizes[dim.name] = extent;
     elements *= extent;
   }

@@ -34,17 +34,23 @@ static std::vector<int64_t> startsOf(const std::vector<int64_t> &lengths) {
   return starts;
 }
 
+static reference::RunOptions oracleOptions(const Problem &problem, const Arrays &carry) {
+  reference::RunOptions options;
+  options.carry = carry;
+  options.extents = problem.sizes;
+  if (!problem.lengths.empty())
+    options.cuSeqlens = startsOf(problem.lengths);
+  return options;
+}
+
 Expected<Trial> Trial::prepare(const Problem &problem) {
   Trial trial;
   trial.problem = problem;
   trial.inputs = drawInputs(problem);
   if (problem.hasRandomCarry)
     trial.carry = drawCarry(problem);
-  reference::RunOptions options;
-  options.carry = trial.carry;
-  if (!problem.lengths.empty())
-    options.cuSeqlens = startsOf(problem.lengths);
-  Expected<RunResult> want = reference::interpret(problem.mixer, trial.inputs, options);
+  Expected<RunResult> want =
+      reference::interpret(problem.mixer, trial.inputs, oracleOptions(problem, trial.carry));
   if (!want)
     return want.takeError();
   trial.want = std::move(*want);
@@ -79,11 +85,8 @@ Expected<double> Trial::sensitivity(double relative) const {
       for (double &value : moved[tensor.name].values)
         value *= 1 + relative * stream.uniform(-1, 1);
     }
-    reference::RunOptions options;
-    options.carry = carry;
-    if (!problem.lengths.empty())
-      options.cuSeqlens = startsOf(problem.lengths);
-    Expected<RunResult> result = reference::interpret(problem.mixer, moved, options);
+    Expected<RunResult> result =
+        reference::interpret(problem.mixer, moved, oracleOptions(problem, carry));
     if (!result)
       return result.takeError();
     most = std::max(
