@@ -150,6 +150,24 @@ void topK(std::vector<double> &values, const std::vector<char> &where, int64_t c
     values[point] = 1;
 }
 
+/// Whether arithmetic of finite precision rounds what the op gives.
+bool isRounded(Operation &op) {
+  if (!op.getResult(0).getType().isF64())
+    return false;
+  if (auto unary = dyn_cast<seq::UnaryOp>(op))
+    return !llvm::is_contained({seq::UnaryFn::Neg, seq::UnaryFn::Abs, seq::UnaryFn::Sign,
+                                seq::UnaryFn::Floor, seq::UnaryFn::Relu},
+                               unary.getFn());
+  if (auto binary = dyn_cast<seq::BinaryOp>(op))
+    return binary.getFn() != seq::BinaryFn::Min && binary.getFn() != seq::BinaryFn::Max;
+  return isa<seq::MapOp>(op) && cast<seq::MapOp>(op).getKind() != seq::MapKind::TopK;
+}
+
+bool isRoundedReduction(seq::ReduceOp op) {
+  return op.getType().isF64() && op.getKind() != seq::ReduceKind::Max &&
+         op.getKind() != seq::ReduceKind::Min;
+}
+
 /// The values from outside that a region and those inside it use.
 llvm::SetVector<Value> valuesFromOutside(Operation *op) {
   llvm::SetVector<Value> found;
@@ -190,8 +208,13 @@ Body BodyCompiler::body(Region &region) {
   for (Operation &op : region.front()) {
     if (auto yield = dyn_cast<seq::YieldOp>(op))
       body.result = slot(yield.getValue());
-    else if (Step made = step(op))
+    else if (Step made = step(op)) {
       body.steps.push_back(std::move(made));
+      if (isRounded(op))
+        body.steps.push_back([to = slot(op.getResult(0))](Environment &env) {
+          env.value[to] = env.disturbed(env.value[to]);
+        });
+    }
   }
   return body;
 }
@@ -278,10 +301,13 @@ Step BodyCompiler::toReal(seq::ToRealOp op) {
 Step BodyCompiler::reduce(seq::ReduceOp op) {
   llvm::SmallVector<llvm::StringRef> dims(op.getDims().getAsValueRange<FlatSymbolRefAttr>());
   return [space = space(dims, op.getBody(), op.getDomain()), combine = combination(op.getKind()),
-          neutral = neutralElement(op.getKind()), to = slot(op)](Environment &env) {
+          neutral = neutralElement(op.getKind()), isSum = isRoundedReduction(op),
+          to = slot(op)](Environment &env) {
     double total = neutral;
     space.forEachPoint(env, nullptr, [&](llvm::ArrayRef<int64_t>) {
       total = combine(total, space.body.run(env));
+      if (isSum)
+        total = env.disturbed(total);
     });
     env.value[to] = total;
   };

@@ -238,6 +238,8 @@ int64_t Interpreter::windowOf(llvm::StringRef symbol) const {
 
 void Interpreter::runTask(const Task &task) {
   Environment env = program.environment();
+  env.noise = options.noise;
+  env.noiseState = options.noiseSeed;
   setDims(task, env);
   setInputs(task, env);
   setStates(task, env);

@@ -24,6 +24,14 @@ void Variable::allocate(llvm::ArrayRef<int64_t> sizes) {
   values.assign(std::accumulate(sizes.begin(), sizes.end(), int64_t(1), std::multiplies<>()), 0);
 }
 
+double Environment::nextNoise() {
+  // The generator SplitMix64 (Steele, Lea, Flood 2014).
+  uint64_t x = noiseState += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return static_cast<double>(x ^ (x >> 31)) * 0x1p-63 - 1;
+}
+
 llvm::MutableArrayRef<double> Variable::row(int64_t number) {
   return llvm::MutableArrayRef(values).slice(number * strides[0], strides[0]);
 }

@@ -48,6 +48,14 @@ struct Environment {
   std::vector<int64_t> lengths;    // dims used as numbers
   /// By number of the map: its results for one set of values of what its body uses.
   std::vector<std::map<std::vector<double>, std::vector<double>>> maps;
+  /// Every computed real number is changed by up to this part of it, at random.
+  double noise = 0;
+  uint64_t noiseState = 0;
+
+  double disturbed(double value) { return noise == 0 ? value : value * (1 + noise * nextNoise()); }
+
+private:
+  double nextNoise(); ///< uniform in [-1, 1)
 };
 
 using Step = std::function<void(Environment &)>;

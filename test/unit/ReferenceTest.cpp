@@ -338,6 +338,21 @@ TEST(Reference, TakesExtentsThatNoInputHasFromTheOptions) {
   EXPECT_EQ(result.outputs["s"].values[3], 0.5 + inputs["x"].values[0]);
 }
 
+TEST(Reference, NoiseMovesResultsByItsSize) {
+  Imported mixer = importText(kGated);
+  Arrays inputs = gatedInputs(2, 9, 2);
+  RunResult exact = run(mixer, inputs);
+  RunOptions options;
+  options.noise = 1e-6;
+  RunResult moved = run(mixer, inputs, options);
+  double change = difference(moved.outputs["o"], exact.outputs["o"]);
+  EXPECT_GT(change, 1e-8);
+  EXPECT_LT(change, 1e-4);
+  EXPECT_EQ(run(mixer, inputs, options).outputs["o"].values, moved.outputs["o"].values);
+  options.noiseSeed = 1;
+  EXPECT_NE(run(mixer, inputs, options).outputs["o"].values, moved.outputs["o"].values);
+}
+
 std::string errorOf(Imported &mixer, const Arrays &inputs, const RunOptions &options = {}) {
   auto result = reference::interpret(mixer.mixer(), inputs, options);
   return result ? "" : llvm::toString(result.takeError());

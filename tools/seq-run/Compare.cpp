@@ -70,10 +70,12 @@ Difference compare(const std::string &name, const reference::Array &got,
   for (double value : want.values)
     if (std::isfinite(value))
       largest = std::max(largest, std::fabs(value));
+  double leastNormal = tolerance.compute == SEQ_F64 ? 0x1p-1022 : 0x1p-126;
   double worst = 0;
   int64_t worstAt = -1;
   for (int64_t i = 0; i < want.size(); ++i) {
-    double g = got.values[i], w = want.values[i], error, allowed = tolerance.relative * largest;
+    double g = got.values[i], w = want.values[i], error;
+    double allowed = tolerance.relative * largest + leastNormal;
     // What is too large for the storage type becomes infinite there.
     if (format && std::isfinite(w) && std::fabs(w) > format->largest)
       w = std::copysign(std::isfinite(g) ? format->largest : INFINITY, w);

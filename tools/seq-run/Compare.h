@@ -15,8 +15,9 @@
 
 namespace seqmix::run {
 
-/// What may differ: `relative` of the largest magnitude of the array, and half a unit in the last
-/// place of each value where it is stored in fewer bits than it is computed in.
+/// What may differ: `relative` of the largest magnitude of the array; the least normal number of
+/// the arithmetic, which flushes what is smaller; and half a unit in the last place of each value
+/// where it is stored in fewer bits than it is computed in.
 struct Tolerance {
   double relative = 0;
   SeqDType storage = SEQ_F32;

@@ -102,11 +102,10 @@ static std::string describe(const Problem &problem) {
   return fmt::format("{}", fmt::join(words, " "));
 }
 
-/// A difference counts against the compiler only if it is much more than what the rounding of the
-/// inputs alone does to the oracle.
+/// A difference counts against the compiler only if it is much more than what rounding the inputs
+/// and every result in between does to the oracle.
 static bool isIllConditioned(const Trial &trial, const Outcome &outcome, bool isDouble) {
-  double error = std::max(outcome.error, outcome.carryError);
-  if (!std::isfinite(error))
+  if (outcome.beyond.empty()) // not the results of an array are wrong
     return false;
   double unit = isDouble ? 0x1p-53 : 0x1p-24, probe = isDouble ? 1e-9 : unit;
   auto moved = trial.sensitivity(probe);
@@ -114,7 +113,9 @@ static bool isIllConditioned(const Trial &trial, const Outcome &outcome, bool is
     consumeError(moved.takeError());
     return false;
   }
-  return error < 64 * *moved * unit / probe;
+  return all_of(outcome.beyond, [&](const auto &array) {
+    return array.second < 64 * moved->at(array.first) * unit / probe;
+  });
 }
 
 static void tryOne(Imported &imported, const CompiledMixer *compiled, StringRef name,

@@ -89,9 +89,10 @@ json::Object toJson(const Outcome &outcome) {
 }
 
 Outcome outcomeFrom(const json::Object &object) {
-  return {object.getString("way").value_or("").str(), numberOf(object.get("error")),
-          numberOf(object.get("carry_error")), object.getBoolean("passed").value_or(false),
-          object.getString("detail").value_or("").str()};
+  return {
+      object.getString("way").value_or("").str(),    numberOf(object.get("error")),
+      numberOf(object.get("carry_error")),           object.getBoolean("passed").value_or(false),
+      object.getString("detail").value_or("").str(), {}};
 }
 
 } // namespace seqmix::run

@@ -57,25 +57,22 @@ Expected<Trial> Trial::prepare(const Problem &problem) {
   return std::move(trial);
 }
 
+static std::string carryName(const std::string &component) { return "carry " + component; }
+
 /// The largest change of an array, relative to its largest magnitude.
-static double movement(const Arrays &moved, const Arrays &from) {
-  double most = 0;
-  for (const auto &[name, array] : from) {
-    double largest = 0, change = 0;
-    for (auto [was, is] : zip_equal(array.values, moved.at(name).values)) {
-      if (!std::isfinite(was) || !std::isfinite(is))
-        continue;
-      largest = std::max(largest, std::fabs(was));
-      change = std::max(change, std::fabs(is - was));
-    }
-    if (largest > 0)
-      most = std::max(most, change / largest);
+static double movement(const Array &moved, const Array &from) {
+  double largest = 0, change = 0;
+  for (auto [was, is] : zip_equal(from.values, moved.values)) {
+    if (!std::isfinite(was) || !std::isfinite(is))
+      continue;
+    largest = std::max(largest, std::fabs(was));
+    change = std::max(change, std::fabs(is - was));
   }
-  return most;
+  return largest > 0 ? change / largest : 0;
 }
 
-Expected<double> Trial::sensitivity(double relative) const {
-  double most = 0;
+Expected<std::map<std::string, double>> Trial::sensitivity(double relative) const {
+  std::map<std::string, double> most;
   for (int round = 0; round < 3; ++round) {
     Arrays moved = inputs;
     for (const TensorPlan &tensor : problem.plan.tensors) {
@@ -85,12 +82,19 @@ Expected<double> Trial::sensitivity(double relative) const {
       for (double &value : moved[tensor.name].values)
         value *= 1 + relative * stream.uniform(-1, 1);
     }
-    Expected<RunResult> result =
-        reference::interpret(problem.mixer, moved, oracleOptions(problem, carry));
+    reference::RunOptions options = oracleOptions(problem, carry);
+    options.noise = relative;
+    options.noiseSeed = round;
+    Expected<RunResult> result = reference::interpret(problem.mixer, moved, options);
     if (!result)
       return result.takeError();
-    most = std::max(
-        {most, movement(result->outputs, want.outputs), movement(result->carry, want.carry)});
+    auto take = [&](const std::string &name, const Array &array, const Array &from) {
+      most[name] = std::max(most[name], movement(array, from));
+    };
+    for (const auto &[name, array] : want.outputs)
+      take(name, result->outputs.at(name), array);
+    for (const auto &[name, array] : want.carry)
+      take(carryName(name), result->carry.at(name), array);
   }
   return most;
 }
@@ -467,6 +471,8 @@ void TrialRunner::addCompared(const char *way, Expected<RunResult> got) {
                  double &error) {
     Difference difference = compare(name, array, want, Tolerance::of(storage, compute()));
     error = std::max(error, difference.error);
+    if (!difference.isWithin)
+      outcome.beyond[name] = difference.error;
     outcome.passed &= difference.isWithin;
     if (outcome.detail.empty())
       outcome.detail = difference.detail;
@@ -476,7 +482,7 @@ void TrialRunner::addCompared(const char *way, Expected<RunResult> got) {
       add(tensor.name, got->outputs.at(tensor.name), trial.want.outputs.at(tensor.name),
           tensor.dtype, outcome.error);
   for (const ComponentPlan &component : plan.components)
-    add("carry " + component.name, got->carry.at(component.name),
+    add(carryName(component.name), got->carry.at(component.name),
         trial.want.carry.at(component.name), component.dtype, outcome.carryError);
   result.outcomes.push_back(outcome);
 }

@@ -36,6 +36,8 @@ struct Outcome {
   double carryError = 0; ///< of the final carry
   bool passed = true;
   std::string detail; ///< the first thing that is wrong
+  /// The arrays that differ by more than the tolerance, and by how much.
+  std::map<std::string, double> beyond;
 };
 
 struct TrialResult {
@@ -52,10 +54,10 @@ public:
   /// Runs the compiled code in every way that the mixer has and compares.
   TrialResult run(const CompiledMixer &compiled) const;
 
-  /// By how much the oracle's outputs and carry move, relative to their largest magnitude, when
-  /// every real input is changed by one part in 1 / `relative`: what no arithmetic of that
-  /// precision can avoid.
-  llvm::Expected<double> sensitivity(double relative) const;
+  /// By how much each of the oracle's outputs and components moves, relative to its largest
+  /// magnitude, when every real input and the result of every operation is changed by up to
+  /// `relative` of it: what no arithmetic of that precision can avoid.
+  llvm::Expected<std::map<std::string, double>> sensitivity(double relative) const;
 
 private:
   friend class TrialRunner;
