@@ -90,9 +90,11 @@ static int availableCpus(void) {
   int cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
   FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
   if (file) {
-    long quota, period;
-    if (fscanf(file, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0) {
-      long most = (quota + period - 1) / period;
+    // "quota period" in microseconds, or "max period"
+    char text[64], *rest;
+    if (fgets(text, sizeof text, file)) {
+      long quota = strtol(text, &rest, 10), period = strtol(rest, NULL, 10);
+      long most = quota > 0 && period > 0 ? (quota - 1) / period + 1 : cpus;
       cpus = most < cpus ? (int)most : cpus;
     }
     fclose(file);
@@ -196,8 +198,8 @@ static int workerCpu(int number) {
   int cpus = CPU_COUNT(&set), current = sched_getcpu();
   if (number + 1 >= cpus || current < 0)
     return -1;
-  for (int cpu = current, found = -1, step = 0; step < CPU_SETSIZE; ++step) {
-    cpu = (current + 1 + step) % CPU_SETSIZE;
+  for (int found = -1, step = 0; step < CPU_SETSIZE; ++step) {
+    int cpu = (current + 1 + step) % CPU_SETSIZE;
     if (CPU_ISSET(cpu, &set) && ++found == number)
       return cpu;
   }

@@ -255,8 +255,7 @@ static int64_t listUnits(const SeqCall *call, int64_t block, SeqUnit *units) {
 //===----------------------------------------------------------------------===//
 
 // Copies a component into the workspace, batch dims compact, and reads it from there.
-static void takeSnapshot(const SeqCall *call, const SeqComponent *component, char *to,
-                         SeqView *view) {
+static void takeSnapshot(const SeqComponent *component, char *to, SeqView *view) {
   SeqView from = *view;
   int64_t rowBytes = seqTypeBytes(component->dtype), stride = 1, rows = 1;
   int32_t batch = 0;
@@ -299,8 +298,7 @@ void seqRun(const SeqCall *call, const SeqPlan *plan, char *workspace) {
   for (int32_t i = 0; i < call->mixer->component_count; ++i) {
     run.read[i] = call->carryIn[i];
     if (plan->snapshotAt[i] >= 0)
-      takeSnapshot(call, &call->mixer->components[i], workspace + plan->snapshotAt[i],
-                   &run.read[i]);
+      takeSnapshot(&call->mixer->components[i], workspace + plan->snapshotAt[i], &run.read[i]);
   }
   int64_t units = plan->units;
   if (plan->listUnits) {
