@@ -50,6 +50,8 @@ Value ExprImporter::real(const ast::Expr *expr) {
     return value(expr);
   if (std::optional<ast::Number> constant = ast::constantValue(expr))
     return number(*constant, ast::Type::Real, loc(expr));
+  if (llvm::isa<ast::ReduceExpr, ast::MapExpr>(expr))
+    return reductionOrMap(expr);
   Value integer = value(expr);
   return seq::ToRealOp::create(builder, loc(expr), builder.getF64Type(), integer);
 }
@@ -76,9 +78,13 @@ Value ExprImporter::value(const ast::Expr *expr) {
   case ast::Expr::Kind::Call:
     return call(llvm::cast<ast::CallExpr>(expr));
   case ast::Expr::Kind::Reduce:
-    return reduction(llvm::cast<ast::ReduceExpr>(expr));
-  case ast::Expr::Kind::Map:
-    return map(llvm::cast<ast::MapExpr>(expr));
+  case ast::Expr::Kind::Map: {
+    Value result = reductionOrMap(expr);
+    return expr->type == ast::Type::Integer
+               ? seq::UnaryOp::create(builder, loc(expr), builder.getIndexType(),
+                                      seq::UnaryFn::Floor, result)
+               : result;
+  }
   }
   llvm_unreachable("every kind of expression is handled");
 }
@@ -305,6 +311,12 @@ Value ExprImporter::reduction(const ast::ReduceExpr *expr) {
   fillRegion(reduce.getBody(), indices, loc(expr), [&] { return real(expr->operand); });
   fillDomain(reduce.getDomain(), indices, expr->domain);
   return reduce;
+}
+
+Value ExprImporter::reductionOrMap(const ast::Expr *expr) {
+  if (auto *reduce = llvm::dyn_cast<ast::ReduceExpr>(expr))
+    return reduction(reduce);
+  return map(llvm::cast<ast::MapExpr>(expr));
 }
 
 Value ExprImporter::map(const ast::MapExpr *expr) {

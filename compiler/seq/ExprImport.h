@@ -51,8 +51,10 @@ private:
   mlir::Value comparison(const ast::BinaryExpr *expr);
   mlir::Value conditional(const ast::CondExpr *expr);
   mlir::Value call(const ast::CallExpr *expr);
+  /// Reductions and maps compute in real numbers, also where they give integers.
   mlir::Value reduction(const ast::ReduceExpr *expr);
   mlir::Value map(const ast::MapExpr *expr);
+  mlir::Value reductionOrMap(const ast::Expr *expr);
   mlir::Value read(const ast::RefExpr *expr);
   mlir::AffineExpr affine(const ast::Expr *expr, llvm::SmallVectorImpl<mlir::Value> &operands);
   /// `expr` as f64 where `type` is Real, its own value otherwise.
