@@ -5,6 +5,9 @@ library's layout: [first batch dim, run-time dims, other batch dims, features].
 """
 
 import dataclasses
+import functools
+import inspect
+import pathlib
 import re
 import zlib
 
@@ -19,7 +22,16 @@ STORAGE = {
     "i32": np.dtype(np.int32),
     "bool": np.dtype(np.bool_),
 }
+# Params over the tokens reach beyond a sequence that starts at token 0: carries start at 0..8.
+SPARE_ROWS = 16
 EXTREMES = (0.0, -20.0, -1000.0)
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+# These run backwards, read later tokens or use the sequence's length.
+WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_elementwise", "look_ahead",
+                "relative_position", "full_attention"}
 
 
 @dataclasses.dataclass
@@ -71,21 +83,47 @@ class Mixer:
                 sizes[dim] = int(eval(default.replace("^", "**"), {}, dict(sizes)))
         return sizes
 
+    @property
+    def has_step(self):
+        return self.name not in WITHOUT_STEP
+
+    def is_run_time(self, dim):
+        """Whether the dim has no size, or one made from such a dim."""
+        default = self.defaults.get(dim, "")
+        return default is None or any(self.is_run_time(name) for name in re.findall(r"[A-Za-z_]\w*", default) if name != dim)
+
     def fixed(self, case):
-        """Compile-time sizes that the case overrides."""
-        return {n: v for n, v in case.sizes.items() if self.defaults.get(n) is not None or n in self.consts}
+        """Compile-time sizes and constants that the case overrides."""
+        return {n: v for n, v in case.sizes.items() if n in self.consts or n in self.defaults and not self.is_run_time(n)}
 
     def shape(self, tensor, sizes):
         def extent(index):
             return sizes[self.index_dim.get(index, index)]
 
         if tensor.kind == "param":
-            return tuple(extent(i) for i in tensor.indices)
+            return tuple(extent(i) + (SPARE_ROWS if i == "T" else 0) for i in tensor.indices)
         per = dict(tensor.per) if tensor.per is not None else {b: 1 for b in self.batch}
         lead = [sizes[b] // per[b] for b in self.batch if b in per]
-        run_time = [extent(i) for i in tensor.indices if self.defaults.get(self.index_dim[i]) is None]
-        features = [extent(i) for i in tensor.indices if self.defaults.get(self.index_dim[i]) is not None]
+        run_time = [extent(i) for i in tensor.indices if self.is_run_time(self.index_dim[i])]
+        features = [extent(i) for i in tensor.indices if not self.is_run_time(self.index_dim[i])]
         return tuple(lead[:1] + run_time + lead[1:] + features)
+
+
+def not_lowered():
+    """Paths of the examples that do not compile yet."""
+    lines = (HERE / "not_lowered.txt").read_text().splitlines()
+    return [str(ROOT / line) for line in lines if line and not line.startswith("#")]
+
+
+def of_files(references, new_mixers):
+    """Each case of each example and new mixer: the mixer, the case's number, the case, and its reference."""
+    files = [(p, references) for p in sorted((ROOT / "examples").rglob("*.seq"))]
+    files += [(p, new_mixers) for p in sorted((HERE / "new_mixers").glob("*.seq"))]
+    for path, module in files:
+        mixer = read(path)
+        assert mixer.cases, f"{path} has no case"
+        for number, case in enumerate(mixer.cases):
+            yield mixer, number, case, bind(mixer, case, getattr(module, mixer.name))
 
 
 def read(path):
@@ -104,8 +142,9 @@ def read(path):
         elif keyword == "dims":
             _dims(mixer, rest)
         elif keyword == "const":
-            name, value = rest.split("=")
-            mixer.consts[name.strip()] = float(value) if "." in value else int(value)
+            for part in rest.split(","):
+                name, value = part.split("=")
+                mixer.consts[name.strip()] = float(value) if "." in value else int(value)
         elif keyword in ("input", "param"):
             mixer.tensors += _tensors(keyword, rest)
         elif keyword == "state":
@@ -172,7 +211,7 @@ def draw(mixer, case):
     """Inputs and params of a case in their storage types, the same ones every time.
 
     N(0, 1); uniform in a declared range (an infinite end is cut 4 away from the finite one); true with p = 0.3; integers
-    0..3. Entries of a param with two features or more are divided by the root of its last extent, so that products with
+    0..3 or from a declared range. Entries of a param with two features or more are divided by the root of its last extent, so that products with
     it keep their size. Inputs named by `extreme` have half of their entries replaced by 0, -20 or -1000.
     """
     sizes = mixer.sizes(case)
@@ -184,7 +223,7 @@ def draw(mixer, case):
         if dtype == "bool":
             value = rng.random(shape) < 0.3
         elif dtype == "i32":
-            value = rng.integers(0, 4, shape)
+            value = rng.integers(int(tensor.low), int(tensor.high) + 1, shape) if tensor.ranged else rng.integers(0, 4, shape)
         elif tensor.ranged:
             low = tensor.low if np.isfinite(tensor.low) else tensor.high - 4
             high = tensor.high if np.isfinite(tensor.high) else tensor.low + 4
@@ -212,11 +251,23 @@ def random_carry(mixer, case, reference):
     for name, value in empty.items():
         if name == "position":
             carry[name] = rng.integers(0, 9, value.shape).astype(np.int32)
-        elif np.issubdtype(value.dtype, np.integer):
-            carry[name] = rng.integers(0, 4, value.shape).astype(np.int32)
         else:
-            carry[name] = rng.standard_normal(value.shape).astype(STORAGE["f64" if case.dtype == "f64" else "f32"])
+            of = next((t for t in mixer.tensors if name == f"{t.name}_rows"), None)
+            compute = "f64" if case.dtype == "f64" else "f32"
+            storage = STORAGE[compute if of is None else of.dtype or case.dtype]
+            if value.dtype == np.bool_ or np.issubdtype(value.dtype, np.integer):
+                drawn = rng.integers(0, 4, value.shape)
+                carry[name] = drawn > 2 if of is not None and storage == np.bool_ else drawn.astype(np.int32)
+            else:
+                carry[name] = rng.standard_normal(value.shape).astype(storage)
     return carry
+
+
+def bind(mixer, case, reference):
+    """A reference with the mixer's constants given to those of its parameters that have their names."""
+    sizes = mixer.sizes(case)
+    named = inspect.signature(reference).parameters
+    return functools.partial(reference, **{name: sizes[name] for name in mixer.consts if name in named})
 
 
 def _shortened(mixer, arrays):

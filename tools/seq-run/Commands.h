@@ -28,6 +28,18 @@ struct CheckOptions {
 /// Runs every case of the files and prints a table. The exit status.
 int runCheck(const CheckOptions &options);
 
+struct ReferenceOptions {
+  std::string file;
+  std::string mixer; ///< empty: the file has one
+  Overrides sizes;
+  ast::DType dtype = ast::DType::F32;
+  std::string inputs, outputs; ///< folders of .npy files
+  std::vector<int64_t> cuSeqlens;
+};
+/// Runs the oracle on arrays in files: NAME.npy for each input and param, carry.NAME.npy for what
+/// there is of the carry; writes outputs and the final carry under the same names. The exit status.
+int runReference(const ReferenceOptions &options);
+
 struct RandomOptions {
   Options compile;
   uint64_t count = 300, seed = 1;

@@ -32,11 +32,14 @@ double Stream::normal() {
 }
 
 static double drawOne(Stream &stream, const Distribution &how) {
+  bool hasLow = std::isfinite(how.low), hasHigh = std::isfinite(how.high);
   if (how.kind == Distribution::Integer)
-    return static_cast<double>(stream.below(4));
+    return hasLow && hasHigh
+               ? how.low +
+                     static_cast<double>(stream.below(static_cast<int64_t>(how.high - how.low) + 1))
+               : static_cast<double>(stream.below(4));
   if (how.kind == Distribution::Boolean)
     return stream.chance(0.3) ? 1 : 0;
-  bool hasLow = std::isfinite(how.low), hasHigh = std::isfinite(how.high);
   double value = !hasLow && !hasHigh ? how.scale * stream.normal()
                                      : stream.uniform(hasLow ? how.low : how.high - 4,
                                                       hasHigh ? how.high : how.low + 4);

@@ -57,7 +57,8 @@ struct Distribution {
   bool extreme = false;
 };
 
-/// Integers are 0 to 3, truth values true with probability 0.3. Reproducible by name.
+/// Integers are 0 to 3 or from a range with two ends, truth values true with probability 0.3.
+/// Reproducible by name.
 reference::Array draw(llvm::StringRef name, std::vector<int64_t> shape, const Distribution &how);
 
 } // namespace seqmix::run

@@ -22,6 +22,7 @@ namespace {
 
 cl::SubCommand checkCommand("check", "Run the cases in the files on the oracle and compiled");
 cl::SubCommand benchCommand("bench", "Measure the speed of mixers");
+cl::SubCommand referenceCommand("reference", "Run the oracle on arrays in .npy files");
 cl::SubCommand randomCommand("random", "Try random mixers on the oracle and compiled");
 
 cl::OptionCategory category("Options");
@@ -29,7 +30,7 @@ cl::OptionCategory category("Options");
 // Of every command.
 cl::opt<std::string> dtype("dtype", cl::desc("Storage type: f64, f32, bf16 or f16"),
                            cl::sub(checkCommand), cl::sub(benchCommand), cl::sub(randomCommand),
-                           cl::cat(category));
+                           cl::sub(referenceCommand), cl::cat(category));
 cl::opt<std::string> cpu("cpu", cl::desc("Instruction set, as for seqc"), cl::init("native"),
                          cl::sub(checkCommand), cl::sub(benchCommand), cl::sub(randomCommand),
                          cl::cat(category));
@@ -76,10 +77,30 @@ cl::opt<bool> shrinkFailures("shrink", cl::desc("Make failing mixers smaller"),
 cl::opt<bool> printOnly("print", cl::desc("Print the mixers and do nothing else"),
                         cl::sub(randomCommand), cl::cat(category));
 
-// bench
+// reference
+cl::opt<std::string> referenceFile(cl::Positional, cl::desc("FILE"), cl::Required,
+                                   cl::sub(referenceCommand), cl::cat(category));
+cl::opt<std::string> mixer("mixer", cl::desc("Which mixer, where the file has several"),
+                           cl::sub(referenceCommand), cl::cat(category));
+cl::opt<std::string> inputs("inputs",
+                            cl::desc("Folder of NAME.npy for each input and param, and of "
+                                     "carry.NAME.npy for what is given of the carry"),
+                            cl::value_desc("FOLDER"), cl::Required, cl::sub(referenceCommand),
+                            cl::cat(category));
+cl::opt<std::string> outputs("outputs",
+                             cl::desc("Folder for the outputs and the final carry, named alike"),
+                             cl::value_desc("FOLDER"), cl::Required, cl::sub(referenceCommand),
+                             cl::cat(category));
+cl::list<int64_t> cuSeqlens("cu-seqlens",
+                            cl::desc("Starts of packed sequences and the end: 0,5,5,67"),
+                            cl::CommaSeparated, cl::sub(referenceCommand), cl::cat(category));
+
+// bench and reference
 cl::list<std::string> definitions("D", cl::Prefix, cl::desc("Size of a dim or value of a const"),
                                   cl::value_desc("NAME=VALUE"), cl::sub(benchCommand),
-                                  cl::cat(category));
+                                  cl::sub(referenceCommand), cl::cat(category));
+
+// bench
 cl::list<std::string> extents("extent",
                               cl::desc("Extent of a batch or run-time dim (default: B=1, T=1024, "
                                        "H=8, others 1)"),
@@ -104,7 +125,7 @@ int fail(const std::string &message) {
 
 int main(int argc, char **argv) {
   llvm::sys::PrintStackTraceOnErrorSignal(argv[0]);
-  for (cl::SubCommand *command : {&checkCommand, &benchCommand, &randomCommand})
+  for (cl::SubCommand *command : {&checkCommand, &benchCommand, &randomCommand, &referenceCommand})
     cl::HideUnrelatedOptions(category, *command);
   cl::ParseCommandLineOptions(argc, argv,
                               "Seqmix: runs mixers on the oracle and compiled, and measures\n");
@@ -149,6 +170,19 @@ int main(int argc, char **argv) {
     options.batch = std::max(1u, batch.getValue());
     return run::runRandom(options);
   }
+  if (referenceCommand) {
+    run::ReferenceOptions options;
+    options.file = referenceFile;
+    options.mixer = mixer;
+    options.dtype = type.value_or(ast::DType::F32);
+    options.inputs = inputs;
+    options.outputs = outputs;
+    options.cuSeqlens = {cuSeqlens.begin(), cuSeqlens.end()};
+    if (auto error = readSizes({definitions.begin(), definitions.end()}, {}, compile))
+      return fail(llvm::toString(std::move(error)));
+    options.sizes = compile.sizes.front();
+    return run::runReference(options);
+  }
   if (benchCommand) {
     run::BenchOptions options;
     options.files = {benchFiles.begin(), benchFiles.end()};
@@ -174,5 +208,5 @@ int main(int argc, char **argv) {
     options.json = printJson;
     return run::runBench(options);
   }
-  return fail("expected a command: check, bench or random; see seq-run --help");
+  return fail("expected a command: check, bench, random or reference; see seq-run --help");
 }

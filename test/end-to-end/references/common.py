@@ -35,3 +35,53 @@ def with_past(carry, name, x, width, axis=0):
     window = start(carry, name, heads + (width,) + x.shape[1 + axis :])
     rows = np.concatenate([np.moveaxis(window, axis, 0), x])
     return rows, np.moveaxis(rows[len(rows) - width :], 0, axis).copy()
+
+
+# Rows in a carry that the tests do not hand in: more than any of their sequences is long.
+CAPACITY = 96
+
+
+def all_rows(carry, name, x, axis=0, ring=None):
+    """The rows of `x` at every position from 0 on, and the component that carries them on.
+
+    The component is stored as [batch dims, slots, features]: row n in slot n or, where only the last `ring` rows are
+    kept, in slot n % ring. Time is axis 0 of `x`, and the batch dims of `x` (other than the first) follow it, `axis` of
+    them. Rows that a ring no longer holds are NaN.
+    """
+    slots = ring or CAPACITY
+    if carry is None:
+        held = np.zeros((slots,) + x.shape[1:], dtype=x.dtype)
+    else:
+        held = np.moveaxis(carry[name], axis, 0).copy()
+        assert held.shape[1:] == x.shape[1:] and (ring is None or len(held) == ring), (name, held.shape, x.shape)
+    first = position(carry)
+    rows = np.concatenate([np.zeros((first,) + x.shape[1:], dtype=x.dtype), x])
+    for n in range(first):
+        if ring is None:
+            rows[n] = held[n]
+        elif n >= first - ring:
+            rows[n] = held[n % ring]
+        elif np.issubdtype(x.dtype, np.floating):
+            rows[n] = np.nan
+    for n in range(first, len(rows)):
+        held[n if ring is None else n % ring] = rows[n]
+    return rows, np.moveaxis(held, 0, axis)
+
+
+def position(carry):
+    """The number of the first token in its sequence."""
+    return 0 if carry is None else int(carry["position"])
+
+
+def softmax(a):
+    """Over one axis; zero where nothing is above -inf, and empty for nothing."""
+    if len(a) == 0 or np.max(a) == -np.inf:
+        return np.zeros(len(a))
+    e = np.exp(a - np.max(a))
+    return e / e.sum()
+
+
+def logsumexp(a):
+    if len(a) == 0 or np.max(a) == -np.inf:
+        return -np.inf
+    return np.max(a) + np.log(np.sum(np.exp(a - np.max(a))))
