@@ -7,6 +7,8 @@ For each case of a file: forward and final carry against the float64 loop; one t
 forward; inputs with other strides. The reference gets the inputs as the library sees them, rounded to storage, so what is
 left is the library's own arithmetic: tolerances are 1e-12 (f64) and 2e-5 (else; arithmetic is f32) of the largest
 magnitude of an array, plus, for bf16 and f16 outputs, half a unit in the last place of each value.
+
+SEQMIX_TEST_CPU compiles for another --cpu than the machine's; SEQMIX_TARGET then chooses in a portable library.
 """
 
 import functools
@@ -37,7 +39,7 @@ FIRST = [p for p in ALL if p.id.endswith("-0")]
 
 @functools.lru_cache(maxsize=None)
 def _library(path, dims, dtype):
-    return seqmix.compile(path, dims=dict(dims), dtype=dtype)
+    return seqmix.compile(path, dims=dict(dims), dtype=dtype, cpu=os.environ.get("SEQMIX_TEST_CPU"))
 
 
 def _function(mixer, case):
