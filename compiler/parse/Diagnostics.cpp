@@ -76,6 +76,7 @@ void Diagnostics::sortByPlace() {
     return placeA != placeB ? placeA < placeB : a < b;
   });
   std::vector<Diagnostic> sorted;
+  sorted.reserve(list.size());
   for (size_t i : order)
     sorted.push_back(std::move(list[i]));
   list = std::move(sorted);

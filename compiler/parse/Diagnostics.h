@@ -33,7 +33,7 @@ struct Diagnostic {
 /// a second error at the same place is dropped, since it mostly follows from the first.
 class Diagnostics {
 public:
-  static constexpr unsigned errorLimit = 20;
+  static constexpr size_t errorLimit = 20;
 
   /// The file that the following ranges belong to.
   void setFile(SourceFile file) { current = std::move(file); }

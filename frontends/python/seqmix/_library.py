@@ -82,8 +82,11 @@ class _Function:
             problem = f"has no argument {unknown[0]!r}" if unknown else f"lacks the argument {missing[0]!r}"
             raise SeqmixTypeError(f"{self._name}() {problem}; expected {', '.join(self._given)}")
 
-    def _extents(self, size, arrays, sequences):
-        """Extents of all dims as the arrays show them; 0 where they do not. The runtime checks them."""
+    def _extents(self, size, arrays, sequences, outputs=None, carry=None):
+        """Extents of all dims as the arguments show them, else the given outputs, else the carry; 1 where none does.
+
+        The runtime checks them.
+        """
         info, extents = self._info, dict(size.fixed)
         if self._step:
             extents[info.token_dim] = 1
@@ -97,6 +100,15 @@ class _Function:
                     param_rows = tensor.role == "param" and axis.dim == info.token_dim
                     if axis.dim is not None and (axis.div > 1) == grouped and not param_rows:
                         extents.setdefault(axis.dim, extent * axis.div)
+        if len(extents) < len(info.dims):
+            given = [a for (t, a) in self._axes[id(size)] if t.role == "output"] if outputs else []
+            parts = {part.name: part.axes for part in size.carry}
+            shown = list(zip(given, outputs or [])) + [(parts[n], a) for n, a in (carry or {}).items() if n in parts]
+            for axes, array in shown:
+                if len(np.shape(array)) == len(axes):
+                    for axis, extent in zip(axes, np.shape(array)):
+                        if axis.dim is not None:
+                            extents.setdefault(axis.dim, extent * axis.div)
         return {dim: extents.get(dim, 1) for dim in info.dims}
 
     def _choose_size(self, arrays):
@@ -120,13 +132,17 @@ class _Function:
                     shape[i] = 1
         return tuple(shape)
 
-    def _make_outputs(self, size, extents, packed, out, as_torch):
+    def _make_outputs(self, size, extents, packed, as_torch):
+        return [
+            _dlpack.allocate(self._output_shape(t, axes, extents, packed), t.dtype, as_torch)
+            for t, axes in self._axes[id(size)]
+            if t.role == "output"
+        ]
+
+    def _given_outputs(self, out):
+        """The caller's arrays in order; nothing where there are none."""
         if out is None:
-            return [
-                _dlpack.allocate(self._output_shape(t, axes, extents, packed), t.dtype, as_torch)
-                for t, axes in self._axes[id(size)]
-                if t.role == "output"
-            ]
+            return None
         if isinstance(out, dict):
             if set(out) != set(self._outputs):
                 raise SeqmixTypeError(f"{self._name}() out has {sorted(out)}; expected {', '.join(self._outputs)}")
@@ -208,11 +224,12 @@ class Step(_Function):
         self._check_names(arrays)
         _require_arrays(arrays)
         size, call = self._choose_size(arrays), _Call()
-        extents = self._extents(size, arrays, None)
-        as_torch = all(map(_dlpack.is_torch, arrays.values()))
-        outputs = self._make_outputs(size, extents, False, out, as_torch)
         carry = {} if carry is None else carry
         self._check_carry_names(size, carry)
+        outputs = self._given_outputs(out)
+        extents = self._extents(size, arrays, None, outputs, carry)
+        as_torch = all(map(_dlpack.is_torch, arrays.values()))
+        outputs = outputs or self._make_outputs(size, extents, False, as_torch)
         parts = {}
         for part in size.carry:
             array = carry.get(part.name)
@@ -340,14 +357,15 @@ class Mixer(_Function):
             cu_seqlens = np.asarray(cu_seqlens, dtype=np.int64)
         packed = cu_seqlens is not None and bool(self._info.batch_dims)
         sequences = max(int(np.shape(cu_seqlens)[0]) - 1, 0) if packed and np.ndim(cu_seqlens) == 1 else None
-        extents = self._extents(size, arrays, sequences)
+        names = self._check_carry_names(size, carry) if carry is not None else []
+        outputs = self._given_outputs(out)
+        extents = self._extents(size, arrays, sequences, outputs, carry)
         as_torch = all(map(_dlpack.is_torch, arrays.values()))
-        outputs = self._make_outputs(size, extents, packed, out, as_torch)
+        outputs = outputs or self._make_outputs(size, extents, packed, as_torch)
         options = self._options(call, threads, checked, workspace)
         options.cu_seqlens = call.pointer(cu_seqlens, "cu_seqlens")
         options.carry_count = len(size.carry)
         if carry is not None:
-            names = self._check_carry_names(size, carry)
             options.carry_in = call.pointers([carry.get(n) for n in names], names)
         end = self._new_carry(size, extents, as_torch, initial=False) if return_carry else None
         if return_carry:
