@@ -87,7 +87,7 @@ private:
   using Scope = std::vector<Binding>;
   void checkScopes();
   void checkScope(ast::Expr *e, const ast::Equation &equation, Scope &scope, bool inWhere);
-  void checkRead(ast::RefExpr *ref, const ast::Equation &equation);
+  void checkRead(ast::RefExpr *ref);
   void bind(const ast::IndexUse &use, ast::Expr *reduction, Scope &scope);
 
   //===-- Types.cpp: real, integer, boolean

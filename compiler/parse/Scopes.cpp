@@ -38,7 +38,7 @@ void MixerChecker::bind(const IndexUse &use, Expr *reduction, Scope &scope) {
 }
 
 /// Checks a read of a tensor, a state or a definition against its declaration.
-void MixerChecker::checkRead(RefExpr *ref, const Equation &equation) {
+void MixerChecker::checkRead(RefExpr *ref) {
   std::vector<Place> places = placesOf(ref->decl);
   SourceRange declared = ref->decl->range;
   if (ref->indices.size() != places.size()) {
@@ -91,7 +91,7 @@ void MixerChecker::checkScope(Expr *e, const Equation &equation, Scope &scope, b
                                  ref->name, ref->name, leftSide(file.source, equation)));
     }
     if (llvm::isa<Tensor, State, Definition>(ref->decl))
-      checkRead(ref, equation);
+      checkRead(ref);
   } else if (auto *reduce = llvm::dyn_cast<ReduceExpr>(e)) {
     for (const IndexUse &use : reduce->indices)
       bind(use, reduce, scope);

@@ -147,7 +147,7 @@ private:
     return true;
   }
 
-  bool addTerm(Product term) {
+  bool addTerm(const Product &term) {
     Expr state = nullptr;
     Product rest{term.coef, {}};
     for (Expr f : term.factors) {

@@ -40,7 +40,7 @@ public:
       rank += llvm::any_of(update.getTerms(), [](TermAttr term) { return term.getRead() >= 0; });
 
     shared.os << fmt::format("\nstate {}: {}, {}\n", stateText(state, all, ""),
-                             affineClass(op, rowDecay, colDecay, rows, cols, rank),
+                             affineClass(rowDecay, colDecay, rows, rank),
                              ExplainText::words(op.getDirection()));
     line("factors", fmt::format("{} = {}", stateText(state, all, t),
                                 decayText(rowDecay, colDecay, stateText(state, all, past))));
@@ -52,9 +52,9 @@ public:
                                    stateText(state, all, read.getBefore() ? past : t))));
     line("shape", fmt::format("rows {} and columns {} ({})", listed(ArrayRef(rows).drop_front()),
                               listed(ArrayRef(cols).drop_front()), shared.sizes(state.getDims())));
-    explainBlock(state, op, rank);
+    explainBlock(state, rank);
     explainDecay("decay", rowDecay, colDecay);
-    explainRejected(state, op, rank);
+    explainRejected(state, rank);
   }
 
 private:
@@ -65,8 +65,7 @@ private:
     return text;
   }
 
-  std::string affineClass(AffineOp op, Expr rowDecay, Expr colDecay, ArrayRef<Var> rows,
-                          ArrayRef<Var> cols, unsigned rank) {
+  std::string affineClass(Expr rowDecay, Expr colDecay, ArrayRef<Var> rows, unsigned rank) {
     bool overRows =
         rowDecay && llvm::any_of(rows.drop_front(), [&](Var v) { return rowDecay->dependsOn(v); });
     std::string text = "affine, ";
@@ -151,7 +150,7 @@ private:
                        state);
   }
 
-  void explainBlock(StateOp state, AffineOp op, unsigned rank) {
+  void explainBlock(StateOp state, unsigned rank) {
     int64_t block = 0;
     if (shared.options.kernel)
       shared.options.kernel.walk([&](SolveOp solve) {
@@ -210,7 +209,7 @@ private:
     return text + "; taken once a token, never of differences of sums";
   }
 
-  void explainRejected(StateOp state, AffineOp op, unsigned rank) {
+  void explainRejected(StateOp state, unsigned rank) {
     double bytes = mixer.getCompute().isF64() ? 8 : 4;
     for (auto dim : state.getDims().getAsRange<FlatSymbolRefAttr>())
       bytes *= model.size(dim.getAttr());
