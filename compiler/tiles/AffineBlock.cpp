@@ -39,9 +39,9 @@ struct BlockPlace {
 class BlockGenerator : public AffineGenerator {
 public:
   BlockGenerator(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
-                 const AffineBlockBuffers &buffers)
+                 const AffineBlockBuffers &buffers, AffineBesides besides)
       : AffineGenerator(builder, loc, spec, buffers), layout(spec), reads(spec.reads.size()),
-        updates(spec.updates.size()) {}
+        updates(spec.updates.size()), besides(besides) {}
 
   /// `blocks` is at least 1.
   void emit(Value first, Value blocks) {
@@ -58,9 +58,13 @@ public:
       sums = loop(index(0), last, 1, sums, [&](Value n, ValueRange carried) {
         const BlockPlace next = placeOf(add(n, 1));
         const Update update = finish(panel, placeOf(n), Values(carried));
+        if (besides)
+          besides(panel.number, n);
         return sweep(panel, &update, &next, Values(reads * spec.block * panel.vectors, splat(0)));
       });
       const Update update = finish(panel, placeOf(last), sums);
+      if (besides)
+        besides(panel.number, last);
       sweep(panel, &update, nullptr, {});
     });
   }
@@ -113,6 +117,7 @@ private:
 
   AffineBlockLayout layout;
   int64_t reads, updates;
+  AffineBesides besides;
   Value firstRow;
 };
 
@@ -411,14 +416,16 @@ int64_t affineScratchSize(const AffineBlockSpec &spec, int64_t rows) {
   return layout.rightFactorSize() + rows / spec.block * layout.blockSize();
 }
 
+int64_t affinePanels(const AffineBlockSpec &spec) {
+  return llvm::divideCeil(spec.cols, spec.panel * spec.lanes);
+}
+
 MemRefType affineStateType(const AffineBlockSpec &spec) {
-  const int64_t width = spec.panel * spec.lanes;
-  return MemRefType::get(
-      {static_cast<int64_t>(llvm::divideCeil(spec.cols, width)), spec.rows, width}, spec.element);
+  return MemRefType::get({affinePanels(spec), spec.rows, spec.panel * spec.lanes}, spec.element);
 }
 
 void emitAffineRows(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
-                    const AffineBlockBuffers &buffers, Value rows) {
+                    const AffineBlockBuffers &buffers, Value rows, AffineBesides besides) {
   AffineEmitter emitter(builder, loc, spec);
   Value zero = emitter.index(0), first = zero;
   if (spec.descending)
@@ -429,7 +436,7 @@ void emitAffineRows(OpBuilder &builder, Location loc, const AffineBlockSpec &spe
   Value blocks = arith::DivUIOp::create(builder, loc, rows, size);
   Value some = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, blocks, zero);
   scf::IfOp::create(builder, loc, some, [&](OpBuilder &, Location) {
-    BlockGenerator(builder, loc, spec, buffers).emit(first, blocks);
+    BlockGenerator(builder, loc, spec, buffers, besides).emit(first, blocks);
     scf::YieldOp::create(builder, loc);
   });
   Value done = emitter.mul(blocks, spec.block);

@@ -32,6 +32,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 
 namespace seqmix {
@@ -106,11 +107,18 @@ int64_t affineScratchSize(const AffineBlockSpec &spec, int64_t rows);
 /// The panel layout of the state: [ceil(cols / (panel * lanes)), rows, panel * lanes].
 mlir::MemRefType affineStateType(const AffineBlockSpec &spec);
 
+/// Emits code that is to run beside the sweep of one block in one panel, given their numbers.
+using AffineBesides = llvm::function_ref<void(mlir::Value panel, mlir::Value block)>;
+
 /// Advances the state over the rows [0, rows) of the buffers and writes the results. `rows` is an
 /// index from 0 to the size the scratch was made for; it need not be a multiple of the block: the
 /// rest runs token by token. Nothing is read or written at or beyond row `rows`.
 void emitAffineRows(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
-                    const AffineBlockBuffers &buffers, mlir::Value rows);
+                    const AffineBlockBuffers &buffers, mlir::Value rows,
+                    AffineBesides besides = {});
+
+/// Panels in which emitAffineRows sweeps the state.
+int64_t affinePanels(const AffineBlockSpec &spec);
 
 /// Copies between a carry of rank 2 and the panels. The carry is [rows, cols], or [cols, rows] with
 /// `colsFirst`; its last stride is 1, the other may be dynamic. Nothing outside its K x V elements

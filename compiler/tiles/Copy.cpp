@@ -172,26 +172,6 @@ void seqmix::emitCopy(Kernel &kernel, const Strided &from, const Strided &to,
   move(kernel, &from, to, sizes, innermost, {});
 }
 
-void seqmix::emitPrefetch(Kernel &kernel, const Strided &at, ArrayRef<IndexValue> sizes,
-                          int64_t innermost, bool write) {
-  auto &builder = kernel.builder;
-  IndexMath math = kernel.index();
-  int64_t line = std::max<int64_t>(1, 64 * 8 / elementOf(at).getIntOrFloatBitWidth());
-  auto walk = [&](auto &self, int64_t dim, const IndexValue &place) -> void {
-    if (dim == static_cast<int64_t>(sizes.size())) {
-      memref::PrefetchOp::create(builder, kernel.loc, at.memref, math.scalar(place), write,
-                                 /*localityHint=*/2, /*isDataCache=*/true);
-      return;
-    }
-    if (sizes[dim].isConstant() && sizes[dim].offset == 1)
-      return self(self, dim + 1, place);
-    kernel.forEach(math.scalar(sizes[dim]), dim == innermost ? line : 1, [&](Value number) {
-      self(self, dim + 1, math.add(place, math.mul(IndexValue::of(number), at.strides[dim])));
-    });
-  };
-  walk(walk, 0, at.base);
-}
-
 void seqmix::emitFill(Kernel &kernel, const Strided &to, ArrayRef<IndexValue> sizes, double value) {
   Type type = elementOf(to);
   TypedAttr attr;

@@ -27,11 +27,6 @@ void emitCopy(Kernel &kernel, const Strided &from, const Strided &to,
               llvm::ArrayRef<IndexValue> sizes, int64_t innermost);
 
 /// Sets `sizes` elements to a value of the element type.
-/// Asks for the cache lines of elements that a later chunk copies; they need not exist. A task's
-/// rows are far apart in the caller's memory, where the hardware foresees nothing.
-void emitPrefetch(Kernel &kernel, const Strided &at, llvm::ArrayRef<IndexValue> sizes,
-                  int64_t innermost, bool write);
-
 void emitFill(Kernel &kernel, const Strided &to, llvm::ArrayRef<IndexValue> sizes, double value);
 
 /// A buffer's elements: dims are [batch elements, rows, the symbol's dims]. Rows count from the

@@ -6,6 +6,7 @@
 
 #include "compiler/tiles/Copy.h"
 #include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Prefetch.h"
 #include "compiler/tiles/Steps.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -108,26 +109,6 @@ LogicalResult seqmix::emitEvals(Kernel &kernel, ArrayRef<EvalOp> ops) {
   });
 }
 
-namespace {
-/// The first token of the chunk that comes after this one.
-IndexValue nextChunk(Kernel &kernel) {
-  int64_t step = kernel.layout.chunk;
-  return kernel.index().add(
-      IndexValue::of(kernel.chunkStart),
-      IndexValue::constant(kernel.direction == Direction::Forward ? step : -step));
-}
-
-/// Its tokens: none after the last chunk, so that a step fetches nothing.
-IndexValue nextRows(Kernel &kernel) {
-  IndexMath math = kernel.index();
-  IndexValue next = nextChunk(kernel), whole = IndexValue::constant(kernel.layout.chunk);
-  IndexValue zero = IndexValue::constant(0);
-  if (kernel.direction == Direction::Forward)
-    return math.max(math.min(math.sub(IndexValue::of(kernel.tokens), next), whole), zero);
-  return math.select(math.compare(arith::CmpIPredicate::sge, next, zero), whole, zero);
-}
-} // namespace
-
 LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
   kernel.loc = op.getLoc();
   auto &builder = kernel.builder;
@@ -155,10 +136,7 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
     return op.emitOpError("gathers tokens into a buffer that has no rows");
   int64_t front = buffer->halo, back = buffer->ahead;
   copyTokens(start, IndexValue::constant(front), rows);
-  if (kernel.layout.batchBlock == 1)
-    emitPrefetch(kernel, callerElements(kernel, memory, info, nextChunk(kernel)),
-                 bufferSizes(kernel, *buffer, nextRows(kernel)), innermost,
-                 /*write=*/false);
+  prefetchBeside(kernel, op);
   auto fill = [&](const IndexValue &row) {
     Strided to = target;
     to.base = math.scale(row, buffer->rowStride);
@@ -245,9 +223,6 @@ LogicalResult seqmix::emitScatter(Kernel &kernel, ScatterOp op) {
   if (kernel.layout.batchBlock > 1)
     sizes[0] = IndexValue::of(kernel.block);
   emitCopy(kernel, from, to, sizes, contiguousDim(*buffer));
-  if (info.perToken && kernel.layout.batchBlock == 1)
-    emitPrefetch(kernel, callerElements(kernel, kernel.output(name), info, nextChunk(kernel)),
-                 bufferSizes(kernel, *buffer, nextRows(kernel)), contiguousDim(*buffer),
-                 /*write=*/true);
+  prefetchBeside(kernel, op);
   return success();
 }

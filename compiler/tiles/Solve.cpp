@@ -8,6 +8,7 @@
 
 #include "compiler/tiles/Copy.h"
 #include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Prefetch.h"
 #include "compiler/tiles/Steps.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -103,6 +104,7 @@ public:
 
 private:
   LogicalResult check();
+  void emitRows(const AffineBlockSpec &spec, const AffineBlockBuffers &buffers);
   /// The rows of a factor from the chunk's first token on, as memref<N> or memref<N x F> over the
   /// state's dims `numbers`. If these are several, the factor is copied to rows over all of them;
   /// a `result` is copied back by `finish`.
@@ -201,6 +203,24 @@ Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool resul
   return memrefAt(kernel.builder, kernel.loc, pointer, type);
 }
 
+void Solver::emitRows(const AffineBlockSpec &spec, const AffineBlockBuffers &buffers) {
+  auto &builder = kernel.builder;
+  if (!prefetchesBetweenBlocks(op))
+    return emitAffineRows(builder, kernel.loc, spec, buffers, kernel.chunkRows);
+  IndexMath math = kernel.index();
+  IndexValue next = nextRows(kernel);
+  // The rows that stand where this chunk's block stands, some of them in each panel.
+  int64_t panels = affinePanels(spec), share = llvm::divideCeil(spec.block, panels);
+  emitAffineRows(builder, kernel.loc, spec, buffers, kernel.chunkRows,
+                 [&](Value panel, Value block) {
+                   IndexValue part = math.scale(IndexValue::of(panel), share);
+                   IndexValue end = math.scale(
+                       math.add(IndexValue::of(block), IndexValue::constant(1)), spec.block);
+                   IndexValue first = math.add(math.scale(IndexValue::of(block), spec.block), part);
+                   prefetchBetweenBlocks(kernel, op, math.min(next, end), first, share);
+                 });
+}
+
 LogicalResult Solver::check() {
   if (kernel.layout.batchBlock > 1)
     return op.emitOpError("does not run on blocks of batch elements");
@@ -268,7 +288,7 @@ LogicalResult Solver::emit() {
     CarryMatrix from = carryMatrix(kernel, *buffer, false), to = carryMatrix(kernel, *buffer, true);
     emitAffineStep(builder, kernel.loc, spec, buffers, from.matrix, to.matrix, from.colsFirst);
     builder.setInsertionPointToStart(step.elseBlock());
-    emitAffineRows(builder, kernel.loc, spec, buffers, kernel.chunkRows);
+    emitRows(spec, buffers);
   }
   for (auto &copyBack : finish)
     copyBack();
