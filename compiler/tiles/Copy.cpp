@@ -191,7 +191,7 @@ Strided seqmix::bufferElements(Kernel &kernel, const BufferLayout &buffer) {
   Strided result;
   result.memref = kernel.memref(buffer);
   result.strides.push_back(IndexValue::constant(buffer.batchStride));
-  result.strides.push_back(IndexValue::constant(buffer.rowStride));
+  result.strides.push_back(kernel.rowStride(buffer));
   for (int64_t stride : buffer.strides)
     result.strides.push_back(IndexValue::constant(stride));
   return result;

@@ -135,7 +135,7 @@ LogicalResult seqmix::emitGather(Kernel &kernel, GatherOp op) {
   if (buffer->space != Space::Rows)
     return op.emitOpError("gathers tokens into a buffer that has no rows");
   int64_t front = buffer->halo, back = buffer->ahead;
-  copyTokens(start, IndexValue::constant(front), rows);
+  kernel.unlessInPlace(*buffer, [&] { copyTokens(start, IndexValue::constant(front), rows); });
   prefetchBeside(kernel, op);
   auto fill = [&](const IndexValue &row) {
     Strided to = target;
@@ -222,7 +222,12 @@ LogicalResult seqmix::emitScatter(Kernel &kernel, ScatterOp op) {
   auto sizes = bufferSizes(kernel, *buffer, rows);
   if (kernel.layout.batchBlock > 1)
     sizes[0] = IndexValue::of(kernel.block);
-  emitCopy(kernel, from, to, sizes, contiguousDim(*buffer));
+  bool output = !isa<TensorOp>(info.op);
+  auto copy = [&] { emitCopy(kernel, from, to, sizes, contiguousDim(*buffer)); };
+  if (output)
+    kernel.unlessInPlace(*buffer, copy);
+  else
+    copy();
   prefetchBeside(kernel, op);
   return success();
 }

@@ -46,13 +46,14 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
     int64_t dims = layout.symbol(name).sizes.size() + slots.perToken;
     outputs[name] = loadCaller(slots, dims, output.getDtype());
   }
+  placeInPlace();
 }
 
 CallerMemory Kernel::loadCaller(const FrameSlots &slots, int64_t dims, Type dtype) {
   CallerMemory memory;
   memory.dtype = dtype;
-  Value pointer = loadPointerSlot(builder, loc, frame, slots.pointer);
-  memory.memref = flatMemref(builder, loc, pointer, memoryType(dtype));
+  memory.pointer = loadPointerSlot(builder, loc, frame, slots.pointer);
+  memory.memref = flatMemref(builder, loc, memory.pointer, memoryType(dtype));
   memory.blockStride = loadIndexSlot(builder, loc, frame, slots.pointer + 1);
   for (int64_t dim = 0; dim < dims; ++dim) {
     Value stride = loadIndexSlot(builder, loc, frame, slots.pointer + 2 + dim);
@@ -69,6 +70,8 @@ Type Kernel::elementType(ValueKind kind) const {
 }
 
 Value Kernel::pointer(const BufferLayout &buffer) {
+  if (auto found = inPlace.find(&buffer); found != inPlace.end())
+    return found->second.pointer;
   switch (buffer.space) {
   case Space::Shared:
     return advance(builder, loc, shared, buffer.offset);
@@ -90,7 +93,7 @@ IndexValue Kernel::address(const BufferLayout &buffer, const IndexValue &row,
     result = math.add(row, IndexValue::constant(buffer.halo));
     if (buffer.space == Space::Sequence)
       result = math.add(result, IndexValue::of(chunkStart));
-    result = math.scale(result, buffer.rowStride);
+    result = math.mul(result, rowStride(buffer));
   }
   if (buffer.batchStride)
     result = math.add(result, math.scale(batch, buffer.batchStride));

@@ -16,6 +16,7 @@ namespace seqmix {
 
 /// A tensor or output in the caller's memory.
 struct CallerMemory {
+  mlir::Value pointer;
   /// Flat memref of memoryType(dtype), and the storage type.
   mlir::Value memref;
   mlir::Type dtype;
@@ -58,10 +59,18 @@ public:
     return mlir::VectorType::get({lanes}, element);
   }
 
+  /// Begins a chunk of `rows` tokens.
+  void enterChunk(mlir::Value start, mlir::Value rows);
+
   /// The flat memref of a buffer.
   mlir::Value memref(const BufferLayout &buffer) const { return memrefs.lookup(&buffer); }
   /// A pointer to a buffer's first element.
   mlir::Value pointer(const BufferLayout &buffer);
+  /// Elements between two of its rows.
+  IndexValue rowStride(const BufferLayout &buffer) const;
+  /// Emits what moves a buffer's rows from or to the caller's memory: it runs unless they are
+  /// there.
+  void unlessInPlace(const BufferLayout &buffer, llvm::function_ref<void()> body);
   const CallerMemory &tensor(mlir::StringAttr name) const { return tensors.find(name)->second; }
   const CallerMemory &output(mlir::StringAttr name) const { return outputs.find(name)->second; }
 
@@ -78,9 +87,17 @@ public:
   bool isSplit(mlir::StringAttr dim) const { return layout.split && dim == layout.split; }
 
 private:
+  /// Rows that stand in the caller's memory if that is `usable`, else in the scratch region: where
+  /// the first token's are and the current chunk's, elements between two rows, and bytes that the
+  /// pointer moves on a token.
+  struct InPlaceRows {
+    mlir::Value usable, start, pointer, stride, step;
+  };
+  void placeInPlace();
   CallerMemory loadCaller(const FrameSlots &slots, int64_t dims, mlir::Type dtype);
 
   llvm::DenseMap<const BufferLayout *, mlir::Value> memrefs;
+  llvm::DenseMap<const BufferLayout *, InPlaceRows> inPlace;
   llvm::DenseMap<mlir::StringAttr, CallerMemory> tensors, outputs;
 };
 

@@ -279,6 +279,7 @@ FailureOr<Layout> Layout::compute(MixerOp mixer, KernelOp kernel, const TargetIn
   layout.doubleStates(mixer, kernel);
   if (failed(layout.addSolves(mixer, kernel, target)))
     return failure();
+  layout.findInPlace(mixer, kernel);
   layout.placeBuffers();
   layout.placeFrame(mixer);
   return layout;

@@ -57,6 +57,8 @@ struct BufferLayout {
   /// A state of which a loop holds the value before the token beside the one after it, `copy`
   /// elements apart; 0 otherwise.
   int64_t copy = 0;
+  /// The rows may stand in the caller's memory instead.
+  bool inPlace = false;
   /// Position in its region in bytes; in the sequence space bytes a token in front of it.
   int64_t offset = 0;
 };
@@ -106,6 +108,7 @@ private:
   void doubleStates(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
   llvm::LogicalResult addSolves(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel,
                                 const TargetInfo &target);
+  void findInPlace(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
   void placeBuffers();
   void placeFrame(mlir::seq::MixerOp mixer);
 

@@ -52,7 +52,8 @@ Value seqmix::advance(OpBuilder &builder, Location loc, Value pointer, int64_t b
   return advance(builder, loc, pointer, amount);
 }
 
-Value seqmix::memrefAt(OpBuilder &builder, Location loc, Value pointer, MemRefType type) {
+Value seqmix::memrefAt(OpBuilder &builder, Location loc, Value pointer, MemRefType type,
+                       Value stride) {
   SmallVector<int64_t> strides;
   int64_t offset;
   [[maybe_unused]] auto known = type.getStridesAndOffset(strides, offset);
@@ -75,7 +76,10 @@ Value seqmix::memrefAt(OpBuilder &builder, Location loc, Value pointer, MemRefTy
   for (int64_t dim = 0; dim < type.getRank(); ++dim) {
     // A dynamic size is only there to say that nobody relies on it.
     insert(constant(type.isDynamicDim(dim) ? 0 : type.getDimSize(dim)), {3, dim});
-    insert(constant(strides[dim]), {4, dim});
+    if (!ShapedType::isDynamic(strides[dim]))
+      insert(constant(strides[dim]), {4, dim});
+    else
+      insert(arith::IndexCastOp::create(builder, loc, i64, stride), {4, dim});
   }
   return UnrealizedConversionCastOp::create(builder, loc, type, descriptor).getResult(0);
 }

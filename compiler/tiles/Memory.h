@@ -32,10 +32,10 @@ mlir::Value advance(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value po
 mlir::Value advance(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value pointer,
                     int64_t bytes);
 
-/// A memref of `type` at `pointer`. Sizes are static, or dynamic and then never looked at; strides
-/// are static.
+/// A memref of `type` at `pointer`. Sizes are static, or dynamic and then never looked at; a dynamic
+/// stride is `stride`.
 mlir::Value memrefAt(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value pointer,
-                     mlir::MemRefType type);
+                     mlir::MemRefType type, mlir::Value stride = {});
 
 /// A flat view of elements of `element` from `pointer` on.
 mlir::Value flatMemref(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value pointer,

@@ -191,16 +191,16 @@ Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool resul
   Value pointer = advance(kernel.builder, kernel.loc, kernel.pointer(*buffer),
                           math.scalar(math.scale(address, bytes)));
   bool perToken = buffer->space == Space::Rows || buffer->space == Space::Sequence;
-  int64_t rowStride = perToken ? buffer->rowElements : 0;
+  IndexValue rowStride = perToken ? kernel.rowStride(*buffer) : IndexValue::constant(0);
+  int64_t known = rowStride.isConstant() ? rowStride.offset : ShapedType::kDynamic;
   auto *context = kernel.builder.getContext();
-  if (buffer->extents.empty()) {
-    auto type = MemRefType::get({ShapedType::kDynamic}, kernel.real,
-                                StridedLayoutAttr::get(context, 0, {rowStride}));
-    return memrefAt(kernel.builder, kernel.loc, pointer, type);
+  SmallVector<int64_t> sizes = {ShapedType::kDynamic}, strides = {known};
+  if (!buffer->extents.empty()) {
+    sizes.push_back(buffer->rowElements);
+    strides.push_back(1);
   }
-  auto type = MemRefType::get({ShapedType::kDynamic, buffer->rowElements}, kernel.real,
-                              StridedLayoutAttr::get(context, 0, {rowStride, 1}));
-  return memrefAt(kernel.builder, kernel.loc, pointer, type);
+  auto type = MemRefType::get(sizes, kernel.real, StridedLayoutAttr::get(context, 0, strides));
+  return memrefAt(kernel.builder, kernel.loc, pointer, type, rowStride.base);
 }
 
 void Solver::emitRows(const AffineBlockSpec &spec, const AffineBlockBuffers &buffers) {

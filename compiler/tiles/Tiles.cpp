@@ -88,9 +88,9 @@ LogicalResult emitPass(Kernel &kernel, PassOp pass) {
     Value last = arith::SubIOp::create(builder, loc, count, kernel.constant(1));
     number = arith::SubIOp::create(builder, loc, last, number);
   }
-  kernel.chunkStart = arith::MulIOp::create(builder, loc, number, chunk);
-  Value rest = arith::SubIOp::create(builder, loc, kernel.tokens, kernel.chunkStart);
-  kernel.chunkRows = arith::MinSIOp::create(builder, loc, rest, chunk);
+  Value start = arith::MulIOp::create(builder, loc, number, chunk);
+  Value rest = arith::SubIOp::create(builder, loc, kernel.tokens, start);
+  kernel.enterChunk(start, arith::MinSIOp::create(builder, loc, rest, chunk));
   if (!forward) {
     Value first = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
                                         loop.getInductionVar(), kernel.constant(0));
