@@ -28,12 +28,12 @@ using namespace mlir;
 namespace seqmix {
 namespace {
 
-/// Rows of the state an iteration of a sweep.
-constexpr int64_t rowUnroll = 2;
+/// Rows of the state an iteration of a sweep, and of one with something beside it.
+constexpr int64_t rowUnroll = 2, pieceRows = 4;
 
 /// Where a block's data stand: its first row in the order of execution, and its scratch.
 struct BlockPlace {
-  Value row, scratch;
+  Value number, row, scratch;
 };
 
 class BlockGenerator : public AffineGenerator {
@@ -58,13 +58,9 @@ public:
       sums = loop(index(0), last, 1, sums, [&](Value n, ValueRange carried) {
         const BlockPlace next = placeOf(add(n, 1));
         const Update update = finish(panel, placeOf(n), Values(carried));
-        if (besides)
-          besides(panel.number, n);
         return sweep(panel, &update, &next, Values(reads * spec.block * panel.vectors, splat(0)));
       });
       const Update update = finish(panel, placeOf(last), sums);
-      if (besides)
-        besides(panel.number, last);
       sweep(panel, &update, nullptr, {});
     });
   }
@@ -82,7 +78,7 @@ private:
     Value tokens = mul(n, spec.block);
     Value row = spec.descending ? arith::SubIOp::create(builder, loc, firstRow, tokens)
                                 : add(firstRow, tokens);
-    return {row, add(mul(n, layout.blockSize()), layout.rightFactorSize())};
+    return {n, row, add(mul(n, layout.blockSize()), layout.rightFactorSize())};
   }
 
   Value scratchVector(const BlockPlace &place, int64_t offset, Value element = {}) const {
@@ -370,7 +366,12 @@ Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, cons
                              Values sums) {
   const int64_t vectors = panel.vectors;
   const bool perRow = spec.rowDecay == RowDecay::PerRow;
-  return unrolledLoop(spec.rows, rowUnroll, sums, [&](Value r, int64_t, ValueRange carried) {
+  const bool pieces = besides && update && affinePieces(spec) > 0;
+  const int64_t unroll = pieces ? pieceRows : rowUnroll;
+  return unrolledLoop(spec.rows, unroll, sums, [&](Value r, int64_t copy, ValueRange carried) {
+    if (pieces && copy == 0 && !getConstantIntValue(r))
+      besides(panel.number, update->place.number,
+              arith::DivUIOp::create(builder, loc, r, index(pieceRows)));
     Values accumulators(carried), state;
     for (int64_t j = 0; j < vectors; ++j)
       state.push_back(loadState(buffers.state, panel, r, j));
@@ -415,6 +416,8 @@ int64_t affineScratchSize(const AffineBlockSpec &spec, int64_t rows) {
   const AffineBlockLayout layout(spec);
   return layout.rightFactorSize() + rows / spec.block * layout.blockSize();
 }
+
+int64_t affinePieces(const AffineBlockSpec &spec) { return spec.rows / pieceRows; }
 
 int64_t affinePanels(const AffineBlockSpec &spec) {
   return llvm::divideCeil(spec.cols, spec.panel * spec.lanes);

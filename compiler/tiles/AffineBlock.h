@@ -107,8 +107,10 @@ int64_t affineScratchSize(const AffineBlockSpec &spec, int64_t rows);
 /// The panel layout of the state: [ceil(cols / (panel * lanes)), rows, panel * lanes].
 mlir::MemRefType affineStateType(const AffineBlockSpec &spec);
 
-/// Emits code that is to run beside the sweep of one block in one panel, given their numbers.
-using AffineBesides = llvm::function_ref<void(mlir::Value panel, mlir::Value block)>;
+/// Emits code that is to run beside one of the pieces of a block's sweep over a panel. All three
+/// are numbers, that of the piece below affinePieces.
+using AffineBesides =
+    llvm::function_ref<void(mlir::Value panel, mlir::Value block, mlir::Value piece)>;
 
 /// Advances the state over the rows [0, rows) of the buffers and writes the results. `rows` is an
 /// index from 0 to the size the scratch was made for; it need not be a multiple of the block: the
@@ -117,8 +119,9 @@ void emitAffineRows(mlir::OpBuilder &builder, mlir::Location loc, const AffineBl
                     const AffineBlockBuffers &buffers, mlir::Value rows,
                     AffineBesides besides = {});
 
-/// Panels in which emitAffineRows sweeps the state.
+/// Panels in which emitAffineRows sweeps the state, and pieces of the sweep over one.
 int64_t affinePanels(const AffineBlockSpec &spec);
+int64_t affinePieces(const AffineBlockSpec &spec);
 
 /// Copies between a carry of rank 2 and the panels. The carry is [rows, cols], or [cols, rows] with
 /// `colsFirst`; its last stride is 1, the other may be dynamic. Nothing outside its K x V elements

@@ -10,8 +10,8 @@
 // where its rows begin and how far they are apart is chosen when the kernel starts.
 //
 // Rows of the caller are far apart, and the first-level cache holds few lines that are a power of
-// two apart; so this is for what is read and written once or twice, along its rows: by evals, and by
-// solves other than as the factors that every panel reads again.
+// two apart; so this is for what is read and written once or twice, along its rows: by evals, and
+// by solves other than as the factors that every panel reads again.
 //
 //===----------------------------------------------------------------------===//
 
@@ -72,7 +72,8 @@ private:
     auto define = dyn_cast_or_null<DefineOp>(made);
     auto tensor = dyn_cast_or_null<TensorOp>(made);
     // With a decay per row all panels read scaled copies of the rows.
-    bool scaled = (define && define.getDims().size() > 1) || (tensor && tensor.getDims().size() > 1);
+    bool scaled =
+        (define && define.getDims().size() > 1) || (tensor && tensor.getDims().size() > 1);
     bool several = affine.getRows().size() > 1 || affine.getCols().size() > 1;
     if (several) // are expanded
       for (auto symbol : symbolsOf(affine))
@@ -139,8 +140,8 @@ void Kernel::placeInPlace() {
       // The last part may be a smaller one.
       require(splitCount, constant(layout.splitSize));
       Value first = arith::MulIOp::create(builder, loc, splitBegin, stride);
-      start = advance(builder, loc, start,
-                      arith::MulIOp::create(builder, loc, first, constant(bytes)));
+      start =
+          advance(builder, loc, start, arith::MulIOp::create(builder, loc, first, constant(bytes)));
     }
     auto choose = [&](Value whenUsable, Value otherwise) -> Value {
       return arith::SelectOp::create(builder, loc, rows.usable, whenUsable, otherwise);

@@ -6,6 +6,7 @@
 
 #include "compiler/tiles/Layout.h"
 
+#include "compiler/tiles/Prefetch.h"
 #include "compiler/tiles/Solve.h"
 #include "runtime/Frame.h"
 
@@ -196,7 +197,7 @@ void Layout::doubleStates(MixerOp mixer, KernelOp kernel) {
 }
 
 LogicalResult Layout::addSolves(MixerOp mixer, KernelOp kernel, const TargetInfo &target) {
-  int64_t scratch = 0;
+  int64_t scratch = 0, table = 0;
   LogicalResult result = success();
   kernel.walk([&](SolveOp solve) {
     auto affine = findAffine(mixer, solve.getStateAttr().getAttr());
@@ -215,10 +216,14 @@ LogicalResult Layout::addSolves(MixerOp mixer, KernelOp kernel, const TargetInfo
     state->elements = type.getNumElements();
     scratch = std::max<int64_t>(scratch, llvm::alignTo(affineScratchSize(spec, chunk), 64) +
                                              expansionSize(mixer, affine, spec, chunk));
+    if (PrefetchTable::isUsedBy(solve))
+      table = std::max(table, PrefetchTable(*this, mixer, solve, spec).bytes(chunk));
   });
   solveScratch = llvm::alignTo(scratchBytes, kAlignment);
   scratchBytes =
       llvm::alignTo(solveScratch + scratch * (real.getIntOrFloatBitWidth() / 8), kAlignment);
+  prefetchTable = scratchBytes;
+  scratchBytes = llvm::alignTo(scratchBytes + table, kAlignment);
   return result;
 }
 

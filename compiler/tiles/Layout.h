@@ -98,6 +98,8 @@ public:
   int64_t scratchBytes = 0, sharedBytes = 0, sequenceBytes = 0;
   /// Where the solves' scratch stands in the scratch region.
   int64_t solveScratch = 0;
+  /// Where the tables of addresses to prefetch stand.
+  int64_t prefetchTable = 0;
   int64_t chunk = 1, lanes = 1, batchBlock = 1, splitSize = 0;
   mlir::StringAttr split;
   mlir::Type real;

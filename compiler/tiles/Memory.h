@@ -32,8 +32,8 @@ mlir::Value advance(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value po
 mlir::Value advance(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value pointer,
                     int64_t bytes);
 
-/// A memref of `type` at `pointer`. Sizes are static, or dynamic and then never looked at; a dynamic
-/// stride is `stride`.
+/// A memref of `type` at `pointer`. Sizes are static, or dynamic and then never looked at; a
+/// dynamic stride is `stride`.
 mlir::Value memrefAt(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value pointer,
                      mlir::MemRefType type, mlir::Value stride = {});
 

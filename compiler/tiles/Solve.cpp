@@ -205,20 +205,14 @@ Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool resul
 
 void Solver::emitRows(const AffineBlockSpec &spec, const AffineBlockBuffers &buffers) {
   auto &builder = kernel.builder;
-  if (!prefetchesBetweenBlocks(op))
-    return emitAffineRows(builder, kernel.loc, spec, buffers, kernel.chunkRows);
-  IndexMath math = kernel.index();
-  IndexValue next = nextRows(kernel);
-  // The rows that stand where this chunk's block stands, some of them in each panel.
-  int64_t panels = affinePanels(spec), share = llvm::divideCeil(spec.block, panels);
-  emitAffineRows(builder, kernel.loc, spec, buffers, kernel.chunkRows,
-                 [&](Value panel, Value block) {
-                   IndexValue part = math.scale(IndexValue::of(panel), share);
-                   IndexValue end = math.scale(
-                       math.add(IndexValue::of(block), IndexValue::constant(1)), spec.block);
-                   IndexValue first = math.add(math.scale(IndexValue::of(block), spec.block), part);
-                   prefetchBetweenBlocks(kernel, op, math.min(next, end), first, share);
-                 });
+  auto loc = kernel.loc;
+  if (!PrefetchTable::isUsedBy(op))
+    return emitAffineRows(builder, loc, spec, buffers, kernel.chunkRows);
+  PrefetchTable table(kernel.layout, kernel.mixer, op, spec);
+  table.fill(kernel, advance(builder, loc, kernel.scratch, kernel.layout.prefetchTable));
+  emitAffineRows(
+      builder, loc, spec, buffers, kernel.chunkRows,
+      [&](Value panel, Value block, Value piece) { table.prefetch(kernel, panel, block, piece); });
 }
 
 LogicalResult Solver::check() {
