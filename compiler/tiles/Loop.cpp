@@ -107,10 +107,13 @@ LogicalResult seqmix::emitLoop(Kernel &kernel, LoopOp op) {
                                        : group.front().info->sizes[lane],
                                    kernel.lanes);
       TileShape shape = tileShape(kernel, group, vectors);
-      if (kernel.layout.batchBlock == 1 && shape.rows > 1)
-        shape = {1, std::min(vectors, kernel.target.registers >= 32 ? kVectors : kVectors / 2)};
-      scope.vectors = shape.vectors;
+      // A single batch element has registers for longer pieces of the weights' rows, which are
+      // cheaper to stream.
+      int64_t single = shape.vectors;
+      if (shape.rows > 1)
+        single = std::min(vectors, kernel.target.registers >= 32 ? kVectors : kVectors / 2);
       if (failed(forBatchTiles(kernel, scope, shape.rows, [&]() -> LogicalResult {
+            scope.vectors = scope.batch.rows > 1 ? shape.vectors : single;
             return emitElements(kernel, scope, group, lane, {});
           })))
         return failure();
