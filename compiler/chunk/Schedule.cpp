@@ -21,10 +21,11 @@ using namespace seqmix::chunk;
 namespace seqmix {
 namespace {
 
-/// A split task covers this many elements: enough for long contiguous rows, few enough that a
-/// single sequence fills several cores.
+/// A split task covers this many elements: enough for contiguous pieces of rows that are worth a
+/// visit, few enough that the rows of a chunk stay in the first-level cache and that a single
+/// sequence fills several cores.
 int64_t splitSize(int64_t size, int64_t lanes) {
-  int64_t target = size > 512 ? 256 : 128;
+  constexpr int64_t target = 128;
   return size >= 2 * target ? target : size > 4 * lanes ? llvm::alignTo((size + 1) / 2, lanes) : 0;
 }
 
