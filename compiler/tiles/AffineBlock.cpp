@@ -109,7 +109,8 @@ private:
   bool isPlainRight(int64_t update) const;
   Value rightOperand(const StatePanel &panel, const Update &update, int64_t m, int64_t token,
                      int64_t vector) const;
-  Values sweep(const StatePanel &panel, const Update *update, const BlockPlace *next, Values sums);
+  Values sweep(const StatePanel &panel, const Update *update, const BlockPlace *next,
+               const Values &sums);
 
   AffineBlockLayout layout;
   int64_t reads, updates;
@@ -363,7 +364,7 @@ Value BlockGenerator::rightOperand(const StatePanel &panel, const Update &update
 }
 
 Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, const BlockPlace *next,
-                             Values sums) {
+                             const Values &sums) {
   const int64_t vectors = panel.vectors;
   const bool perRow = spec.rowDecay == RowDecay::PerRow;
   const bool pieces = besides && update && affinePieces(spec) > 0;
