@@ -21,6 +21,19 @@ def UnrollWindows : Pass<"seq-unroll-windows", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }
 
+def FormPairs : Pass<"seq-form-pairs", "::mlir::ModuleOp"> {
+  let summary = "make seq.pairs of reductions over all positions";
+  let description = [{
+    Values for every pair (t, s) are put where they are used. A reduction over s becomes a produced tensor over t: softmax and logsumexp are a maximum and
+    sums of exponentials, a sum of exp(a - g) whose maximum is known one of exp(a - max), factors without s stand outside, conditions with a zero
+    side become domains. What depends on one of t and s only gets a definition. Reductions with one domain and one score share a `seq.pairs`.
+
+    *Requires*: `seq-unroll-windows`.
+    *Produces*: no reduction over a run-time dim in equations; what has no such form is refused with a located error.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def Normalize : Pass<"seq-normalize", "::mlir::ModuleOp"> {
   let summary = "write maps, domains and powers in simpler terms, refuse what has no lowering";
   let description = [{

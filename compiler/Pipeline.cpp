@@ -13,6 +13,7 @@
 #include "compiler/cpu/Object.h"
 #include "compiler/library/Library.h"
 #include "compiler/seq/Import.h"
+#include "compiler/structure/CarryRows.h"
 #include "compiler/structure/Explain.h"
 
 #include "compiler/tiles/Tiles.h"
@@ -77,8 +78,10 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
   auto module = importFile(*file, context, options);
   if (!module)
     return {};
-  for (auto mixer : module->getOps<seq::MixerOp>())
+  for (auto mixer : module->getOps<seq::MixerOp>()) {
     seq::recordCarryWindows(mixer);
+    recordCarryRows(mixer);
+  }
   SourceReporter reporter(context, source, errors);
   if (failed(verify(*module)))
     return {};

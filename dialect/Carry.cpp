@@ -19,6 +19,8 @@ using namespace mlir::seq;
 
 namespace {
 constexpr llvm::StringLiteral kWindows = "carry_windows";
+constexpr llvm::StringLiteral kTokenDim = "token_dim";
+constexpr llvm::StringLiteral kRows = "carry_rows";
 
 DimOp dimOp(MixerOp mixer, FlatSymbolRefAttr dim) {
   auto op = dyn_cast_or_null<DimOp>(SymbolTable::lookupSymbolIn(mixer, dim.getAttr()));
@@ -92,11 +94,13 @@ SmallVector<std::pair<Operation *, int64_t>> findWindows(MixerOp mixer) {
   return windows;
 }
 
-CarryComponent windowComponent(MixerOp mixer, Operation *source, int64_t tokens) {
+/// A window of, or the rows of, a tensor or definition over tokens.
+CarryComponent tokensComponent(MixerOp mixer, Operation *source, CarryComponent::Kind kind,
+                               int64_t tokens) {
   CarryComponent component;
-  component.kind = CarryComponent::Window;
+  component.kind = kind;
   auto name = SymbolTable::getSymbolName(source);
-  component.name = (name.getValue() + "_window").str();
+  component.name = (name.getValue() + (kind == CarryComponent::Window ? "_window" : "_rows")).str();
   component.of = FlatSymbolRefAttr::get(name);
   component.shape.push_back(tokens);
   ArrayAttr dims;
@@ -105,12 +109,14 @@ CarryComponent windowComponent(MixerOp mixer, Operation *source, int64_t tokens)
     for (auto batch : tensor.getBatch().getAsRange<BatchAttr>())
       component.batch.push_back(batch);
     component.isInteger = !isa<FloatType>(tensor.getDtype());
+    if (kind == CarryComponent::Rows)
+      component.storage = tensor.getDtype();
   } else {
     dims = cast<DefineOp>(source).getDims();
     component.batch = batchDimsOf(mixer, name.getValue());
     component.isInteger = yieldsInteger(cast<DefineOp>(source));
   }
-  // Packed sequences have windows of their own even of what batch elements share.
+  // Packed sequences have tokens of their own even of what batch elements share.
   SmallVector<BatchAttr> all = allBatchDims(mixer);
   if (!all.empty() && llvm::none_of(component.batch, [&](BatchAttr batch) {
         return batch.getDim() == all.front().getDim();
@@ -119,6 +125,36 @@ CarryComponent windowComponent(MixerOp mixer, Operation *source, int64_t tokens)
   for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
     if (dimOp(mixer, dim).getKind() == DimKind::Fixed)
       component.shape.push_back(fixedSize(mixer, dim));
+  return component;
+}
+
+/// A component in an attribute, and back: what later stages no longer see in the mixer.
+Attribute recorded(const CarryComponent &component, MLIRContext *context) {
+  Builder builder(context);
+  SmallVector<Attribute> batch(component.batch.begin(), component.batch.end());
+  SmallVector<NamedAttribute> info = {
+      builder.getNamedAttr("of", component.of),
+      builder.getNamedAttr("batch", builder.getArrayAttr(batch)),
+      builder.getNamedAttr("shape", builder.getDenseI64ArrayAttr(component.shape))};
+  if (component.isInteger)
+    info.push_back(builder.getNamedAttr("integer", builder.getUnitAttr()));
+  if (component.storage)
+    info.push_back(builder.getNamedAttr("storage", TypeAttr::get(component.storage)));
+  return builder.getDictionaryAttr(info);
+}
+
+CarryComponent fromRecord(DictionaryAttr info, CarryComponent::Kind kind) {
+  CarryComponent component;
+  component.kind = kind;
+  component.of = info.getAs<FlatSymbolRefAttr>("of");
+  component.name =
+      (component.of.getValue() + (kind == CarryComponent::Window ? "_window" : "_rows")).str();
+  for (auto batch : info.getAs<ArrayAttr>("batch").getAsRange<BatchAttr>())
+    component.batch.push_back(batch);
+  llvm::append_range(component.shape, info.getAs<DenseI64ArrayAttr>("shape").asArrayRef());
+  component.isInteger = info.contains("integer");
+  if (auto storage = info.getAs<TypeAttr>("storage"))
+    component.storage = storage.getValue();
   return component;
 }
 } // namespace
@@ -175,6 +211,45 @@ SmallVector<BatchAttr> mlir::seq::batchDimsOf(MixerOp mixer, StringRef symbol) {
   return batch;
 }
 
+FlatSymbolRefAttr mlir::seq::tokenDimOf(MixerOp mixer) {
+  if (auto recorded = mixer->getAttrOfType<FlatSymbolRefAttr>(kTokenDim))
+    return recorded;
+  for (auto next : mixer.getOps<NextOp>())
+    return cast<FlatSymbolRefAttr>(next.getDims()[0]);
+  auto firstOf = [&](ArrayAttr dims) -> FlatSymbolRefAttr {
+    for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
+      if (DimOp op = dimOp(mixer, dim); op.getKind() == DimKind::Runtime && !op.getBy())
+        return dim;
+    return {};
+  };
+  for (auto output : mixer.getOps<OutputOp>()) {
+    Operation *source = SymbolTable::lookupSymbolIn(mixer, output.getSourceAttr().getAttr());
+    auto define = dyn_cast_or_null<DefineOp>(source);
+    if (auto dim = define ? firstOf(define.getDims()) : FlatSymbolRefAttr())
+      return dim;
+  }
+  for (auto tensor : mixer.getOps<TensorOp>())
+    if (tensor.getRole() == Role::Input)
+      if (auto dim = firstOf(tensor.getDims()))
+        return dim;
+  return {};
+}
+
+bool mlir::seq::carriesRows(MixerOp mixer) { return mixer->hasAttr(kRows); }
+
+bool mlir::seq::reducesOverTokens(MixerOp mixer) {
+  FlatSymbolRefAttr token = tokenDimOf(mixer);
+  return mixer
+      .walk([&](Operation *op) {
+        auto reduce = dyn_cast<ReduceOp>(op);
+        auto map = dyn_cast<MapOp>(op);
+        bool overTokens = (reduce && llvm::is_contained(reduce.getDims(), token)) ||
+                          (map && map.getDimAttr() == token);
+        return overTokens ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 bool mlir::seq::isTokenIndexed(MixerOp mixer, ArrayAttr dims) {
   return !dims.empty() &&
          dimOp(mixer, cast<FlatSymbolRefAttr>(dims[0])).getKind() == DimKind::Runtime;
@@ -199,38 +274,36 @@ SmallVector<CarryComponent> mlir::seq::carryComponents(MixerOp mixer) {
     component.init = state.getInit().convertToDouble();
     components.push_back(std::move(component));
   }
-  if (auto recorded = mixer->getAttrOfType<ArrayAttr>(kWindows)) {
-    for (auto info : recorded.getAsRange<DictionaryAttr>()) {
-      CarryComponent component;
-      component.kind = CarryComponent::Window;
-      component.of = info.getAs<FlatSymbolRefAttr>("of");
-      component.name = (component.of.getValue() + "_window").str();
-      for (auto batch : info.getAs<ArrayAttr>("batch").getAsRange<BatchAttr>())
-        component.batch.push_back(batch);
-      llvm::append_range(component.shape, info.getAs<DenseI64ArrayAttr>("shape").asArrayRef());
-      component.isInteger = info.contains("integer");
-      components.push_back(std::move(component));
-    }
-    return components;
+  if (auto windows = mixer->getAttrOfType<ArrayAttr>(kWindows)) {
+    for (auto info : windows.getAsRange<DictionaryAttr>())
+      components.push_back(fromRecord(info, CarryComponent::Window));
+  } else {
+    for (auto [source, tokens] : findWindows(mixer))
+      components.push_back(tokensComponent(mixer, source, CarryComponent::Window, tokens));
   }
-  for (auto [source, tokens] : findWindows(mixer))
-    components.push_back(windowComponent(mixer, source, tokens));
+  if (auto rows = mixer->getAttrOfType<ArrayAttr>(kRows))
+    for (auto info : rows.getAsRange<DictionaryAttr>())
+      components.push_back(fromRecord(info, CarryComponent::Rows));
   return components;
 }
 
+void mlir::seq::recordCarryRows(MixerOp mixer, StringAttr symbol, int64_t ring) {
+  SmallVector<Attribute> rows;
+  if (auto before = mixer->getAttrOfType<ArrayAttr>(kRows))
+    llvm::append_range(rows, before);
+  Operation *source = SymbolTable::lookupSymbolIn(mixer, symbol);
+  rows.push_back(
+      recorded(tokensComponent(mixer, source, CarryComponent::Rows, ring > 0 ? ring : -1),
+               mixer.getContext()));
+  mixer->setAttr(kRows, ArrayAttr::get(mixer.getContext(), rows));
+}
+
 void mlir::seq::recordCarryWindows(MixerOp mixer) {
-  Builder builder(mixer.getContext());
   SmallVector<Attribute> windows;
-  for (auto [source, tokens] : findWindows(mixer)) {
-    auto component = windowComponent(mixer, source, tokens);
-    SmallVector<Attribute> batch(component.batch.begin(), component.batch.end());
-    SmallVector<NamedAttribute> info = {
-        builder.getNamedAttr("of", component.of),
-        builder.getNamedAttr("batch", builder.getArrayAttr(batch)),
-        builder.getNamedAttr("shape", builder.getDenseI64ArrayAttr(component.shape))};
-    if (component.isInteger)
-      info.push_back(builder.getNamedAttr("integer", builder.getUnitAttr()));
-    windows.push_back(builder.getDictionaryAttr(info));
-  }
-  mixer->setAttr(kWindows, builder.getArrayAttr(windows));
+  for (auto [source, tokens] : findWindows(mixer))
+    windows.push_back(recorded(tokensComponent(mixer, source, CarryComponent::Window, tokens),
+                               mixer.getContext()));
+  mixer->setAttr(kWindows, ArrayAttr::get(mixer.getContext(), windows));
+  if (auto token = tokenDimOf(mixer))
+    mixer->setAttr(kTokenDim, token);
 }

@@ -17,29 +17,38 @@ namespace mlir::seq {
 /// One component of the carry. The oracle, the kernels, the runtime and the manifest all take their
 /// order and shapes from here.
 struct CarryComponent {
-  enum Kind { State, Window };
+  enum Kind { State, Window, Rows };
   Kind kind;
-  /// The state's name, or `<tensor>_window`.
+  /// The state's name, `<tensor>_window` or `<tensor>_rows`.
   std::string name;
   /// The state, tensor or definition that it belongs to.
   FlatSymbolRefAttr of;
   /// Batch dims in declared order (with the divisors of a `per`), in front of `shape`.
   SmallVector<BatchAttr> batch;
-  /// A state's dims; for a window its length in tokens (oldest first), then the features.
+  /// A state's dims; for a window its length in tokens (oldest first), then the features; for rows
+  /// their number, then the features. Rows are as many as the caller has room for (-1): that of
+  /// position n is number n. Or there are only the last W, and it is number n % W.
   SmallVector<int64_t> shape;
+  /// Rows of a tensor: its storage type; null: the compute type, or i32.
+  Type storage;
   /// Integers and truth values are carried as i32, everything else in the mixer's compute type.
   bool isInteger = false;
   /// What a sequence without an initial carry starts from.
   double init = 0;
 };
 
-/// The components in order: states as declared, then windows in the order in which their tensors
-/// are declared. The i32 position of each sequence follows them in every interface. Holds for a
-/// mixer at the seq stage; later stages read it from the mixer's `carry_windows` attribute once
-/// that is recorded.
+/// The components in order: states as declared, then windows, then rows, in the order in which
+/// their tensors are declared. The i32 position of each sequence follows them in every interface.
+/// Holds for a mixer at the seq stage; later stages read it from the mixer's attributes once they
+/// are recorded.
 SmallVector<CarryComponent> carryComponents(MixerOp mixer);
 
-/// Notes the windows on the mixer, so that stages which move reads about do not change the carry.
+/// Notes that the rows of a tensor or definition over tokens are carried: of all tokens (0), or of
+/// the last `ring`.
+void recordCarryRows(MixerOp mixer, StringAttr symbol, int64_t ring);
+
+/// Notes the windows and the token dim on the mixer, so that stages which move reads about do not
+/// change the carry.
 /// Run once, on the seq stage.
 void recordCarryWindows(MixerOp mixer);
 
@@ -52,6 +61,15 @@ std::optional<std::pair<int64_t, int64_t>> tokenSpan(MixerOp mixer, ReadOp read)
 /// order: a tensor's own, all of them for what comes from a state, and those of what it reads for a
 /// definition.
 SmallVector<BatchAttr> batchDimsOf(MixerOp mixer, StringRef symbol);
+
+/// The dim of the tokens: that of the states, else of the first output or input over a run-time
+/// dim; null when there is none. Recorded with the windows.
+FlatSymbolRefAttr tokenDimOf(MixerOp mixer);
+
+/// Whether equations reduce over all tokens. Such a sequence is one call, unless earlier rows are
+/// carried.
+bool reducesOverTokens(MixerOp mixer);
+bool carriesRows(MixerOp mixer);
 
 /// Whether the first dim of a declaration is a run-time dim, so that it varies over tokens.
 bool isTokenIndexed(MixerOp mixer, ArrayAttr dims);

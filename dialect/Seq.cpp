@@ -56,6 +56,10 @@ void MapOp::getAsmBlockArgumentNames(Region &region, OpAsmSetValueNameFn setName
     setName(region.getArgument(0), getName());
 }
 
+void PairsOp::getAsmBlockArgumentNames(Region &region, OpAsmSetValueNameFn setName) {
+  nameArguments(region, getNames(), setName);
+}
+
 ParseResult ReadOp::parse(OpAsmParser &parser, OperationState &result) {
   auto &builder = parser.getBuilder();
   FlatSymbolRefAttr source;

@@ -113,4 +113,18 @@ def Seq_RowReadAttr : AttrDef<Seq_Dialect, "RowRead"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+def Seq_PairKind : Seq_Enum<"PairKind", "what a row of pairs is reduced to", [
+  I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Prod", 1, "prod">, I32EnumAttrCase<"Max", 2, "max">,
+  I32EnumAttrCase<"Min", 3, "min">, I32EnumAttrCase<"ScoreMax", 4, "score_max">]>;
+
+def Seq_PairResultAttr : AttrDef<Seq_Dialect, "PairResult"> {
+  let mnemonic = "pair_result";
+  let summary = "a produced tensor of a pairwise reduction: the reduction over s of weight(t, s) * value(t, s, features)";
+  let description = [{ `weight` and `value` number the op's parts; -1 stands for 1. The maximum of the scores has neither. }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$produced, "::mlir::seq::PairKind":$kind,
+                        DefaultValuedParameter<"int64_t", "-1">:$weight,
+                        DefaultValuedParameter<"int64_t", "-1">:$value);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 #endif // SEQ_ATTRS

@@ -105,4 +105,15 @@ def Seq_LoopOp : Seq_Op<"loop", [HasParent<"PassOp">]> {
   let hasVerifier = 1;
 }
 
+def Seq_SweepOp : Seq_Op<"sweep", [HasParent<"PassOp">]> {
+  let summary = "runs a pairwise reduction for the rows of this chunk";
+  let description = [{
+    `of` names the first result of the `seq.pairs`. Its rows are the lanes, `vectors` vectors of them a panel; s is walked in tiles of `tile` positions. What is read at s comes
+    from the caller's memory or from a buffer of the whole sequence, what is read at t from the chunk's rows.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$of, I64Attr:$tile, I64Attr:$vectors);
+  let assemblyFormat = "$of `tile` $tile `vectors` $vectors attr-dict";
+  let hasVerifier = 1;
+}
+
 #endif // SEQ_CHUNK_OPS

@@ -8,7 +8,7 @@
 #define SEQ_STRUCTURE_OPS
 
 def Seq_ProducedOp : Seq_Op<"produced", [Symbol, HasParent<"MixerOp">]> {
-  let summary = "a per-token tensor that a canonical recurrence makes";
+  let summary = "a tensor that a canonical recurrence or a pairwise reduction makes";
   let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefArrayAttr:$dims);
   let assemblyFormat = "$sym_name $dims attr-dict";
   let hasVerifier = 1;
@@ -48,6 +48,43 @@ def Seq_RecurrenceOp : Seq_Op<"recurrence", [HasParent<"MixerOp">]> {
                        Seq_DirectionAttr:$direction, OptionalAttr<FlatSymbolRefAttr>:$lanes);
   let assemblyFormat = "$states `members` $members $stateClass $direction (`lanes` $lanes^)? attr-dict";
   let hasVerifier = 1;
+}
+
+def Seq_PairsOp : Seq_Op<"pairs", [HasParent<"MixerOp">, NoTerminator,
+                                   DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
+  let summary = "reductions over every position s for each row t, which share a domain and a score";
+  let description = [{
+    `rows` holds the dim of t (none: there is one row), `over` is the dim of s. The parts are functions of (t, s) and are numbered:
+
+    - `domain` says which pairs count; absent, all do.
+    - `score` a(t, s), when there is one, gives each pair the number e = exp(a - m) with m the maximum of the row's scores (0 when that is infinite).
+    - A result reduces weight(t, s, e) * value(t, s, features) over s into a produced tensor over (t, features). A weight has `e` as a further
+      argument when there is a score. `score_max` is m itself, -inf for a row without pairs.
+
+    A row without pairs gives the identity of each reduction. The sums are those of the monoid (m, sums): two parts of a row merge by
+    scaling the sums of each to the greater m, so that s may be walked in tiles and split among tasks in any way.
+  }];
+  let arguments = (ins FlatSymbolRefArrayAttr:$rows, FlatSymbolRefAttr:$over, StrArrayAttr:$names,
+                       TypedArrayAttrBase<Seq_PairResultAttr, "results">:$outs,
+                       OptionalAttr<I64Attr>:$score, OptionalAttr<I64Attr>:$domain);
+  let regions = (region VariadicRegion<SizedRegion<1>>:$parts);
+  let assemblyFormat = [{
+    `of` $rows `over` $over `as` $names `results` $outs (`score` $score^)? (`domain` $domain^)? attr-dict-with-keyword $parts
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The dim of t, or null for a single row.
+    ::mlir::FlatSymbolRefAttr getRowDim() {
+      return getRows().empty() ? ::mlir::FlatSymbolRefAttr() : ::llvm::cast<::mlir::FlatSymbolRefAttr>(getRows()[0]);
+    }
+    /// A part, or null for -1.
+    ::mlir::Block *getPart(int64_t number) { return number < 0 ? nullptr : &getParts()[number].front(); }
+    ::mlir::Block *getScoreBlock() { return getScore() ? getPart(*getScore()) : nullptr; }
+    ::mlir::Block *getDomainBlock() { return getDomain() ? getPart(*getDomain()) : nullptr; }
+    /// The argument t of a part (null for a single row), and s.
+    ::mlir::Value rowOf(::mlir::Block *part) { return getRows().empty() ? ::mlir::Value() : ::mlir::Value(part->getArgument(0)); }
+    ::mlir::Value columnOf(::mlir::Block *part) { return part->getArgument(getRows().size()); }
+  }];
 }
 
 #endif // SEQ_STRUCTURE_OPS

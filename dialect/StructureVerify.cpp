@@ -18,10 +18,9 @@ using namespace mlir::seq::verify;
 
 LogicalResult ProducedOp::verify() {
   // c30
-  if (getDims().empty() || !isDim(*this, getDims()[0], DimKind::Runtime) ||
-      !llvm::all_of(getDims().getValue().drop_front(),
-                    [&](Attribute dim) { return isDim(*this, dim, DimKind::Fixed); }))
-    return emitOpError("has a run-time dim, then fixed dims");
+  for (auto [place, dim] : llvm::enumerate(getDims().getValue()))
+    if (!isDim(*this, dim, DimKind::Fixed) && !(place == 0 && isDim(*this, dim, DimKind::Runtime)))
+      return emitOpError("has fixed dims, behind at most one run-time dim");
   // c31
   auto mixer = (*this)->getParentOfType<MixerOp>();
   size_t makers = 0;
@@ -29,8 +28,14 @@ LogicalResult ProducedOp::verify() {
     makers += llvm::count_if(affine.getReads().getAsRange<RowReadAttr>(), [&](RowReadAttr read) {
       return read.getResult() && read.getResult().getAttr() == getSymNameAttr();
     });
+  for (auto pairs : mixer.getOps<PairsOp>())
+    makers +=
+        llvm::count_if(pairs.getOuts().getAsRange<PairResultAttr>(), [&](PairResultAttr result) {
+          return result.getProduced().getAttr() == getSymNameAttr();
+        });
   if (makers != 1)
-    return emitOpError() << "is made by " << makers << " reads; expected one";
+    return emitOpError() << "is made by " << makers
+                         << " reads or pairwise reductions; expected one";
   return success();
 }
 

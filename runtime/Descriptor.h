@@ -24,7 +24,12 @@ enum { SEQ_DESCRIPTOR_VERSION = 1 };
 
 enum SeqDimKind { SEQ_DIM_BATCH = 0, SEQ_DIM_RUNTIME = 1, SEQ_DIM_FIXED = 2 };
 enum SeqRole { SEQ_ROLE_INPUT = 0, SEQ_ROLE_PARAM = 1, SEQ_ROLE_OUTPUT = 2 };
-enum SeqComponentKind { SEQ_CARRY_STATE = 0, SEQ_CARRY_WINDOW = 1, SEQ_CARRY_POSITION = 2 };
+enum SeqComponentKind {
+  SEQ_CARRY_STATE = 0,
+  SEQ_CARRY_WINDOW = 1,
+  SEQ_CARRY_POSITION = 2,
+  SEQ_CARRY_ROWS = 3,
+};
 enum SeqDType { SEQ_F64 = 0, SEQ_F32 = 1, SEQ_BF16 = 2, SEQ_F16 = 3, SEQ_I32 = 4, SEQ_BOOL = 5 };
 
 // Features of a CPU that code may need, named as LLVM names them. A kernel lists them as bits 1 <<
@@ -105,14 +110,15 @@ typedef struct SeqTensor {
 } SeqTensor;
 
 /// A component of the carry: batch axes, then what must be contiguous (`slot` of those is not -1).
-/// The position's one axis is the first batch dim.
+/// Rows have the tokens as the first axis of the latter; its size is -1 when the caller decides how
+/// many there is room for. The position's one axis is the first batch dim.
 typedef struct SeqComponent {
   const char *name;
   const SeqAxis *axes;
   double init;
-  int64_t window; // tokens, for a window
+  int64_t window; // tokens, for a window; for rows the W of which the last are kept, 0 for all
   int32_t kind;   // SeqComponentKind
-  int32_t dtype;  // SEQ_F32, SEQ_F64 or SEQ_I32
+  int32_t dtype;  // SEQ_F32, SEQ_F64 or SEQ_I32; of rows also a storage type
   int32_t rank;
   int32_t reserved;
 } SeqComponent;
@@ -122,6 +128,7 @@ typedef void (*SeqKernelFn)(const int64_t *frame);
 enum SeqKernelFlags {
   SEQ_KERNEL_POSITION =
       1, // results depend on the position: elements of a batch block must agree in it
+  SEQ_KERNEL_WHOLE = 2, // reads all positions of a sequence: its call starts at position 0
 };
 
 /// The code of a mixer for one target, with the shape of its tasks.
@@ -146,7 +153,7 @@ typedef struct SeqMixer {
   const char *no_step;            // why there is no step; null when there is one
   const SeqDim *dims;             // batch dims first, in declared order
   const SeqTensor *tensors;       // inputs and params in declared order, then outputs
-  const SeqComponent *components; // states in declared order, windows, position
+  const SeqComponent *components; // states in declared order, windows, rows, position
   const SeqKernel *kernels;       // the best first
   uint64_t shared_dims;           // bit d: what the shared kernel makes varies over batch dim d
   int32_t version;                // SEQ_DESCRIPTOR_VERSION

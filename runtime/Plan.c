@@ -110,7 +110,8 @@ static void planTasks(const SeqCall *call, bool exact, Size *size, SeqPlan *plan
 static int64_t componentBytes(const SeqCall *call, const SeqComponent *component, Size *size) {
   int64_t bytes = seqTypeBytes(component->dtype);
   for (int32_t i = 0; i < component->rank; ++i)
-    bytes = multiply(size, bytes, seqAxisExtent(call, &component->axes[i]));
+    bytes =
+        multiply(size, bytes, seqAxisExtent(call, &component->axes[i])); // rows: those of a ring
   return bytes;
 }
 
@@ -120,7 +121,14 @@ static bool needsSnapshot(const SeqCall *call, const SeqPlan *plan, int32_t inde
   const SeqView *in = &call->carryIn[index], *out = &call->carryOut[index];
   if (exact && !(in->present && out->present && in->data == out->data))
     return false;
+  const SeqComponent *component = &call->mixer->components[index];
+  if (component->kind == SEQ_CARRY_ROWS && component->window == 0)
+    return false; // new rows stand behind all that are read
   return seqComponentShared(call, plan, &call->mixer->components[index]);
+}
+
+static int64_t viewExtent(const SeqView *view, int32_t axis) {
+  return view->present ? view->extent[axis] : 1;
 }
 
 static double viewElements(const SeqView *view) {
@@ -143,8 +151,10 @@ static int32_t usefulThreads(const SeqCall *call, int32_t most) {
         viewElements(&call->tensors[i]) * (mixer->tensors[i].role == SEQ_ROLE_PARAM ? total : 1.0);
   for (int32_t i = 0; i < mixer->component_count; ++i) {
     double elements = 1;
-    for (int32_t axis = 0; axis < mixer->components[i].rank; ++axis)
-      elements *= (double)seqAxisExtent(call, &mixer->components[i].axes[axis]);
+    for (int32_t axis = 0; axis < mixer->components[i].rank; ++axis) {
+      int64_t extent = seqAxisExtent(call, &mixer->components[i].axes[axis]);
+      elements *= extent < 0 ? (double)viewExtent(&call->carryIn[i], axis) : (double)extent;
+    }
     work += elements * total / sequences;
   }
   double useful = 1 + work / elementsEach;

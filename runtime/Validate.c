@@ -287,6 +287,35 @@ static int checkSeqlens(SeqCall *call) {
   return SEQ_OK;
 }
 
+// Earlier rows must be given, and there must be room for the new ones.
+static int checkRows(const SeqCall *call, int64_t sequence, int64_t position) {
+  for (int32_t i = 0; i < call->mixer->component_count; ++i) {
+    const SeqComponent *part = &call->mixer->components[i];
+    if (part->kind != SEQ_CARRY_ROWS)
+      continue;
+    if (position > 0 && !call->carryIn[i].present)
+      return seqFail(call, SEQ_INVALID_ARGUMENT,
+                     "position[%lld] is %lld, but %s, the rows before it, is not given",
+                     (long long)sequence, (long long)position, part->name);
+    if (part->window > 0)
+      continue;
+    int32_t axis = 0;
+    while (part->axes[axis].slot < 0)
+      ++axis;
+    int64_t end = position + seqTokens(call, sequence);
+    const SeqView *in = &call->carryIn[i], *out = &call->carryOut[i];
+    if (in->present && in->extent[axis] < position)
+      return seqFail(call, SEQ_INVALID_SHAPE, "%s has %lld rows, but position[%lld] is %lld",
+                     part->name, (long long)in->extent[axis], (long long)sequence,
+                     (long long)position);
+    if (out->present && out->extent[axis] < end)
+      return seqFail(call, SEQ_INVALID_SHAPE,
+                     "%s has room for %lld rows; the sequences reach %lld tokens", part->name,
+                     (long long)out->extent[axis], (long long)end);
+  }
+  return SEQ_OK;
+}
+
 // Positions must stay in an i32, and params over the token dim must reach the last token.
 static int checkPositions(const SeqCall *call) {
   const SeqMixer *mixer = call->mixer;
@@ -296,6 +325,14 @@ static int checkPositions(const SeqCall *call) {
     if (position < 0)
       return seqFail(call, SEQ_INVALID_ARGUMENT, "position[%lld] is %lld; expected 0 or more",
                      (long long)i, (long long)position);
+    if (position > 0 && (call->kernel->flags & SEQ_KERNEL_WHOLE))
+      return seqFail(call, SEQ_UNSUPPORTED,
+                     "position[%lld] is %lld, but this mixer reads all positions of a sequence in "
+                     "one call, from 0 on",
+                     (long long)i, (long long)position);
+    int status = checkRows(call, i, position);
+    if (status != SEQ_OK)
+      return status;
     int64_t end = position + seqTokens(call, i);
     total = end > total ? end : total;
   }

@@ -79,7 +79,8 @@ typedef struct seq_options {
 
 #define SEQ_OPTIONS_INIT {sizeof(seq_options), 0, NULL, NULL, NULL, 0, 0, NULL, 0, NULL}
 
-/** One component of the carry: a state, a window of earlier tokens, or the position. */
+/** One component of the carry: a state, a window of earlier tokens, rows of earlier tokens, or the
+ * position. An extent of -1 is for the caller to choose: how many rows there is room for. */
 typedef struct seq_component {
   const char *name;
   DLDataType dtype;

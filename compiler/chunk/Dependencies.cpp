@@ -18,14 +18,14 @@ namespace {
 using Span = std::optional<std::pair<int64_t, int64_t>>;
 
 void addRead(Node &node, StringAttr source, Span tokens) {
-  auto [entry, isNew] = node.reads.insert({source, ReadSpan{}});
-  ReadSpan &span = entry->second;
+  ReadSpan &span = node.reads.insert({source, ReadSpan{}}).first->second;
   if (!tokens) {
     span.local = false;
     return;
   }
-  span.min = isNew ? tokens->first : std::min(span.min, tokens->first);
-  span.max = isNew ? tokens->second : std::max(span.max, tokens->second);
+  span.min = span.near ? std::min(span.min, tokens->first) : tokens->first;
+  span.max = span.near ? std::max(span.max, tokens->second) : tokens->second;
+  span.near = true;
 }
 
 void addReadsOfBodies(MixerOp mixer, Node &node) {
@@ -68,6 +68,25 @@ Node affineNode(AffineOp affine) {
     if (read.getResult())
       node.makes.push_back(read.getResult().getAttr());
   }
+  return node;
+}
+
+/// Reads at t are of the row's own token, reads at s of any.
+Node pairsNode(MixerOp mixer, PairsOp pairs) {
+  Node node;
+  node.op = pairs;
+  for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
+    node.makes.push_back(result.getProduced().getAttr());
+  for (Region &part : pairs.getParts())
+    part.walk([&](ReadOp read) {
+      bool isAny = false;
+      if (readsToken(mixer, read)) {
+        auto position = dyn_cast<AffineDimExpr>(read.getMap().getResult(0));
+        isAny =
+            !position || read.getOperands()[position.getPosition()] != pairs.rowOf(&part.front());
+      }
+      addRead(node, read.getSourceAttr().getAttr(), isAny ? Span() : Span({0, 0}));
+    });
   return node;
 }
 
@@ -189,6 +208,8 @@ FailureOr<Dependencies> findDependencies(MixerOp mixer) {
       nodes.push_back(defineNode(mixer, define));
     else if (auto affine = dyn_cast<AffineOp>(op))
       nodes.push_back(affineNode(affine));
+    else if (auto pairs = dyn_cast<PairsOp>(op))
+      nodes.push_back(pairsNode(mixer, pairs));
     else if (auto recurrence = dyn_cast<RecurrenceOp>(op))
       nodes.push_back(recurrenceNode(mixer, recurrence, equations));
     else if (auto next = dyn_cast<NextOp>(op);

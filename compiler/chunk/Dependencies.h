@@ -17,12 +17,13 @@ struct ReadSpan {
   int64_t min = 0;
   int64_t max = 0;
   bool local = true; // false: some token expression is not `t + c`
+  bool near = false; // some token expression is
 };
 
 /// One step of a task: a definition, the canonical recurrence of a state, or a group of members
 /// that run token by token.
 struct Node {
-  mlir::Operation *op = nullptr;               // DefineOp, AffineOp or RecurrenceOp
+  mlir::Operation *op = nullptr;               // DefineOp, AffineOp, PairsOp or RecurrenceOp
   llvm::SmallVector<mlir::Operation *> bodies; // the equations in it, in order of execution
   llvm::SmallVector<mlir::StringAttr> makes;   // symbols that it gives a value
   llvm::MapVector<mlir::StringAttr, ReadSpan> reads;

@@ -109,6 +109,8 @@ private:
     for (auto affine : mixer.getOps<AffineOp>())
       affine->getAttrDictionary().walk(
           [&](FlatSymbolRefAttr name) { pinned.insert(name.getAttr()); });
+    for (auto pairs : mixer.getOps<PairsOp>())
+      pairs->walk([&](ReadOp read) { pinned.insert(read.getSourceAttr().getAttr()); });
     for (Operation &op : mixer.getBody().front()) {
       Equation equation{{}, {}, nullptr, nullptr, op.getLoc()};
       if (auto define = dyn_cast<DefineOp>(op))

@@ -29,6 +29,9 @@ int64_t splitSize(int64_t size, int64_t lanes) {
   return size >= 2 * target ? target : size > 4 * lanes ? llvm::alignTo((size + 1) / 2, lanes) : 0;
 }
 
+/// Columns of a tile of a pairwise reduction.
+constexpr int64_t kSweepTile = 64;
+
 /// Rows of the register tile of products over a batch block.
 constexpr int64_t kBatchBlock = 8;
 
@@ -115,7 +118,8 @@ private:
     auto found = all.producer.find(name);
     const Node *made = found == all.producer.end() ? nullptr : &all.nodes[found->second];
     if (isa<TensorOp>(source) || !made) {
-      if (isa<TensorOp>(source) && isTokenIndexed(mixer, dimsOf(source)))
+      // What is read at any position is read in the caller's memory.
+      if (isa<TensorOp>(source) && isTokenIndexed(mixer, dimsOf(source)) && span.near)
         widen(buffers.insert({name, {Space::Rows}}).first->second, span);
       return;
     }
@@ -236,7 +240,7 @@ private:
                                  [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
     bool multiplies = false;
     for (const Node &node : all.nodes) {
-      if (isa<AffineOp>(node.op))
+      if (isa<AffineOp, PairsOp>(node.op))
         return;
       auto recurrence = dyn_cast<RecurrenceOp>(node.op);
       if (!recurrence || recurrence.getLanesAttr())
@@ -267,6 +271,9 @@ private:
   int64_t chooseChunk() {
     if (options.chunk)
       return options.chunk;
+    // Two panels of rows share the packing of a tile of columns.
+    if (llvm::any_of(all.nodes, [](const Node &node) { return isa<PairsOp>(node.op); }))
+      return 2 * sweepVectors() * options.lanes;
     int64_t bytes = 1;
     bool solves = llvm::any_of(all.nodes, [](const Node &node) { return isa<AffineOp>(node.op); });
     for (auto &[name, buffer] : buffers)
@@ -277,6 +284,9 @@ private:
     // fixed work.
     return std::clamp<int64_t>(llvm::PowerOf2Ceil(fits + 1) / 2, 16, solves ? 32 : 128);
   }
+
+  /// Vectors of rows in a panel: with four columns they fill the registers with accumulators.
+  int64_t sweepVectors() const { return options.registers >= 32 ? 4 : 2; }
 
   void emitBuffers() {
     auto emit = [&](StringAttr name, Space space, int64_t halo, int64_t ahead) {
@@ -324,7 +334,7 @@ private:
       nodes.push_back(&node);
       for (auto &[name, span] : node.reads)
         if (auto tensor = dyn_cast<TensorOp>(lookup(mixer, name));
-            tensor && isTokenIndexed(mixer, tensor.getDims()))
+            tensor && isTokenIndexed(mixer, tensor.getDims()) && span.near)
           tensors.insert(name);
     }
     // A window or an output that no step needs is still the caller's.
@@ -352,6 +362,10 @@ private:
       emitEval(node);
     else if (auto affine = dyn_cast<AffineOp>(node.op))
       emitSolve(affine);
+    else if (isa<PairsOp>(node.op))
+      SweepOp::create(builder, node.op->getLoc(), FlatSymbolRefAttr::get(node.makes[0]),
+                      builder.getI64IntegerAttr(kSweepTile),
+                      builder.getI64IntegerAttr(sweepVectors()));
     else
       emitLoop(node);
   }

@@ -87,10 +87,11 @@ struct MixerPlan {
   std::vector<DimPlan> dims; ///< batch dims first
   int32_t tokenDim = -1;
   std::vector<TensorPlan> tensors;       ///< inputs and params, then outputs
-  std::vector<ComponentPlan> components; ///< states, windows, position
+  std::vector<ComponentPlan> components; ///< states, windows, rows, position
   std::vector<KernelPlan> kernels;       ///< the best first
   uint64_t sharedDims = 0;               ///< batch dims that what is shared varies over
   bool usesPosition = false;
+  bool startsAtZero = false; ///< reads all positions: earlier calls leave nothing to go on from
 };
 
 /// All sizes of one mixer.

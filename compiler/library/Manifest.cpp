@@ -18,7 +18,7 @@ namespace {
 constexpr const char *kDTypes[] = {"f64", "f32", "bf16", "f16", "i32", "bool"};
 constexpr const char *kDimKinds[] = {"batch", "runtime", "fixed"};
 constexpr const char *kRoles[] = {"input", "param", "output"};
-constexpr const char *kParts[] = {"state", "window", "position"};
+constexpr const char *kParts[] = {"state", "window", "position", "rows"};
 
 // JSON has no infinities.
 json::Value number(double value) {
@@ -60,7 +60,7 @@ json::Value partOf(const MixerPlan &mixer, const ComponentPlan &part) {
                       {"dtype", kDTypes[part.dtype]},
                       {"axes", axesOf(mixer, part.axes)},
                       {"init", number(part.init)}};
-  if (part.kind == SEQ_CARRY_WINDOW)
+  if (part.kind == SEQ_CARRY_WINDOW || part.window > 0)
     object["window"] = part.window;
   return object;
 }

@@ -131,7 +131,8 @@ private:
 
   Constant *kernels(const MixerPlan &mixer) {
     SmallVector<Constant *> elements;
-    int32_t flags = mixer.usesPosition ? SEQ_KERNEL_POSITION : 0;
+    int32_t flags = (mixer.usesPosition ? SEQ_KERNEL_POSITION : 0) |
+                    (mixer.startsAtZero ? SEQ_KERNEL_WHOLE : 0);
     for (const KernelPlan &kernel : mixer.kernels)
       elements.push_back(structure(
           {text(kernel.target),

@@ -77,29 +77,11 @@ private:
     };
     addAll(true);
     addAll(false);
-    plan.tokenDim = findTokenDim();
-    if (plan.tokenDim < 0)
+    auto token = tokenDimOf(mixer);
+    if (!token)
       return mixer.emitError("the mixer has no run-time dim, so there are no tokens to run over");
+    plan.tokenDim = dimNumber(token.getValue());
     return success();
-  }
-
-  // The dim of the states' tokens, or that of the first input over a run-time dim.
-  int32_t findTokenDim() {
-    auto firstOf = [&](ArrayAttr dims) {
-      if (!dims.empty() && isTokenIndexed(mixer, dims))
-        return dimNumber(cast<FlatSymbolRefAttr>(dims[0]).getValue());
-      return -1;
-    };
-    for (auto next : mixer.getOps<NextOp>())
-      return firstOf(next.getDims());
-    for (auto output : mixer.getOps<OutputOp>())
-      if (int32_t dim = firstOf(outputDims(output)); dim >= 0)
-        return dim;
-    for (auto tensor : mixer.getOps<TensorOp>())
-      for (auto dim : tensor.getDims().getAsRange<FlatSymbolRefAttr>())
-        if (plan.dims[dimNumber(dim.getValue())].kind == SEQ_DIM_RUNTIME)
-          return dimNumber(dim.getValue());
-    return -1;
   }
 
   // First batch dim, run-time dims, other batch dims, features; a param's dims keep their order.
@@ -171,11 +153,17 @@ private:
     for (const CarryComponent &component : carryComponents(mixer)) {
       ComponentPlan result;
       result.name = component.name;
-      result.kind = component.kind == CarryComponent::State ? SEQ_CARRY_STATE : SEQ_CARRY_WINDOW;
-      result.dtype = component.isInteger ? SEQ_I32 : compute;
+      result.kind = component.kind == CarryComponent::State    ? SEQ_CARRY_STATE
+                    : component.kind == CarryComponent::Window ? SEQ_CARRY_WINDOW
+                                                               : SEQ_CARRY_ROWS;
+      result.dtype = component.storage     ? storageType(component.storage)
+                     : component.isInteger ? SEQ_I32
+                                           : compute;
       result.init = component.init;
       if (result.kind == SEQ_CARRY_WINDOW)
         result.window = component.shape.front();
+      if (result.kind == SEQ_CARRY_ROWS)
+        result.window = std::max<int64_t>(component.shape.front(), 0);
       for (BatchAttr attr : component.batch)
         result.axes.push_back({dimNumber(attr.getDim().getValue()), -1, attr.getDiv(), 0});
       SmallVector<int32_t> dims = componentDims(component);
@@ -197,7 +185,7 @@ private:
   // Numbers of the dims of a component's elements, -1 for the window itself.
   SmallVector<int32_t> componentDims(const CarryComponent &component) {
     SmallVector<int32_t> numbers;
-    if (component.kind == CarryComponent::Window)
+    if (component.kind != CarryComponent::State)
       numbers.push_back(-1);
     Operation *of = SymbolTable::lookupSymbolIn(mixer, component.of.getAttr());
     ArrayAttr dims = of ? of->getAttrOfType<ArrayAttr>("dims") : nullptr;
@@ -285,8 +273,10 @@ std::string mixerText(StringRef file, StringRef name) {
 
 FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   auto plan = MixerPlanner(mixer).run();
-  if (succeeded(plan))
+  if (succeeded(plan)) {
     plan->usesPosition = usesTokenNumber(mixer);
+    plan->startsAtZero = reducesOverTokens(mixer) && !carriesRows(mixer);
+  }
   return plan;
 }
 

@@ -327,7 +327,7 @@ Step BodyCompiler::map(seq::MapOp op) {
     std::vector<double> key;
     for (unsigned slot : used)
       key.push_back(env.value[slot]);
-    Range range = env.dims[space.dims[0]];
+    Range range = env.whole[space.dims[0]];
     int64_t point = static_cast<int64_t>(env.value[at]) - range.begin;
     std::vector<double> &results = env.maps[number][key];
     auto inside = [&](int64_t point) {

@@ -107,14 +107,8 @@ std::vector<Buffer> outputBuffers(seq::MixerOp mixer) {
 }
 
 std::string tokenDim(seq::MixerOp mixer) {
-  for (auto next : mixer.getOps<seq::NextOp>())
-    return cast<FlatSymbolRefAttr>(next.getDims()[0]).getValue().str();
-  for (const auto &buffers : {outputBuffers(mixer), inputBuffers(mixer)})
-    for (const Buffer &buffer : buffers)
-      for (const std::string &dim : buffer.dims)
-        if (isRunTime(mixer, dim) && !lookUpDim(mixer, dim).getBy())
-          return dim;
-  return {};
+  auto dim = seq::tokenDimOf(mixer);
+  return dim ? dim.getValue().str() : std::string();
 }
 
 int64_t derivedExtent(seq::DimOp dim, llvm::function_ref<int64_t(llvm::StringRef)> length) {

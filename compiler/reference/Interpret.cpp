@@ -63,10 +63,17 @@ private:
   bool isOverTokens(ArrayAttr dims) const {
     return !dims.empty() && cast<FlatSymbolRefAttr>(dims[0]).getValue() == time;
   }
-  /// Tokens of the window that stand in front of a symbol's rows.
-  int64_t windowOf(llvm::StringRef symbol) const;
+  /// Earlier tokens that stand in front of a symbol's rows: of a window, or all.
+  int64_t earlierRows(llvm::StringRef symbol, const Task &task) const;
   /// Where the part of a component for one batch element stands, and its elements.
   int64_t carryOffset(const seq::CarryComponent &component, const Task &task) const;
+  int64_t batchOffset(const seq::CarryComponent &component, const Task &task) const;
+  void forCarriedRows(const seq::CarryComponent &component, llvm::ArrayRef<int64_t> shape,
+                      const Task &task, int64_t end,
+                      llvm::function_ref<void(int64_t, int64_t)> visit) const;
+  /// Rows that a component has room for when the caller gives none of it.
+  int64_t longest() const;
+  int64_t longestPosition() const;
   static int64_t elements(const seq::CarryComponent &component);
   /// The row of a state's variable that holds the value before the first token that is visited.
   static int64_t initialRow(seq::StateOp state, int64_t tokens) {
@@ -111,8 +118,28 @@ std::vector<int64_t> Interpreter::carryShape(const seq::CarryComponent &componen
     std::string dim = batch.getDim().getValue().str();
     shape.push_back((dim == firstBatch ? sequences : extents.at(dim)) / batch.getDiv());
   }
+  size_t rows = shape.size();
   llvm::append_range(shape, component.shape);
+  if (component.kind == seq::CarryComponent::Rows && shape[rows] < 0) {
+    auto given = options.carry.find(component.name);
+    bool isGiven = given != options.carry.end() && given->second.shape.size() == shape.size();
+    shape[rows] = std::max({isGiven ? given->second.shape[rows] : 0, options.rows, longest()});
+  }
   return shape;
+}
+
+int64_t Interpreter::longestPosition() const {
+  int64_t most = 0;
+  for (const Task &task : tasks())
+    most = std::max(most, position(task));
+  return most;
+}
+
+int64_t Interpreter::longest() const {
+  int64_t most = 0;
+  for (const Task &task : tasks())
+    most = std::max(most, position(task) + task.tokens);
+  return most;
 }
 
 llvm::Error Interpreter::checkCarry() {
@@ -123,9 +150,18 @@ llvm::Error Interpreter::checkCarry() {
     return makeError(fmt::format("component '{}' of the carry has shape [{}]; expected [{}]", name,
                                  fmt::join(found->second.shape, ", "), fmt::join(shape, ", ")));
   };
-  for (const seq::CarryComponent &component : components)
-    if (llvm::Error error = check(component.name, carryShape(component)))
+  for (const seq::CarryComponent &component : components) {
+    std::vector<int64_t> shape = carryShape(component);
+    auto given = options.carry.find(component.name);
+    size_t rows = component.batch.size();
+    // As many rows as there are tokens so far, at least.
+    if (component.kind == seq::CarryComponent::Rows && component.shape[0] < 0 &&
+        given != options.carry.end() && given->second.shape.size() == shape.size() &&
+        given->second.shape[rows] >= longestPosition())
+      shape[rows] = given->second.shape[rows];
+    if (llvm::Error error = check(component.name, shape))
       return error;
+  }
   return check("position", {sequences});
 }
 
@@ -138,15 +174,7 @@ llvm::Error Interpreter::checkPosition(const Task &task) {
                                      buffer.name, extent, time, position(task) + task.tokens));
   if (position(task) == 0)
     return llvm::Error::success();
-  bool readsAllTokens = false;
-  auto isTime = [&](Attribute dim) { return cast<FlatSymbolRefAttr>(dim).getValue() == time; };
-  mixer.walk([&](Operation *op) {
-    if (auto reduce = dyn_cast<seq::ReduceOp>(op))
-      readsAllTokens |= llvm::any_of(reduce.getDims(), isTime);
-    else if (auto map = dyn_cast<seq::MapOp>(op))
-      readsAllTokens |= isTime(map.getDimAttr());
-  });
-  if (readsAllTokens)
+  if (seq::reducesOverTokens(mixer) && !seq::carriesRows(mixer))
     return makeError(
         fmt::format("a sequence whose equations reduce over {} must start at position 0, not {}",
                     time, position(task)));
@@ -229,11 +257,13 @@ int64_t Interpreter::position(const Task &task) const {
                                       : static_cast<int64_t>(found->second.values[task.sequence]);
 }
 
-int64_t Interpreter::windowOf(llvm::StringRef symbol) const {
+int64_t Interpreter::earlierRows(llvm::StringRef symbol, const Task &task) const {
+  int64_t count = 0;
   for (const seq::CarryComponent &component : components)
-    if (component.kind == seq::CarryComponent::Window && component.of.getValue() == symbol)
-      return component.shape[0];
-  return 0;
+    if (component.kind != seq::CarryComponent::State && component.of.getValue() == symbol)
+      count = std::max(count, component.kind == seq::CarryComponent::Window ? component.shape[0]
+                                                                            : position(task));
+  return count;
 }
 
 void Interpreter::runTask(const Task &task) {
@@ -265,7 +295,9 @@ void Interpreter::setDims(const Task &task, Environment &env) const {
           dim, [&](llvm::StringRef of) { return env.lengths[program.dimNumber(of)]; });
       env.lengths[number] = range.count;
     }
-    env.dims[number] = range;
+    env.dims[number] = env.whole[number] = range;
+    if (dim.getSymName() == time && seq::carriesRows(mixer))
+      env.whole[number] = {0, range.begin + range.count};
   }
 }
 
@@ -278,7 +310,7 @@ void Interpreter::setInputs(const Task &task, Environment &env) const {
       if (!axis.isBatch)
         sizes[axis.position] = extent;
     bool overTokens = !buffer.isParam && !buffer.dims.empty() && buffer.dims[0] == time;
-    int64_t window = overTokens ? windowOf(buffer.name) : 0;
+    int64_t window = overTokens ? earlierRows(buffer.name, task) : 0;
     int64_t rows = overTokens ? task.tokens : sizes.empty() ? 1 : sizes[0];
     if (!sizes.empty())
       sizes[0] = window + rows;
@@ -312,8 +344,8 @@ void Interpreter::setDefinitions(const Task &task, Environment &env) const {
     Variable &variable = env.variables[program.variableNumber(define.getSymName())];
     SmallVector<int64_t> sizes;
     for (llvm::StringRef dim : define.getDims().getAsValueRange<FlatSymbolRefAttr>())
-      sizes.push_back(env.dims[program.dimNumber(dim)].count);
-    int64_t window = isOverTokens(define.getDims()) ? windowOf(define.getSymName()) : 0;
+      sizes.push_back((sizes.empty() ? env.dims : env.whole)[program.dimNumber(dim)].count);
+    int64_t window = isOverTokens(define.getDims()) ? earlierRows(define.getSymName(), task) : 0;
     variable.rows = {window, sizes.empty() ? 1 : sizes[0]};
     if (!sizes.empty())
       sizes[0] += window;
@@ -329,13 +361,17 @@ int64_t Interpreter::elements(const seq::CarryComponent &component) {
   return count;
 }
 
-int64_t Interpreter::carryOffset(const seq::CarryComponent &component, const Task &task) const {
+int64_t Interpreter::batchOffset(const seq::CarryComponent &component, const Task &task) const {
   std::vector<int64_t> shape = carryShape(component);
   int64_t offset = 0;
   for (auto [number, batch] : llvm::enumerate(component.batch))
     offset = offset * shape[number] +
              task.carryBatchIndex.at(batch.getDim().getValue().str()) / batch.getDiv();
-  return offset * elements(component);
+  return offset;
+}
+
+int64_t Interpreter::carryOffset(const seq::CarryComponent &component, const Task &task) const {
+  return batchOffset(component, task) * elements(component);
 }
 
 void Interpreter::startFromCarry(const Task &task, Environment &env) const {
@@ -344,12 +380,36 @@ void Interpreter::startFromCarry(const Task &task, Environment &env) const {
     if (given == options.carry.end())
       continue;
     Variable &variable = env.variables[program.variableNumber(component.of.getValue())];
+    if (component.kind == seq::CarryComponent::Rows) {
+      forCarriedRows(component, given->second.shape, task, position(task),
+                     [&](int64_t row, int64_t slot) {
+                       std::copy_n(given->second.values.begin() + slot, variable.strides[0],
+                                   variable.row(row - variable.origin).begin());
+                     });
+      continue;
+    }
     int64_t row = 0;
+    if (component.kind == seq::CarryComponent::Window)
+      row = earlierRows(component.of.getValue(), task) - component.shape.front();
     if (component.kind == seq::CarryComponent::State)
       row = initialRow(mixer.lookupSymbol<seq::StateOp>(component.of.getAttr()), task.tokens);
     std::copy_n(given->second.values.begin() + carryOffset(component, task), elements(component),
                 variable.values.begin() + row * variable.strides[0]);
   }
+}
+
+/// Calls `visit` with the positions below `end` whose rows a component holds, and where they stand
+/// in an array of that shape.
+void Interpreter::forCarriedRows(const seq::CarryComponent &component,
+                                 llvm::ArrayRef<int64_t> shape, const Task &task, int64_t end,
+                                 llvm::function_ref<void(int64_t, int64_t)> visit) const {
+  int64_t slots = shape[component.batch.size()], elements = 1;
+  for (int64_t extent : llvm::ArrayRef(component.shape).drop_front())
+    elements *= extent;
+  bool isRing = component.shape[0] >= 0;
+  int64_t start = batchOffset(component, task) * slots * elements;
+  for (int64_t row = isRing ? std::max<int64_t>(0, end - slots) : 0; row < end; ++row)
+    visit(row, start + (isRing ? row % slots : row) * elements);
 }
 
 /// By its states' direction; without a state, by whether its members read each other ahead.
@@ -402,7 +462,17 @@ void Interpreter::takeOutputs(const Task &task, Environment &env) {
 void Interpreter::takeCarry(const Task &task, Environment &env) {
   for (const seq::CarryComponent &component : components) {
     Variable &variable = env.variables[program.variableNumber(component.of.getValue())];
+    if (component.kind == seq::CarryComponent::Rows) {
+      forCarriedRows(component, result.carry[component.name].shape, task,
+                     position(task) + task.tokens, [&](int64_t row, int64_t slot) {
+                       llvm::copy(variable.row(row - variable.origin),
+                                  result.carry[component.name].values.begin() + slot);
+                     });
+      continue;
+    }
     int64_t row = task.tokens;
+    if (component.kind == seq::CarryComponent::Window)
+      row += earlierRows(component.of.getValue(), task) - component.shape.front();
     if (component.kind == seq::CarryComponent::State)
       row -= initialRow(mixer.lookupSymbol<seq::StateOp>(component.of.getAttr()), task.tokens);
     std::copy_n(variable.values.begin() + row * variable.strides[0], elements(component),

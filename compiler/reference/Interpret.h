@@ -29,6 +29,8 @@ struct RunOptions {
   std::optional<int64_t> length;
   /// Extents of batch and run-time dims that no input has: those of the caller's outputs and carry.
   std::map<std::string, int64_t> extents;
+  /// Rows that a component of rows has room for at least, where none is given to start from.
+  int64_t rows = 0;
   /// Changes the result of every operation that rounds by up to this part of it, at random: what
   /// arithmetic of that precision may do to the results.
   double noise = 0;

@@ -40,7 +40,7 @@ void Space::forEachPoint(Environment &env, const int64_t *first,
                          llvm::function_ref<void(llvm::ArrayRef<int64_t>)> visit) const {
   llvm::SmallVector<Range, 4> ranges;
   for (unsigned dim : dims)
-    ranges.push_back(env.dims[dim]);
+    ranges.push_back(isEquation && ranges.empty() ? env.dims[dim] : env.whole[dim]);
   if (first)
     ranges[0] = {*first, 1};
   llvm::SmallVector<int64_t, 4> point;
@@ -101,6 +101,7 @@ Program::Program(seq::MixerOp mixer) {
     equation.op = &op;
     llvm::SmallVector<llvm::StringRef> names(dims.getAsValueRange<FlatSymbolRefAttr>());
     equation.space = compiler.space(names, op.getRegion(0), op.getRegion(1));
+    equation.space.isEquation = true;
     op.walk([&](seq::ReadOp read) { equation.reads.push_back(variableNumber(read.getSource())); });
     list.push_back(std::move(equation));
   }
@@ -155,6 +156,7 @@ Environment Program::environment() const {
   env.value = constants;
   env.variables.resize(variableCount());
   env.dims.resize(dimCount());
+  env.whole.resize(dimCount());
   env.lengths.resize(dimCount());
   env.maps.resize(mapCount);
   return env;

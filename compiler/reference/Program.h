@@ -44,7 +44,8 @@ struct Variable {
 struct Environment {
   std::vector<double> value;       // by slot
   std::vector<Variable> variables; // by number of the symbol
-  std::vector<Range> dims;         // by number of the dim
+  std::vector<Range> dims;         // by number of the dim: what equations are computed for
+  std::vector<Range> whole;        // and what reductions go over, which have the carried rows, too
   std::vector<int64_t> lengths;    // dims used as numbers
   /// By number of the map: its results for one set of values of what its body uses.
   std::vector<std::map<std::vector<double>, std::vector<double>>> maps;
@@ -79,6 +80,8 @@ struct Space {
   Body body;
   Body domain;
   bool hasDomain = false;
+  /// The first dim takes what equations are computed for.
+  bool isEquation = false;
 
   /// Calls `visit` for each point of the domain, the last dim fastest, with the arguments of the
   /// body set. The first dim stays at `*first` where that is given.

@@ -148,6 +148,16 @@ llvm::DenseSet<StringAttr> Model::outputs() const {
 // Writing back
 //===----------------------------------------------------------------------===//
 
+SmallVector<StringAttr> sourcesOf(PairsOp op) {
+  llvm::SetVector<StringAttr> result;
+  op->walk([&](ReadOp read) { result.insert(read.getSourceAttr().getAttr()); });
+  return result.takeVector();
+}
+
+static StringAttr firstResult(PairsOp op) {
+  return cast<PairResultAttr>(op.getOuts()[0]).getProduced().getAttr();
+}
+
 SmallVector<StringAttr> factorsOf(AffineOp op) {
   SmallVector<StringAttr> result;
   auto add = [&](FlatSymbolRefAttr symbol) {
@@ -183,6 +193,11 @@ public:
         if (read.getResult())
           makers[read.getResult().getAttr()] = affine.getStateAttr().getAttr();
     }
+    for (auto pairs : model.mixer().getOps<PairsOp>()) {
+      nodes[firstResult(pairs)] = pairs;
+      for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
+        makers[result.getProduced().getAttr()] = firstResult(pairs);
+    }
     for (auto group : model.mixer().getOps<RecurrenceOp>())
       groups.push_back(group);
   }
@@ -207,7 +222,7 @@ public:
         stack.push_back(name);
     // The carry holds windows of definitions even when nothing reads them in the end.
     for (const CarryComponent &component : carryComponents(model.mixer()))
-      if (component.kind == CarryComponent::Window && model.equation(component.of.getAttr()))
+      if (component.kind != CarryComponent::State && model.equation(component.of.getAttr()))
         stack.push_back(component.of.getAttr());
     for (RecurrenceOp group : groups)
       for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>())
@@ -220,6 +235,8 @@ public:
         continue;
       if (auto affine = dyn_cast_or_null<AffineOp>(nodes.lookup(name)))
         llvm::append_range(stack, factorsOf(affine));
+      if (auto pairs = dyn_cast_or_null<PairsOp>(nodes.lookup(name)))
+        llvm::append_range(stack, sourcesOf(pairs));
       if (Equation *equation = model.equation(name))
         llvm::append_range(stack, model.sources(equation->body));
     }
@@ -235,6 +252,9 @@ private:
     if (auto affine = dyn_cast_or_null<AffineOp>(nodes.lookup(name))) {
       for (StringAttr factor : factorsOf(affine))
         visit(factor);
+    } else if (auto pairs = dyn_cast_or_null<PairsOp>(nodes.lookup(name))) {
+      for (StringAttr source : sourcesOf(pairs))
+        visit(source);
     } else if (Equation *equation = model.equation(name)) {
       Var token = model.tokenOf(*equation);
       SmallVector<StringAttr> reads;
@@ -264,9 +284,11 @@ void Model::write() {
   llvm::DenseSet<StringAttr> live = sorter.live();
   Block &block = mixerOp.getBody().front();
 
-  llvm::DenseMap<StringAttr, AffineOp> affines;
+  llvm::DenseMap<StringAttr, Operation *> canonical;
   for (auto affine : mixerOp.getOps<AffineOp>())
-    affines[affine.getStateAttr().getAttr()] = affine;
+    canonical[affine.getStateAttr().getAttr()] = affine;
+  for (auto pairs : mixerOp.getOps<PairsOp>())
+    canonical[firstResult(pairs)] = pairs;
   for (Operation &op : llvm::make_early_inc_range(block))
     if (isa<DefineOp, NextOp>(op)) {
       if (auto define = dyn_cast<DefineOp>(op))
@@ -288,9 +310,9 @@ void Model::write() {
     builder.setInsertionPointToEnd(&block);
 
   for (StringAttr name : order) {
-    if (AffineOp affine = affines.lookup(name)) {
-      affine->remove();
-      builder.insert(affine);
+    if (Operation *op = canonical.lookup(name)) {
+      op->remove();
+      builder.insert(op);
       continue;
     }
     Equation *equation = this->equation(name);

@@ -75,6 +75,9 @@ private:
   llvm::DenseMap<mlir::StringAttr, mlir::Operation *> symbols;
 };
 
+/// The symbols that a pairwise reduction reads.
+llvm::SmallVector<mlir::StringAttr> sourcesOf(mlir::seq::PairsOp op);
+
 /// The symbols that a canonical recurrence reads.
 llvm::SmallVector<mlir::StringAttr> factorsOf(mlir::seq::AffineOp op);
 

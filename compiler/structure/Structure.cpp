@@ -11,8 +11,10 @@
 namespace seqmix {
 
 void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes) {
-  // Classes are found on sums, products and functions only.
   passes.addPass(createUnrollWindows());
+  // Before maps and domains are written in simpler terms: over positions they stay what they are.
+  passes.addPass(createFormPairs());
+  // Classes are found on sums, products and functions only.
   passes.addPass(createNormalize());
   // Before groups are formed: what an affine state makes is no part of any loop.
   passes.addPass(createFindAffine({minSize, lanes}));

@@ -10,6 +10,7 @@
 #include "compiler/tiles/Steps.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
@@ -30,9 +31,28 @@ void seqmix::emitIf(Kernel &kernel, Value condition, function_ref<void()> whenTr
 
 std::optional<unsigned> seqmix::componentOf(Kernel &kernel, StringAttr name) {
   for (auto [number, component] : llvm::enumerate(kernel.layout.carryComponents()))
-    if (component.of.getAttr() == name)
+    if (component.of.getAttr() == name && component.kind != CarryComponent::Rows)
       return number;
   return std::nullopt;
+}
+
+std::optional<unsigned> seqmix::rowsOf(Kernel &kernel, StringAttr name) {
+  for (auto [number, component] : llvm::enumerate(kernel.layout.carryComponents()))
+    if (component.of.getAttr() == name && component.kind == CarryComponent::Rows)
+      return number;
+  return std::nullopt;
+}
+
+Strided seqmix::carriedRows(Kernel &kernel, unsigned component, bool write) {
+  const CarryComponent &carried = kernel.layout.carryComponents()[component];
+  const SymbolInfo &info = kernel.layout.symbol(carried.of.getAttr());
+  Value pointer = carryPointer(kernel, component, write);
+  Strided rows = carryElements(kernel, info, pointer, kernel.constant(0));
+  if (carried.storage) {
+    rows.dtype = carried.storage;
+    rows.memref = flatMemref(kernel.builder, kernel.loc, pointer, memoryType(carried.storage));
+  }
+  return rows;
 }
 
 Value seqmix::carryPointer(Kernel &kernel, unsigned component, bool write) {
@@ -301,9 +321,65 @@ void emitFinalWindow(Kernel &kernel, unsigned number, const CarryComponent &comp
 }
 } // namespace
 
+namespace {
+/// The call's rows behind those of earlier calls, which stay or come along from where they were
+/// read.
+void emitFinalRows(Kernel &kernel, unsigned number, const CarryComponent &component) {
+  auto &builder = kernel.builder;
+  auto loc = kernel.loc;
+  IndexMath math = kernel.index();
+  auto name = component.of.getAttr();
+  auto &info = kernel.layout.symbol(name);
+  int64_t ring = component.shape[0];
+  SmallVector<IndexValue> sizes = {IndexValue::constant(1), IndexValue()};
+  for (int64_t size : info.sizes)
+    sizes.push_back(IndexValue::constant(size));
+  int64_t innermost = sizes.size() - 1;
+  auto copy = [&](Strided from, const IndexValue &first, Strided to, const IndexValue &slot,
+                  const IndexValue &count) {
+    from.base = math.add(from.base, math.mul(first, from.strides[1]));
+    to.base = math.add(to.base, math.mul(slot, to.strides[1]));
+    sizes[1] = count;
+    emitCopy(kernel, from, to, sizes, innermost);
+  };
+  Value read = carryPointer(kernel, number, /*write=*/false);
+  Value write = carryPointer(kernel, number, /*write=*/true);
+  Value moved = LLVM::ICmpOp::create(builder, loc, LLVM::ICmpPredicate::ne, read, write);
+  Strided to = carriedRows(kernel, number, /*write=*/true);
+  IndexValue zero = IndexValue::constant(0), position = IndexValue::of(kernel.position);
+  emitIf(kernel, arith::AndIOp::create(builder, loc, isGiven(builder, loc, read), moved), [&] {
+    Strided from = carriedRows(kernel, number, /*write=*/false);
+    IndexValue held = ring < 0 ? position : math.min(position, IndexValue::constant(ring));
+    copy(from, zero, to, zero, held);
+  });
+  auto *buffer = kernel.layout.readable(name);
+  bool isMade = !isa<TensorOp>(info.op);
+  assert((!isMade || buffer) && "rows that are carried are kept");
+  Strided from = isMade ? rowsFrom(kernel, *buffer, IndexValue::constant(buffer->halo))
+                        : callerElements(kernel, kernel.tensor(name), info, zero);
+  IndexValue tokens = IndexValue::of(kernel.tokens);
+  if (ring < 0)
+    return copy(from, zero, to, position, tokens);
+  // The last tokens, up to the end of the ring and then from its start.
+  IndexValue size = IndexValue::constant(ring);
+  IndexValue first = math.max(math.sub(tokens, size), zero);
+  IndexValue slot = math.mod(math.add(position, first), size);
+  IndexValue count = math.sub(tokens, first);
+  IndexValue before = math.min(count, math.sub(size, slot));
+  copy(from, first, to, slot, before);
+  copy(from, math.add(first, before), to, zero, math.sub(count, before));
+}
+} // namespace
+
 LogicalResult seqmix::emitFinalStates(Kernel &kernel) {
   for (auto [number, component] : llvm::enumerate(kernel.layout.carryComponents())) {
     auto name = component.of.getAttr();
+    if (component.kind == CarryComponent::Rows) {
+      emitIf(kernel,
+             isGiven(kernel.builder, kernel.loc, carryPointer(kernel, number, /*write=*/true)),
+             [&] { emitFinalRows(kernel, number, component); });
+      continue;
+    }
     auto &info = kernel.layout.symbol(name);
     auto *state = kernel.layout.buffer(name, Space::State);
     if (state && state->panels) {

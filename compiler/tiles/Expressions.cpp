@@ -142,6 +142,14 @@ FailureOr<Emitted> ExprEmitter::equation(Region &body, Region &domain, bool perT
          failure();
 }
 
+FailureOr<Emitted> ExprEmitter::part(Block &block, ArrayRef<Emitted> arguments) {
+  for (auto [argument, value] : llvm::zip_equal(block.getArguments(), arguments))
+    bind(argument, value);
+  if (failed(emitBlock(block)))
+    return failure();
+  return get(block.getTerminator()->getOperand(0));
+}
+
 LogicalResult ExprEmitter::emitBlock(Block &block) {
   for (Operation &op : block.without_terminator())
     if (failed(emitOp(op)))

@@ -68,6 +68,23 @@ private:
   llvm::DenseMap<mlir::StringAttr, llvm::SmallVector<Entry>> entries;
 };
 
+/// A packed operand of a sweep (SweepPlan.h).
+struct PairBuffer {
+  mlir::Value memref;
+  ValueKind kind = ValueKind::Real;
+  llvm::SmallVector<int64_t> strides;
+  /// Elements between two positions, and the factor of the features.
+  int64_t positionStride = 1, featureStride = 1;
+};
+
+/// How the parts of a seq.pairs read: what stands at their t and s comes from packed operands.
+struct PairScope {
+  mlir::seq::PairsOp op;
+  llvm::DenseMap<mlir::StringAttr, PairBuffer> rows, columns;
+  /// Numbers of t in the panel and of s in the tile.
+  Emitted row, column;
+};
+
 /// What reads need to know beside their operands.
 struct Scope {
   /// Rows and vectors of a tile.
@@ -79,6 +96,8 @@ struct Scope {
   Registers registers;
   /// Unroll reductions, so that what they read of `registers` is found.
   bool unroll = false;
+  /// The sweep whose parts are emitted, or null.
+  const PairScope *pairs = nullptr;
 };
 
 /// Emits the bodies of equations at the kernel's insertion point.
@@ -90,6 +109,12 @@ public:
   /// token. A domain, when not empty, makes the value zero outside.
   mlir::FailureOr<Emitted> equation(mlir::Region &body, mlir::Region &domain, bool perToken,
                                     llvm::ArrayRef<Emitted> indices);
+
+  /// The value of a part of a seq.pairs for these arguments.
+  mlir::FailureOr<Emitted> part(mlir::Block &block, llvm::ArrayRef<Emitted> arguments);
+
+  /// A read without indices.
+  mlir::FailureOr<Emitted> uniform(mlir::seq::ReadOp op);
 
   /// Loads an element of a buffer or stores into it; `real` values as vectors when the address
   /// steps.
@@ -123,6 +148,13 @@ private:
   mlir::FailureOr<Emitted> tokenRow(mlir::seq::ReadOp op);
   Emitted readCaller(const CallerMemory &memory, const SymbolInfo &info,
                      llvm::ArrayRef<Emitted> dims);
+  /// A read at a position of a sweep.
+  mlir::LogicalResult readPair(mlir::seq::ReadOp op, const SymbolInfo &info,
+                               llvm::ArrayRef<Emitted> operands);
+  Emitted readPacked(const PairBuffer &buffer, const Emitted &position, const SymbolInfo &info,
+                     llvm::ArrayRef<Emitted> dims);
+  Emitted readPositions(const CallerMemory &memory, const SymbolInfo &info,
+                        llvm::ArrayRef<Emitted> indices);
   /// `index` limited to [0, extent), and whether it was in there (null when always).
   IndexValue checked(const IndexValue &index, const IndexValue &extent, mlir::Value &inside);
   Emitted toEmitted(ValueKind kind, int64_t rows, int64_t vectors,

@@ -8,6 +8,7 @@
 
 #include "compiler/tiles/Prefetch.h"
 #include "compiler/tiles/Solve.h"
+#include "compiler/tiles/SweepPlan.h"
 #include "runtime/Frame.h"
 
 #include "llvm/ADT/SmallPtrSet.h"
@@ -227,6 +228,14 @@ LogicalResult Layout::addSolves(MixerOp mixer, KernelOp kernel, const TargetInfo
   return result;
 }
 
+void Layout::addSweeps(MixerOp mixer, KernelOp kernel) {
+  int64_t bytes = 0;
+  kernel.walk(
+      [&](SweepOp sweep) { bytes = std::max(bytes, planSweep(*this, mixer, sweep).bytes); });
+  sweepScratch = scratchBytes;
+  scratchBytes += llvm::alignTo(bytes, kAlignment);
+}
+
 void Layout::placeBuffers() {
   int64_t realBytes = real.getIntOrFloatBitWidth() / 8;
   for (auto &buffer : all) {
@@ -285,6 +294,7 @@ FailureOr<Layout> Layout::compute(MixerOp mixer, KernelOp kernel, const TargetIn
   if (failed(layout.addSolves(mixer, kernel, target)))
     return failure();
   layout.findInPlace(mixer, kernel);
+  layout.addSweeps(mixer, kernel);
   layout.placeBuffers();
   layout.placeFrame(mixer);
   return layout;

@@ -100,6 +100,8 @@ public:
   int64_t solveScratch = 0;
   /// Where the tables of addresses to prefetch stand.
   int64_t prefetchTable = 0;
+  /// Where the sweeps' scratch stands in it.
+  int64_t sweepScratch = 0;
   int64_t chunk = 1, lanes = 1, batchBlock = 1, splitSize = 0;
   mlir::StringAttr split;
   mlir::Type real;
@@ -111,6 +113,7 @@ private:
   llvm::LogicalResult addSolves(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel,
                                 const TargetInfo &target);
   void findInPlace(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
+  void addSweeps(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
   void placeBuffers();
   void placeFrame(mlir::seq::MixerOp mixer);
 

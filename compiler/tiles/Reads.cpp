@@ -250,6 +250,8 @@ LogicalResult ExprEmitter::emitRead(ReadOp op) {
   SmallVector<Emitted> operands;
   for (Value operand : op.getOperands())
     operands.push_back(get(operand));
+  if (scope.pairs && info.perToken)
+    return readPair(op, info, operands);
   Emitted row = Emitted::integer(IndexValue::constant(0));
   if (info.perToken) {
     auto found = tokenRow(op);
@@ -300,6 +302,12 @@ LogicalResult ExprEmitter::emitRead(ReadOp op) {
     return op.emitOpError("reads '") << name.getValue() << "', which has no buffer";
   bind(op, readCaller(kernel.tensor(name), info, dims));
   return success();
+}
+
+FailureOr<Emitted> ExprEmitter::uniform(ReadOp op) {
+  if (failed(emitRead(op)))
+    return failure();
+  return get(op);
 }
 
 void ExprEmitter::storeVector(Value memref, Value value, const IndexValue &address) {

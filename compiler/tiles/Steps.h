@@ -7,6 +7,7 @@
 #ifndef SEQMIX_COMPILER_TILES_STEPS_H
 #define SEQMIX_COMPILER_TILES_STEPS_H
 
+#include "compiler/tiles/Copy.h"
 #include "compiler/tiles/Expressions.h"
 
 namespace seqmix {
@@ -65,14 +66,18 @@ mlir::LogicalResult emitLoop(Kernel &kernel, mlir::seq::LoopOp op);
 /// if the members do not fit.
 mlir::LogicalResult emitLaneLoop(Kernel &kernel, mlir::seq::LoopOp op, bool &handled);
 mlir::LogicalResult emitSolve(Kernel &kernel, mlir::seq::SolveOp op);
+mlir::LogicalResult emitSweep(Kernel &kernel, mlir::seq::SweepOp op);
 
 /// Emits one of two branches by a condition known at run time.
 void emitIf(Kernel &kernel, mlir::Value condition, llvm::function_ref<void()> whenTrue,
             llvm::function_ref<void()> whenFalse = {});
 
-/// The number of a symbol's component of the carry, or nothing; the pointer to read it from, or to
-/// write it to (null when not given).
+/// The number of a symbol's component of the carry, or nothing (rows: `rowsOf`); the pointer to
+/// read it from, or to write it to (null when not given).
 std::optional<unsigned> componentOf(Kernel &kernel, mlir::StringAttr name);
+std::optional<unsigned> rowsOf(Kernel &kernel, mlir::StringAttr name);
+/// Carried rows: dims are [1, rows, the symbol's dims].
+Strided carriedRows(Kernel &kernel, unsigned component, bool write);
 mlir::Value carryPointer(Kernel &kernel, unsigned component, bool write);
 
 /// A state in panels, from the carry or its initial value, or to the carry.

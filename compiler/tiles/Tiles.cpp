@@ -52,6 +52,7 @@ LogicalResult emitSteps(Kernel &kernel, Block &steps) {
             .Case([&](GatherOp gather) { return emitGather(kernel, gather); })
             .Case([&](LoopOp loop) { return emitLoop(kernel, loop); })
             .Case([&](SolveOp solve) { return emitSolve(kernel, solve); })
+            .Case([&](SweepOp sweep) { return emitSweep(kernel, sweep); })
             .Case([&](ScatterOp scatter) { return emitScatter(kernel, scatter); })
             .Default([](Operation *other) { return other->emitOpError("is no step of a pass"); });
     if (failed(result))

@@ -37,6 +37,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
 #include <initializer_list>
 #include <memory>
@@ -170,16 +171,30 @@ private:
 /// All components of a carry in memory of its own, with the values that sequences start from.
 class Carry {
 public:
+  /// Tokens that there is room for in components that hold a row a token.
+  struct Rows {
+    int64_t count = 0;
+  };
+
   /// From a mixer's NAME_carry_component and NAME_carry_count(): for the `size`-th size and the
   /// extents of the batch dims.
   template <typename... Arguments, typename... Batch>
-  Carry(int (*query)(int32_t, int32_t, Arguments...), int32_t count, int32_t size, Batch... batch) {
+  Carry(int (*query)(int32_t, int32_t, Arguments...), int32_t count, int32_t size, Batch... batch)
+      : Carry(Rows{}, query, count, size, batch...) {}
+
+  /// The same with room for `rows` tokens.
+  template <typename... Arguments, typename... Batch>
+  Carry(Rows rows, int (*query)(int32_t, int32_t, Arguments...), int32_t count, int32_t size,
+        Batch... batch) {
     for (int32_t i = 0; i < count; ++i) {
       seq_component info{};
       if (query(size, i, static_cast<int64_t>(batch)..., &info) != SEQ_OK)
         throw Error(SEQ_INVALID_ARGUMENT,
                     "a query of the carry was refused: negative extents, or an "
                     "unknown size");
+      for (int32_t axis = 0; axis < info.rank; ++axis)
+        if (info.shape[axis] < 0)
+          info.shape[axis] = rows.count;
       add(info);
     }
     for (Tensor &part : parts)
@@ -214,7 +229,9 @@ private:
     names.emplace_back(info.name);
     parts.emplace_back(memory.back().data(), info.dtype,
                        std::vector<int64_t>(info.shape, info.shape + info.rank));
-    if (info.dtype.code == kDLInt)
+    if (info.dtype.bits < 32) // rows of a storage type, which start empty
+      std::memset(memory.back().data(), 0, elements * (info.dtype.bits / 8u));
+    else if (info.dtype.code == kDLInt)
       fill<int32_t>(parts.back(), elements, info.init);
     else if (info.dtype.bits == 64)
       fill<double>(parts.back(), elements, info.init);
@@ -289,6 +306,11 @@ public:
     auto query =
         find<int(int32_t, int32_t, as<int64_t, Batch>..., seq_component *)>("_carry_component");
     return Carry(query, find<int32_t()>("_carry_count")(), size, batch...);
+  }
+  template <typename... Batch> Carry carry(Carry::Rows rows, int32_t size, Batch... batch) const {
+    auto query =
+        find<int(int32_t, int32_t, as<int64_t, Batch>..., seq_component *)>("_carry_component");
+    return Carry(rows, query, find<int32_t()>("_carry_count")(), size, batch...);
   }
 
   /// A workspace for calls up to these extents: the batch dims, then the tokens.

@@ -129,6 +129,30 @@ seq.mixer @schedule compute f64 {
     seq.yield %3 : f64
   }
   seq.recurrence [@h] members [@h] <nonlinear_diagonal> <forward> lanes @V
+  // CHECK: seq.produced @p.sum [@T, @V]
+  // CHECK: seq.produced @p.max [@T]
+  seq.produced @p.sum [@T, @V]
+  seq.produced @p.max [@T]
+  // CHECK: seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @p.sum, kind = sum, weight = 2, value = 3>,
+  // CHECK-SAME: #seq.pair_result<produced = @p.max, kind = score_max>] score 0 domain 1 {
+  // CHECK-NEXT: ^bb0(%t: index, %s: index):
+  seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @p.sum, kind = sum, weight = 2, value = 3>, #seq.pair_result<produced = @p.max, kind = score_max>] score 0 domain 1 {
+  ^bb0(%t: index, %s: index):
+    %0 = seq.read @k[%s, 0] : f64
+    seq.yield %0 : f64
+  }, {
+  ^bb0(%t: index, %s: index):
+    %0 = seq.compare <le> %s, %t : index
+    seq.yield %0 : i1
+  }, {
+  // CHECK: ^bb0(%t: index, %s: index, %arg0: f64):
+  ^bb0(%t: index, %s: index, %e: f64):
+    seq.yield %e : f64
+  }, {
+  ^bb0(%t: index, %s: index, %j: index):
+    %0 = seq.read @v[%s, %j] : f64
+    seq.yield %0 : f64
+  }
   // CHECK: seq.kernel chunk 64 split @V by 4 attributes {batch_block = 2 : i64} {
   // CHECK-NEXT: seq.buffer @a <shared> order [0]
   seq.kernel chunk 64 split @V by 4 attributes {batch_block = 2 : i64} {
@@ -140,6 +164,7 @@ seq.mixer @schedule compute f64 {
     seq.buffer @b <token> order []
     seq.buffer @o <sequence> order [0]
     seq.buffer @S <state> order [0, 1]
+    seq.buffer @p.sum <rows> order [0]
     // CHECK: seq.prologue <shared> {
     // CHECK-NEXT: seq.gather @a
     seq.prologue <shared> {
@@ -154,12 +179,14 @@ seq.mixer @schedule compute f64 {
     // CHECK-NEXT: seq.gather @k
     // CHECK-NEXT: seq.eval @b lanes -1
     // CHECK-NEXT: seq.solve @S block 16 panel 2
+    // CHECK-NEXT: seq.sweep @p.sum tile 64 vectors 4
     // CHECK-NEXT: seq.loop [@h] lanes @V keep [@h]
     // CHECK-NEXT: seq.scatter @o
     seq.pass <forward> {
       seq.gather @k
       seq.eval @b lanes -1
       seq.solve @S block 16 panel 2
+      seq.sweep @p.sum tile 64 vectors 4
       seq.loop [@h] lanes @V keep [@h]
       seq.scatter @o
     }

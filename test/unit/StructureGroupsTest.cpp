@@ -234,17 +234,16 @@ TEST(NormalizeTest, DomainsAndPowers) {
   expectSameValues(s);
 }
 
-TEST(NormalizeTest, RefusesPairs) {
+TEST(NormalizeTest, RefusesTriples) {
   Structured s = structure(R"(mixer m
-  dims t, s in T; i in K = 4
-  input q[t,i], k[s,i]
-  a[t,s] = sum[i] q[t,i] * k[s,i]
-  o[t,i] = sum[s] a[t,s] * k[s,i]
-    where s <= t
-  output o[t,i]
+  dims t, s, r in T
+  input q[t], k[s]
+  o[t] = sum[s] sum[r] tanh(q[t] * k[s] * k[r])
+    where r <= s and s <= t
+  output o[t]
 )");
   EXPECT_FALSE(s.after);
-  EXPECT_NE(s.errors.find("not lowered yet: a value for every pair of positions (t, s)"),
+  EXPECT_NE(s.errors.find("not lowered yet: a sum over positions for every pair of positions"),
             std::string::npos)
       << s.errors;
 }

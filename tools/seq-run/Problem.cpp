@@ -19,6 +19,9 @@ using namespace llvm;
 
 namespace seqmix::run {
 
+/// Positions are drawn from 0 to this.
+static constexpr int64_t kMostPosition = 8;
+
 bool hasFirstBatch(const MixerPlan &plan) {
   return !plan.dims.empty() && plan.dims[0].kind == SEQ_DIM_BATCH;
 }
@@ -69,13 +72,42 @@ std::vector<int64_t> shapeOf(const MixerPlan &plan, const TensorPlan &tensor,
 }
 
 std::vector<int64_t> shapeOf(const MixerPlan &plan, const ComponentPlan &component,
-                             const std::vector<int64_t> &extents, int64_t sequences) {
+                             const std::vector<int64_t> &extents, int64_t sequences, int64_t rows) {
   std::vector<int64_t> shape;
   for (const AxisPlan &axis : component.axes)
-    shape.push_back(axis.slot < 0 && axis.dim == 0 && hasFirstBatch(plan)
+    shape.push_back(axis.dim < 0 && axis.size < 0 ? rows
+                    : axis.slot < 0 && axis.dim == 0 && hasFirstBatch(plan)
                         ? sequences / axis.div
                         : extentOf(axis, extents));
   return shape;
+}
+
+int64_t rowsOf(const Problem &problem) {
+  const MixerPlan &plan = problem.plan;
+  auto tokens = problem.sizes.find(plan.dims[plan.tokenDim].name);
+  return (tokens == problem.sizes.end() ? 0 : tokens->second) + kMostPosition + 4;
+}
+
+void clearUnusedRows(const MixerPlan &plan, reference::Arrays &carry) {
+  const reference::Array &positions = carry.at("position");
+  for (const ComponentPlan &component : plan.components) {
+    if (component.kind != SEQ_CARRY_ROWS)
+      continue;
+    reference::Array &array = carry.at(component.name);
+    unsigned batch = llvm::count_if(component.axes, [](const AxisPlan &a) { return a.slot < 0; });
+    int64_t rows = array.shape[batch], row = 1, outer = 1;
+    for (int64_t extent : llvm::ArrayRef(array.shape).drop_front(batch + 1))
+      row *= extent;
+    for (int64_t extent : llvm::ArrayRef(array.shape).take_front(batch))
+      outer *= extent;
+    for (int64_t element = 0; element < outer; ++element) {
+      int64_t sequence = batch == 0 ? 0 : element / (outer / array.shape[0]);
+      auto end = static_cast<int64_t>(positions.values[sequence]);
+      int64_t used = std::min(end, rows);
+      for (int64_t slot = used; slot < rows; ++slot)
+        std::fill_n(array.values.begin() + (element * rows + slot) * row, row, 0);
+    }
+  }
 }
 
 static mlir::Type storageOf(SeqDType dtype, mlir::MLIRContext *context) {
@@ -138,13 +170,13 @@ reference::Arrays drawCarry(const Problem &problem) {
   for (const ComponentPlan &component : problem.plan.components) {
     Distribution how;
     how.kind = kindOf(component.dtype);
-    auto shape = shapeOf(problem.plan, component, extents, sequences);
+    auto shape = shapeOf(problem.plan, component, extents, sequences, rowsOf(problem));
     std::string name = problem.name + "/carry/" + component.name;
     reference::Array array = draw(name, shape, how);
     if (component.kind == SEQ_CARRY_POSITION) {
       Stream stream(name);
       for (double &value : array.values)
-        value = static_cast<double>(stream.below(9));
+        value = static_cast<double>(stream.below(kMostPosition + 1));
     }
     reference::roundTo(storageOf(component.dtype, problem.mixer->getContext()), array);
     carry[component.name] = std::move(array);
@@ -156,8 +188,8 @@ reference::Arrays initialCarry(const Problem &problem, int64_t sequences) {
   reference::Arrays carry;
   std::vector<int64_t> extents = extentsOf(problem);
   for (const ComponentPlan &component : problem.plan.components)
-    carry[component.name] =
-        reference::Array(shapeOf(problem.plan, component, extents, sequences), component.init);
+    carry[component.name] = reference::Array(
+        shapeOf(problem.plan, component, extents, sequences, rowsOf(problem)), component.init);
   return carry;
 }
 

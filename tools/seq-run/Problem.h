@@ -17,9 +17,14 @@ std::vector<int64_t> extentsOf(const Problem &problem);
 /// The shape of a tensor. A param over the tokens gets room for 16 tokens in front of the sequence.
 std::vector<int64_t> shapeOf(const MixerPlan &plan, const TensorPlan &tensor,
                              const std::vector<int64_t> &extents);
-/// The shape of a component of the carry, for `sequences` sequences.
+/// The shape of a component of the carry, for `sequences` sequences. `rows`: how many rows of
+/// earlier tokens there is room for.
 std::vector<int64_t> shapeOf(const MixerPlan &plan, const ComponentPlan &component,
-                             const std::vector<int64_t> &extents, int64_t sequences);
+                             const std::vector<int64_t> &extents, int64_t sequences, int64_t rows);
+/// Rows that are enough for every call of a problem, with some to spare.
+int64_t rowsOf(const Problem &problem);
+/// Sets the rows that a carry does not hold to zero.
+void clearUnusedRows(const MixerPlan &plan, reference::Arrays &carry);
 
 bool hasFirstBatch(const MixerPlan &plan);
 bool hasTokens(const MixerPlan &plan, const TensorPlan &tensor);

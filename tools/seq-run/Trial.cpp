@@ -38,6 +38,7 @@ static reference::RunOptions oracleOptions(const Problem &problem, const Arrays 
   reference::RunOptions options;
   options.carry = carry;
   options.extents = problem.sizes;
+  options.rows = rowsOf(problem);
   if (!problem.lengths.empty())
     options.cuSeqlens = startsOf(problem.lengths);
   return options;
@@ -186,6 +187,7 @@ Error TrialRunner::takeResults(const MixerPlan &plan, std::vector<TensorBuffer> 
           fmt::format("memory between the elements of the carry's {} was written", component.name));
     result.carry[component.name] = buffer.load();
   }
+  clearUnusedRows(plan, result.carry);
   return Error::success();
 }
 
@@ -229,7 +231,7 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
       tensors.back().store(call.inputs.at(tensor.name));
   }
   for (const ComponentPlan &component : plan.components) {
-    auto shape = shapeOf(plan, component, call.extents, sequenceCount);
+    auto shape = shapeOf(plan, component, call.extents, sequenceCount, rowsOf(problem));
     carryOut.emplace_back(component.dtype, shape, call.layout, denseAxes(component));
     if (call.carry.empty())
       continue;
@@ -304,6 +306,7 @@ RunResult TrialRunner::emptyResult() const {
     if (tensor.role == SEQ_ROLE_OUTPUT)
       whole.outputs[tensor.name] = Array(shapeOf(plan, tensor, extents), NAN);
   whole.carry = trial.carry.empty() ? initialCarry(problem, sequences()) : trial.carry;
+  clearUnusedRows(plan, whole.carry);
   return whole;
 }
 

@@ -161,15 +161,39 @@ class _Function:
             raise SeqmixTypeError(f"{self._name}() carry has no part {unknown[0]!r}; expected {', '.join(names)}")
         return names
 
-    def _new_part(self, part, extents, as_torch, initial):
-        shape = tuple(axis.extent(extents) for axis in part.axes)
-        array = _dlpack.allocate(shape, part.dtype, as_torch)
+    def _new_part(self, part, extents, as_torch, initial, rows):
+        shape = [axis.extent(extents) for axis in part.axes]
+        if part.rows_axis is not None:
+            shape[part.rows_axis] = rows
+        array = _dlpack.allocate(tuple(shape), part.dtype, as_torch)
         if initial:
             array[...] = int(part.init) if part.dtype == "i32" else part.init
         return array
 
-    def _new_carry(self, size, extents, as_torch, initial):
-        return {part.name: self._new_part(part, extents, as_torch, initial) for part in size.carry}
+    def _new_carry(self, size, extents, as_torch, initial, rows=lambda part: 0):
+        return {part.name: self._new_part(part, extents, as_torch, initial, rows(part)) for part in size.carry}
+
+    @staticmethod
+    def _reached(size, carry, tokens):
+        """The rows that sequences have after so many more tokens (a number, or one a sequence); 0 if none are carried."""
+        position = (carry or {}).get("position", 0)
+        if all(part.rows_axis is None for part in size.carry):
+            return 0
+        if not isinstance(position, (int, np.ndarray)):
+            _require_arrays({"position": position})
+            position = np.from_dlpack(position)
+        return int(np.max(position + np.asarray(tokens), initial=0))
+
+    def _grown(self, part, array, rows):
+        """The part with room for more rows, when it has too little: at least twice as many, so that steps rarely copy."""
+        axis = part.rows_axis
+        if axis is None or len(array.shape) != len(part.axes) or array.shape[axis] >= rows:
+            return array
+        shape = list(array.shape)
+        shape[axis] = max(rows, 2 * array.shape[axis], 16)
+        larger = _dlpack.allocate(tuple(shape), part.dtype, _dlpack.is_torch(array))
+        larger[tuple(slice(0, extent) for extent in array.shape)] = array
+        return larger
 
     def _options(self, call, threads, checked, workspace):
         options = _Options(size=ctypes.sizeof(_Options), flags=_CHECKED if checked else 0, threads=threads)
@@ -217,7 +241,8 @@ class Step(_Function):
         """Arrays are without the token dim ([B, H, features]); returns the output (a tuple of several) and the carry.
 
         The carry's arrays are updated in place and returned; those that cannot be written (or are missing: they start
-        from the initial value) are replaced by new ones. `carry=None` starts new sequences.
+        from the initial value), and rows without room for another token, are replaced by new ones. `carry=None` starts
+        new sequences.
         """
         if self._info.no_step:
             raise SeqmixError(f"{self._info.name} has no step: {self._info.no_step}")
@@ -230,15 +255,15 @@ class Step(_Function):
         extents = self._extents(size, arrays, None, outputs, carry)
         as_torch = all(map(_dlpack.is_torch, arrays.values()))
         outputs = outputs or self._make_outputs(size, extents, False, as_torch)
-        parts = {}
+        parts, rows = {}, self._reached(size, carry, 1)
         for part in size.carry:
             array = carry.get(part.name)
             if array is None:
-                array = self._new_part(part, extents, as_torch, initial=True)
+                array = self._new_part(part, extents, as_torch, initial=True, rows=0)
             elif not _writable(array):
                 _require_arrays({part.name: array})
                 array = np.array(array if isinstance(array, np.ndarray) else np.from_dlpack(array))
-            parts[part.name] = array
+            parts[part.name] = self._grown(part, array, rows)
         options = self._options(call, threads, checked, workspace)
         given = [arrays[n] for n in self._given]
         self._run(
@@ -316,8 +341,11 @@ class Mixer(_Function):
         start = -memory.ctypes.data % 64
         return memory[start : start + bytes_needed.value]
 
-    def initial_carry(self, **extents):
-        """What sequences start from: `initial_carry(B=2, H=8)`, and fixed dims where several sizes were compiled."""
+    def initial_carry(self, *, rows=0, **extents):
+        """What sequences start from: `initial_carry(B=2, H=8)`, and fixed dims where several sizes were compiled.
+
+        rows          how many tokens there is room for in parts that hold a row a token (steps make more as needed)
+        """
         info = self._info
         for size in info.sizes:
             if all(extents.get(d, v) == v for d, v in size.fixed.items()):
@@ -327,7 +355,7 @@ class Mixer(_Function):
         missing = [d for d in info.batch_dims if d not in extents]
         if missing:
             raise SeqmixTypeError(f"initial_carry() needs {', '.join(info.batch_dims)}")
-        return self._new_carry(size, {**size.fixed, **extents}, False, initial=True)
+        return self._new_carry(size, {**size.fixed, **extents}, False, initial=True, rows=lambda part: rows)
 
     def __call__(
         self,
@@ -339,6 +367,7 @@ class Mixer(_Function):
         threads=0,
         checked=False,
         workspace=None,
+        rows=0,
         **arrays,
     ):
         """Runs whole sequences; returns the output (a tuple of several), with `return_carry` and the final carry.
@@ -349,6 +378,7 @@ class Mixer(_Function):
         threads       at most so many (0: SEQMIX_NUM_THREADS, else all CPUs)
         checked       verify declared ranges and look for NaN in the inputs first
         workspace     memory for the call, from `workspace()`
+        rows          tokens that the returned carry has room for at least, in parts that hold a row a token
         """
         self._check_names(arrays)
         _require_arrays(arrays)
@@ -367,7 +397,17 @@ class Mixer(_Function):
         options.carry_count = len(size.carry)
         if carry is not None:
             options.carry_in = call.pointers([carry.get(n) for n in names], names)
-        end = self._new_carry(size, extents, as_torch, initial=False) if return_carry else None
+        end = None
+        if return_carry:
+            tokens = np.diff(np.asarray(cu_seqlens)) if packed else extents[self._info.token_dim]
+            needed = max(rows, self._reached(size, carry, tokens))
+
+            def room(part):
+                given = (carry or {}).get(part.name)
+                axis = part.rows_axis
+                return needed if axis is None or given is None else max(needed, given.shape[axis])
+
+            end = self._new_carry(size, extents, as_torch, initial=False, rows=room)
         if return_carry:
             options.carry_out = call.pointers(end.values(), end, written=True)
         self._run(

@@ -17,7 +17,7 @@ class Axis:
 
     def __str__(self):
         if self.dim is None:
-            return str(self.size)
+            return "rows" if self.size < 0 else str(self.size)
         return self.dim if self.div == 1 else f"{self.dim}/{self.div}"
 
     def extent(self, extents):
@@ -44,13 +44,18 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Component:
-    """A part of the carry: a state, a window of earlier tokens, or the position."""
+    """A part of the carry: a state, a window of earlier tokens, rows of earlier tokens, or the position."""
 
     name: str
     kind: str
     dtype: str
     axes: tuple
     init: float
+
+    @property
+    def rows_axis(self):
+        """The axis whose extent, how many rows there is room for, is the caller's choice; None without one."""
+        return next((i for i, axis in enumerate(self.axes) if axis.dim is None and axis.size < 0), None)
 
 
 @dataclasses.dataclass(frozen=True)

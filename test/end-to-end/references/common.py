@@ -41,6 +41,10 @@ def with_past(carry, name, x, width, axis=0):
 CAPACITY = 96
 
 
+# The axis of the slots in each component of rows, counted with that of the sequences, as references last used it.
+slot_axis = {}
+
+
 def all_rows(carry, name, x, axis=0, ring=None):
     """The rows of `x` at every position from 0 on, and the component that carries them on.
 
@@ -49,6 +53,7 @@ def all_rows(carry, name, x, axis=0, ring=None):
     them. Rows that a ring no longer holds are NaN.
     """
     slots = ring or CAPACITY
+    slot_axis[name] = axis + 1
     if carry is None:
         held = np.zeros((slots,) + x.shape[1:], dtype=x.dtype)
     else:

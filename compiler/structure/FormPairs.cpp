@@ -1,0 +1,273 @@
+//===- FormPairs.cpp - reductions over positions to seq.pairs -------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Passes.h"
+#include "compiler/structure/PairTerms.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+#include <tuple>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+#define GEN_PASS_DEF_FORMPAIRS
+#include "compiler/Passes.h.inc"
+
+namespace {
+
+/// Stands for the number that the score gives a pair in the weights.
+constexpr llvm::StringLiteral kExponential = "seq.exponential";
+
+class PairFormer {
+public:
+  explicit PairFormer(MixerOp mixer) : model(mixer), context(model.exprs()), terms(model) {}
+
+  LogicalResult run() {
+    if (failed(inlinePairs()))
+      return failure();
+    SmallVector<StringAttr> names;
+    for (auto &[name, equation] : model.definitions())
+      names.push_back(name);
+    for (auto &[name, equation] : model.nexts())
+      names.push_back(name);
+    for (StringAttr name : names) {
+      Equation equation = *model.equation(name);
+      Expr body = terms.lower(equation.body, name, equation.loc);
+      if (!body)
+        return failure();
+      model.equation(name)->body = body;
+    }
+    if (terms.requests().empty())
+      return success();
+    findLevels();
+    writeOps();
+    model.write();
+    return success();
+  }
+
+private:
+  struct Op {
+    unsigned level;
+    const PairRequest *first;
+    Expr score = nullptr;
+    SmallVector<const PairRequest *> results;
+  };
+
+  Model model;
+  ExprContext &context;
+  PairTerms terms;
+  llvm::DenseMap<StringAttr, unsigned> levels; // of produced tensors and definitions
+
+  unsigned positions(const Equation &equation) {
+    return llvm::count_if(equation.left, [&](Var var) { return model.isRuntime(var->dim); });
+  }
+
+  /// A value for every pair is made where it is used; one that the caller wants has no lowering.
+  LogicalResult inlinePairs() {
+    llvm::DenseSet<StringAttr> outputs = model.outputs();
+    llvm::SmallDenseSet<StringAttr> pairs;
+    for (auto &[name, equation] : model.definitions())
+      if (positions(equation) > 1) {
+        if (outputs.contains(name))
+          return emitError(equation.loc)
+                 << "not lowered yet: an output with a value for every pair of positions";
+        pairs.insert(name);
+      }
+    if (pairs.empty())
+      return success();
+    auto find = [&](StringAttr name) {
+      return pairs.contains(name) ? model.equation(name) : nullptr;
+    };
+    SmallVector<StringAttr> users;
+    for (auto &[name, equation] : model.definitions())
+      if (!pairs.contains(name))
+        users.push_back(name);
+    for (auto &[name, equation] : model.nexts())
+      users.push_back(name);
+    for (StringAttr name : users) {
+      Equation *equation = model.equation(name);
+      equation->body = context.inlineReads(equation->body, find);
+      for (StringAttr source : model.sources(equation->body))
+        if (pairs.contains(source))
+          return emitError(equation->loc) << "not lowered yet: '" << source.getValue()
+                                          << "' read at positions that are no plain indices";
+    }
+    for (StringAttr name : pairs)
+      model.removeDefinition(name);
+    return success();
+  }
+
+  //===--- order ----------------------------------------------------------===//
+
+  /// Pairwise reductions that must be done before a symbol's values are there.
+  unsigned levelOf(StringAttr name) {
+    auto [entry, isNew] = levels.insert({name, 0});
+    if (!isNew)
+      return entry->second;
+    unsigned level = 0;
+    if (Equation *equation = model.equation(name))
+      for (StringAttr source : model.sources(equation->body))
+        level = std::max(level, levelOf(source));
+    return levels[name] = level;
+  }
+
+  void findLevels() {
+    // Requests come after those that they read.
+    for (const PairRequest &request : terms.requests())
+      levels[request.name] = 1 + levelBelow(request);
+  }
+
+  unsigned levelBelow(const PairRequest &request) {
+    unsigned level = 0;
+    for (Expr part : {request.score, request.domain, request.weight, request.value})
+      if (part)
+        for (StringAttr source : model.sources(part))
+          level = std::max(level, levelOf(source));
+    return level;
+  }
+
+  //===--- ops ------------------------------------------------------------===//
+
+  SmallVector<Op> formOps() {
+    SmallVector<Op> ops;
+    auto place = [&](const PairRequest &request) {
+      unsigned level = levels.lookup(request.name);
+      auto fits = [&](const Op &op) {
+        return op.level == level && op.first->rowDim == request.rowDim &&
+               op.first->overDim == request.overDim && op.first->domain == request.domain &&
+               (!request.score || op.score == request.score);
+      };
+      auto found = llvm::find_if(ops, fits);
+      if (found == ops.end()) {
+        ops.push_back({level, &request, request.score, {}});
+        found = std::prev(ops.end());
+      }
+      found->results.push_back(&request);
+    };
+    // Those with a score first: the others join one of theirs.
+    for (bool scored : {true, false})
+      for (const PairRequest &request : terms.requests())
+        if ((request.score != nullptr) == scored && isNeeded(request))
+          place(request);
+    llvm::sort(ops, [](const Op &a, const Op &b) {
+      return std::tuple(a.level, a.first->name.getValue()) <
+             std::tuple(b.level, b.first->name.getValue());
+    });
+    return ops;
+  }
+
+  /// The maximum is often only there to shift by.
+  bool isNeeded(const PairRequest &request) {
+    auto reads = [&](Expr e) { return e && context.reads(e, request.name); };
+    for (auto &[name, equation] : model.definitions())
+      if (reads(equation.body) || reads(equation.domain))
+        return true;
+    for (auto &[name, equation] : model.nexts())
+      if (reads(equation.body))
+        return true;
+    return llvm::any_of(terms.requests(), [&](const PairRequest &other) {
+      return reads(other.score) || reads(other.domain) || reads(other.weight) || reads(other.value);
+    });
+  }
+
+  void writeOps() {
+    SmallVector<Op> ops = formOps();
+    for (auto produced : llvm::make_early_inc_range(model.mixer().getOps<ProducedOp>())) {
+      bool isMade = llvm::any_of(ops, [&](const Op &op) {
+        return llvm::any_of(op.results, [&](const PairRequest *request) {
+          return request->name == produced.getSymNameAttr();
+        });
+      });
+      if (!isMade) {
+        model.removeDefinition(produced.getSymNameAttr());
+        produced.erase();
+      }
+    }
+    for (const Op &op : ops)
+      writeOp(op);
+  }
+
+  void writeOp(const Op &op) {
+    MLIRContext *mlir = context.mlirContext();
+    OpBuilder builder(mlir);
+    builder.setInsertionPointToEnd(&model.mixer().getBody().front());
+    SmallVector<Var> pair;
+    SmallVector<Attribute> rows, names;
+    if (op.first->rowDim) {
+      pair.push_back(terms.rowVar(op.first->rowDim));
+      rows.push_back(FlatSymbolRefAttr::get(op.first->rowDim));
+      names.push_back(builder.getStringAttr("t"));
+    }
+    pair.push_back(terms.overVar(op.first->overDim));
+    names.push_back(builder.getStringAttr("s"));
+
+    struct Part {
+      Expr body;
+      SmallVector<Var> left;
+      bool takesExponential;
+    };
+    SmallVector<Part> parts;
+    auto add = [&](Expr body, ArrayRef<Var> features, bool takesExponential) -> int64_t {
+      SmallVector<Var> left(pair);
+      left.append(features.begin(), features.end());
+      for (auto [number, part] : llvm::enumerate(parts))
+        if (part.body == body && part.left == left && part.takesExponential == takesExponential)
+          return number;
+      parts.push_back({body, left, takesExponential});
+      return parts.size() - 1;
+    };
+    auto optional = [&](Expr e) {
+      return e ? builder.getI64IntegerAttr(add(e, {}, false)) : IntegerAttr();
+    };
+    IntegerAttr score = optional(op.score), domain = optional(op.first->domain);
+    Expr exponential = context.read(context.attr(kExponential), {});
+    SmallVector<Attribute> results;
+    for (const PairRequest *request : op.results) {
+      Expr weight = request->weight;
+      if (request->kind == PairKind::Sum && request->score)
+        weight = weight ? context.mul(exponential, weight) : exponential;
+      bool hasValue = request->value || (request->kind == PairKind::Sum && !weight);
+      int64_t value = hasValue ? add(request->value ? request->value : context.real(1),
+                                     request->features, false)
+                               : -1;
+      results.push_back(
+          PairResultAttr::get(mlir, FlatSymbolRefAttr::get(request->name), request->kind,
+                              weight ? add(weight, {}, op.score != nullptr) : -1, value));
+    }
+    auto pairs =
+        PairsOp::create(builder, op.first->loc, builder.getArrayAttr(rows),
+                        FlatSymbolRefAttr::get(op.first->overDim), builder.getArrayAttr(names),
+                        builder.getArrayAttr(results), score, domain, parts.size());
+    for (auto [part, region] : llvm::zip_equal(parts, pairs.getParts())) {
+      context.exportBody(part.body, part.left, region, op.first->loc);
+      if (part.takesExponential)
+        takeExponential(region);
+    }
+  }
+
+  static void takeExponential(Region &region) {
+    Value argument = region.addArgument(Float64Type::get(region.getContext()), region.getLoc());
+    region.walk([&](ReadOp read) {
+      if (read.getSource() != kExponential)
+        return;
+      read.replaceAllUsesWith(argument);
+      read.erase();
+    });
+  }
+};
+
+class FormPairs : public impl::FormPairsBase<FormPairs> {
+  void runOnOperation() override {
+    for (auto mixer : getOperation().getOps<MixerOp>())
+      if (failed(PairFormer(mixer).run()))
+        return signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace seqmix

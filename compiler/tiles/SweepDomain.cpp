@@ -1,0 +1,327 @@
+//===- SweepDomain.cpp - which positions a sweep visits -------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/tiles/SweepDomain.h"
+
+#include "compiler/structure/PairDomain.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace seqmix;
+
+namespace {
+std::optional<int64_t> constantOf(Value value) {
+  auto constant = value.getDefiningOp<ConstantOp>();
+  auto integer = constant ? dyn_cast<IntegerAttr>(constant.getValue()) : IntegerAttr();
+  return integer ? std::optional(integer.getInt()) : std::nullopt;
+}
+
+/// A value that no position enters: an element of a symbol without places.
+bool isUniform(ReadOp read) { return read.getMap().getNumResults() == 0; }
+
+Value uniformValue(Kernel &kernel, Operation *op) {
+  if (isa<ExtentOp>(op))
+    return kernel.length;
+  Scope scope;
+  ExprEmitter emitter(kernel, scope);
+  auto value = emitter.uniform(cast<ReadOp>(op));
+  return failed(value) ? Value() : kernel.index().scalar(value->index(0, 0));
+}
+
+//===----------------------------------------------------------------------===//
+// Intervals
+//===----------------------------------------------------------------------===//
+
+/// Eliminates everything but s from a set, for one box of rows.
+class Interval {
+public:
+  Interval(Kernel &kernel, const PairDomain &domain, const PairBox &box, Value extent)
+      : kernel(kernel), domain(domain), box(box) {
+    values.push_back(extent);
+    if (box.row.isKnown())
+      values.append({box.row.low, box.row.high});
+    for (StringAttr name : domain.rowReads)
+      if (Bounds bounds = box.rowReads.lookup(name); bounds.isKnown())
+        values.append({bounds.low, bounds.high});
+    added = values.size();
+    for (Value symbol : domain.symbols)
+      values.push_back(uniformValue(kernel, symbol.getDefiningOp()));
+  }
+
+  Bounds of(const presburger::IntegerPolyhedron &set) {
+    poly.emplace(set);
+    firstSymbol = 2 + domain.rowReads.size();
+    // The bounds of the box stand in front of the set's own symbols.
+    poly->insertVar(presburger::VarKind::Symbol, 0, added);
+    unsigned next = 0;
+    between(0, std::nullopt, next++); // 0 <= s < extent
+    auto within = [&](unsigned dim) {
+      between(dim, next, next + 1);
+      next += 2;
+    };
+    if (box.row.isKnown())
+      within(1);
+    for (auto [number, name] : llvm::enumerate(domain.rowReads))
+      if (box.rowReads.lookup(name).isKnown())
+        within(2 + number);
+    unsigned locals = poly->getNumLocalVars();
+    poly->projectOut(poly->getNumVars() - locals, locals);
+    poly->projectOut(1, firstSymbol - 1);
+    poly->removeTrivialRedundancy();
+    return boundsOfS();
+  }
+
+private:
+  Kernel &kernel;
+  const PairDomain &domain;
+  const PairBox &box;
+  SmallVector<Value> values; // of the symbols
+  unsigned added = 0, firstSymbol = 0;
+  std::optional<presburger::IntegerPolyhedron> poly;
+
+  /// symbol `low` (or 0) <= dim <= symbol `high` (for s: below it).
+  void between(unsigned dim, std::optional<unsigned> low, unsigned high) {
+    SmallVector<int64_t> above(poly->getNumCols(), 0), below(poly->getNumCols(), 0);
+    above[dim] = 1;
+    if (low)
+      above[firstSymbol + *low] = -1;
+    below[dim] = -1;
+    below[firstSymbol + high] = 1;
+    if (!low)
+      below.back() = -1;
+    poly->addInequality(above);
+    poly->addInequality(below);
+  }
+
+  /// What the inequalities that are left say of s.
+  Bounds boundsOfS() {
+    auto &builder = kernel.builder;
+    auto loc = kernel.loc;
+    Bounds result;
+    auto add = [&](auto coefficientOf) {
+      int64_t own = coefficientOf(0);
+      if (own == 0)
+        return;
+      // own * s + rest >= 0
+      Value rest = kernel.constant(coefficientOf(1 + values.size()));
+      for (auto [number, value] : llvm::enumerate(values)) {
+        int64_t factor = coefficientOf(1 + number);
+        if (factor == 0)
+          continue;
+        Value term = builder.createOrFold<arith::MulIOp>(loc, value, kernel.constant(factor));
+        rest = builder.createOrFold<arith::AddIOp>(loc, rest, term);
+      }
+      if (own > 0) {
+        Value negated = builder.createOrFold<arith::SubIOp>(loc, kernel.constant(0), rest);
+        Value bound = own == 1
+                          ? negated
+                          : arith::CeilDivSIOp::create(builder, loc, negated, kernel.constant(own));
+        result.low = result.low
+                         ? arith::MaxSIOp::create(builder, loc, result.low, bound).getResult()
+                         : bound;
+        return;
+      }
+      Value bound =
+          own == -1 ? rest : arith::FloorDivSIOp::create(builder, loc, rest, kernel.constant(-own));
+      bound = builder.createOrFold<arith::AddIOp>(loc, bound, kernel.constant(1));
+      result.high = result.high
+                        ? arith::MinSIOp::create(builder, loc, result.high, bound).getResult()
+                        : bound;
+    };
+    for (unsigned row = 0; row < poly->getNumInequalities(); ++row)
+      add([&](unsigned column) { return poly->atIneq64(row, column); });
+    for (unsigned row = 0; row < poly->getNumEqualities(); ++row)
+      for (int64_t sign : {1, -1})
+        add([&](unsigned column) { return sign * poly->atEq64(row, column); });
+    assert(result.isKnown() && "0 <= s < extent bounds s");
+    return result;
+  }
+};
+} // namespace
+
+SmallVector<Bounds> seqmix::domainIntervals(Kernel &kernel, PairsOp pairs, const PairBox &box,
+                                            Value extent) {
+  PairDomain domain(pairs);
+  Interval interval(kernel, domain, box, extent);
+  SmallVector<Bounds> intervals;
+  for (const presburger::IntegerPolyhedron &set : domain.sets)
+    intervals.push_back(interval.of(set));
+  return intervals;
+}
+
+//===----------------------------------------------------------------------===//
+// Boxes
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Interval arithmetic on the domain's expressions.
+class BoxEvaluator {
+public:
+  BoxEvaluator(Kernel &kernel, PairsOp pairs, const PairBox &box, Value extent)
+      : kernel(kernel), builder(kernel.builder), loc(kernel.loc), pairs(pairs), box(box),
+        extent(extent) {}
+
+  struct Truth {
+    Value never, always;
+  };
+
+  Truth truth(Value value) {
+    if (auto unary = value.getDefiningOp<UnaryOp>(); unary && unary.getFn() == UnaryFn::Not) {
+      Truth inner = truth(unary.getOperand());
+      return {inner.always, inner.never};
+    }
+    if (auto binary = value.getDefiningOp<BinaryOp>()) {
+      Truth a = truth(binary.getLhs()), b = truth(binary.getRhs());
+      bool isAnd = binary.getFn() == BinaryFn::And;
+      return {isAnd ? either(a.never, b.never) : both(a.never, b.never),
+              isAnd ? both(a.always, b.always) : either(a.always, b.always)};
+    }
+    auto compare = value.getDefiningOp<CompareOp>();
+    if (!compare || !compare.getLhs().getType().isIndex())
+      return unknown();
+    Bounds a = bounds(compare.getLhs()), b = bounds(compare.getRhs());
+    if (!a.isKnown() || !b.isKnown())
+      return unknown();
+    using P = arith::CmpIPredicate;
+    switch (compare.getPredicate()) {
+    case Predicate::Lt:
+      return {is(P::sge, a.low, b.high), is(P::slt, a.high, b.low)};
+    case Predicate::Le:
+      return {is(P::sgt, a.low, b.high), is(P::sle, a.high, b.low)};
+    case Predicate::Gt:
+      return {is(P::sle, a.high, b.low), is(P::sgt, a.low, b.high)};
+    case Predicate::Ge:
+      return {is(P::slt, a.high, b.low), is(P::sge, a.low, b.high)};
+    case Predicate::Eq:
+    case Predicate::Ne: {
+      Value apart = either(is(P::slt, a.high, b.low), is(P::sgt, a.low, b.high));
+      // Equal everywhere only when both are one and the same number.
+      Value same = both(is(P::eq, a.low, b.high), is(P::eq, a.high, b.low));
+      return compare.getPredicate() == Predicate::Eq ? Truth{apart, same} : Truth{same, apart};
+    }
+    }
+    llvm_unreachable("all predicates are covered");
+  }
+
+private:
+  Kernel &kernel;
+  OpBuilder &builder;
+  Location loc;
+  PairsOp pairs;
+  const PairBox &box;
+  Value extent;
+  llvm::DenseMap<Value, Bounds> known;
+
+  Value is(arith::CmpIPredicate predicate, Value a, Value b) {
+    return builder.createOrFold<arith::CmpIOp>(loc, predicate, a, b);
+  }
+  Value both(Value a, Value b) { return builder.createOrFold<arith::AndIOp>(loc, a, b); }
+  Value either(Value a, Value b) { return builder.createOrFold<arith::OrIOp>(loc, a, b); }
+  Value no() { return arith::ConstantOp::create(builder, loc, builder.getBoolAttr(false)); }
+  Truth unknown() { return {no(), no()}; }
+  template <typename Op> Value op(Value a, Value b) { return builder.createOrFold<Op>(loc, a, b); }
+
+  Bounds bounds(Value value) {
+    auto [entry, isNew] = known.insert({value, {}});
+    if (!isNew)
+      return entry->second;
+    Bounds found = find(value);
+    return known[value] = found;
+  }
+
+  Bounds find(Value value) {
+    if (auto constant = constantOf(value))
+      return {kernel.constant(*constant), kernel.constant(*constant)};
+    if (auto argument = dyn_cast<BlockArgument>(value))
+      return argument.getArgNumber() == pairs.getRows().size() ? box.column : box.row;
+    Operation *defining = value.getDefiningOp();
+    if (isa<ExtentOp>(defining))
+      return {kernel.length, kernel.length};
+    if (auto read = dyn_cast<ReadOp>(defining)) {
+      auto name = read.getSourceAttr().getAttr();
+      if (isUniform(read)) {
+        Value number = uniformValue(kernel, read);
+        return {number, number};
+      }
+      PairPlace place = placeOfInteger(pairs, read);
+      return place == PairPlace::Row      ? box.rowReads.lookup(name)
+             : place == PairPlace::Column ? box.columnReads.lookup(name)
+                                          : Bounds();
+    }
+    if (auto unary = dyn_cast<UnaryOp>(defining)) {
+      Bounds inner = bounds(unary.getOperand());
+      if (!inner.isKnown())
+        return {};
+      Value zero = kernel.constant(0);
+      Bounds negated{op<arith::SubIOp>(zero, inner.high), op<arith::SubIOp>(zero, inner.low)};
+      if (unary.getFn() == UnaryFn::Neg)
+        return negated;
+      if (unary.getFn() == UnaryFn::Abs)
+        return {op<arith::MaxSIOp>(zero, op<arith::MaxSIOp>(inner.low, negated.low)),
+                op<arith::MaxSIOp>(inner.high, negated.high)};
+      return {};
+    }
+    auto binary = dyn_cast<BinaryOp>(defining);
+    return binary ? ofBinary(binary) : Bounds();
+  }
+
+  Bounds ofBinary(BinaryOp binary) {
+    Bounds a = bounds(binary.getLhs()), b = bounds(binary.getRhs());
+    if (!a.isKnown() || !b.isKnown())
+      return {};
+    auto right = constantOf(binary.getRhs()), left = constantOf(binary.getLhs());
+    switch (binary.getFn()) {
+    case BinaryFn::Add:
+      return {op<arith::AddIOp>(a.low, b.low), op<arith::AddIOp>(a.high, b.high)};
+    case BinaryFn::Sub:
+      return {op<arith::SubIOp>(a.low, b.high), op<arith::SubIOp>(a.high, b.low)};
+    case BinaryFn::Min:
+      return {op<arith::MinSIOp>(a.low, b.low), op<arith::MinSIOp>(a.high, b.high)};
+    case BinaryFn::Max:
+      return {op<arith::MaxSIOp>(a.low, b.low), op<arith::MaxSIOp>(a.high, b.high)};
+    case BinaryFn::Mul: {
+      if (!left && !right)
+        return {};
+      Bounds scaled{op<arith::MulIOp>(a.low, b.low), op<arith::MulIOp>(a.high, b.high)};
+      if ((left ? *left : *right) < 0)
+        std::swap(scaled.low, scaled.high);
+      return scaled;
+    }
+    case BinaryFn::FloorDiv:
+      if (!right || *right <= 0)
+        return {};
+      return {op<arith::FloorDivSIOp>(a.low, b.low), op<arith::FloorDivSIOp>(a.high, b.low)};
+    case BinaryFn::Mod: {
+      if (!right || *right <= 0)
+        return {};
+      // Within one period the remainder is the distance to its start.
+      Value first = op<arith::FloorDivSIOp>(a.low, b.low),
+            last = op<arith::FloorDivSIOp>(a.high, b.low);
+      Value start = op<arith::MulIOp>(first, b.low);
+      Value one = is(arith::CmpIPredicate::eq, first, last);
+      auto choose = [&](Value within, int64_t otherwise) {
+        return builder.createOrFold<arith::SelectOp>(loc, one, within, kernel.constant(otherwise));
+      };
+      return {choose(op<arith::SubIOp>(a.low, start), 0),
+              choose(op<arith::SubIOp>(a.high, start), *right - 1)};
+    }
+    default:
+      return {};
+    }
+  }
+};
+} // namespace
+
+BoxState seqmix::boxState(Kernel &kernel, PairsOp pairs, const PairBox &box, Value extent) {
+  auto &builder = kernel.builder;
+  Block *domain = pairs.getDomainBlock();
+  if (!domain)
+    return {arith::ConstantOp::create(builder, kernel.loc, builder.getBoolAttr(false)),
+            arith::ConstantOp::create(builder, kernel.loc, builder.getBoolAttr(true))};
+  auto truth =
+      BoxEvaluator(kernel, pairs, box, extent).truth(domain->getTerminator()->getOperand(0));
+  return {truth.never, truth.always};
+}

@@ -1,0 +1,180 @@
+//===- SweepEmitter.h - the code of pairwise reductions --------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// Rows t are lanes, columns s are scalars: products of queries and keys, and of weights and values,
+// are register tiles of 4 columns (features) x `vectors` vectors of rows, maxima and sums run down
+// the columns, and nothing is ever reduced across lanes. Rows are transposed once a chunk, columns
+// are packed once a tile for all panels of the chunk.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_SWEEPEMITTER_H
+#define SEQMIX_COMPILER_TILES_SWEEPEMITTER_H
+
+#include "compiler/tiles/Copy.h"
+#include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Steps.h"
+#include "compiler/tiles/SweepDomain.h"
+#include "compiler/tiles/SweepPlan.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <limits>
+
+namespace seqmix {
+
+inline constexpr double kInf = std::numeric_limits<double>::infinity();
+/// Columns, or features, of a register tile.
+inline constexpr int64_t kRows = 4;
+/// Sums are scaled anew when a score exceeds what is subtracted by more than this: exp(8) leaves
+/// them far from the limits of f32.
+inline constexpr double kLazy = 8;
+
+/// The neutral element of a reduction, and the function that adds one more value.
+double identityOf(mlir::seq::PairKind kind);
+mlir::seq::BinaryFn functionOf(mlir::seq::PairKind kind);
+
+/// Emits one sweep with panels of a given number of vectors.
+class SweepEmitter {
+public:
+  SweepEmitter(Kernel &kernel, const SweepPlan &plan, int64_t vectors)
+      : kernel(kernel), builder(kernel.builder), loc(kernel.loc), plan(plan), pairs(plan.op),
+        vectors(vectors), width(vectors * kernel.lanes), vectorType(kernel.vectorType(kernel.real)),
+        results(llvm::to_vector(pairs.getOuts().getAsRange<mlir::seq::PairResultAttr>())) {}
+
+  mlir::LogicalResult emit();
+
+private:
+  Kernel &kernel;
+  mlir::OpBuilder &builder;
+  mlir::Location loc;
+  const SweepPlan &plan;
+  mlir::seq::PairsOp pairs;
+  int64_t vectors, width;
+  mlir::VectorType vectorType;
+  llvm::SmallVector<mlir::seq::PairResultAttr> results;
+  mlir::LogicalResult status = mlir::success();
+  mlir::Value extent, panelCount;
+
+  //===--- small things ----------------------------------------------------===//
+
+  mlir::Value constant(int64_t value);
+  mlir::Value add(mlir::Value a, mlir::Value b);
+  mlir::Value sub(mlir::Value a, mlir::Value b);
+  mlir::Value mul(mlir::Value a, mlir::Value b);
+  mlir::Value mul(mlir::Value a, int64_t b);
+  mlir::Value minimum(mlir::Value a, mlir::Value b);
+  mlir::Value maximum(mlir::Value a, mlir::Value b);
+  mlir::Value isLess(mlir::Value a, mlir::Value b);
+  mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
+  mlir::Value real(double value);
+  mlir::Value broadcast(mlir::Value value);
+  mlir::Value exp(mlir::Value value);
+  mlir::Value minus(mlir::Value a, mlir::Value b);
+  mlir::Value times(mlir::Value a, mlir::Value b);
+  mlir::Value larger(mlir::Value a, mlir::Value b);
+  mlir::Value combine(mlir::seq::PairKind kind, mlir::Value a, mlir::Value b);
+  mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value sum);
+  mlir::Value memoryAt(int64_t offset, mlir::Type element);
+  mlir::Value memoryAt(int64_t offset);
+  mlir::Value load(mlir::Value memref, mlir::Value position, int64_t offset = 0);
+  void store(mlir::Value value, mlir::Value memref, mlir::Value position, int64_t offset = 0);
+  void when(mlir::Value condition, llvm::function_ref<void()> body,
+            llvm::function_ref<void()> otherwise = {});
+  /// A loop that carries values.
+  llvm::SmallVector<mlir::Value>
+  loop(mlir::Value from, mlir::Value to, int64_t step, llvm::ArrayRef<mlir::Value> initial,
+       llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, llvm::ArrayRef<mlir::Value>)>
+           body);
+
+  //===--- packing ---------------------------------------------------------===//
+
+  const BufferLayout *bufferOf(mlir::StringAttr name);
+  /// Rows of a panel side by side; behind the chunk's last one it is repeated.
+  void packRows(mlir::Value panel, mlir::Value last);
+  /// Calls `body` with the place of each element of a symbol in two layouts.
+  void forFeatures(const SymbolInfo &info, llvm::ArrayRef<int64_t> strides,
+                   llvm::ArrayRef<int64_t> others,
+                   llvm::function_ref<void(mlir::Value, mlir::Value)> body);
+  mlir::Value rangeMemory(const SweepOperand &operand);
+  /// Sets ranges to those of nothing. Those of rows are one a panel and, the last, one of all.
+  void clearRanges(const SweepOperand &operand, int64_t count);
+  void widenRange(const SweepOperand &operand, mlir::Value panel, mlir::Value value);
+  Bounds rangeOf(const SweepOperand &operand, mlir::Value at);
+  /// Columns of a tile one behind the other, `count` of them from position `first` on, and zeros up
+  /// to a whole register tile.
+  void packColumns(mlir::Value first, mlir::Value count, bool integers);
+  /// From the carry for positions before the call's first, else from the call's own rows.
+  void copyColumns(const SweepOperand &operand, const SymbolInfo &info, mlir::Value first,
+                   const Strided &to, llvm::ArrayRef<IndexValue> sizes);
+  int64_t ringOf(unsigned component);
+  mlir::Value remainder(mlir::Value a, int64_t b);
+  /// Columns from `first` on that stand behind each other: up to the call's first, and to the end
+  /// of a ring.
+  mlir::Value contiguousColumns(mlir::Value first, mlir::Value count);
+  Strided columnSource(const SweepOperand &operand, const SymbolInfo &info, mlir::Value first);
+
+  //===--- columns ---------------------------------------------------------===//
+
+  mlir::Value firstPosition();
+  PairBox chunkBox();
+  void setColumns(PairBox &box, mlir::Value first, mlir::Value count);
+  /// Visits tiles of columns from one interval of the domain to the next.
+  void sweepColumns();
+  void visitPanel(mlir::Value panel, mlir::Value first, mlir::Value count);
+
+  //===--- tiles -----------------------------------------------------------===//
+
+  /// Operands of a panel and the tile, and the scope for `rows` columns from number `column` on.
+  struct Tile {
+    mlir::Value panel, firstRow, firstColumn, count;
+    bool masked;
+    PairScope pairs;
+  };
+  Tile makeTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn, mlir::Value count,
+                bool masked);
+  /// The number t of each lane.
+  Emitted rowPositions(const Tile &tile);
+  /// The numbers s of `count` columns from number `column` on; sets them in the tile's scope.
+  Emitted columnPositions(Tile &tile, mlir::Value column, int64_t count);
+  /// A part for these columns; the number that a score gives, if any, comes last.
+  std::optional<Emitted> emitPart(Tile &tile, mlir::Block *part, const Emitted &columns,
+                                  llvm::ArrayRef<Emitted> further);
+  /// Whether a pair of a masked tile counts, for a column and vector.
+  using Mask = std::optional<Emitted>;
+  Mask emitMask(Tile &tile, const Emitted &columns, mlir::Value column);
+  mlir::Value masked(const Mask &mask, int64_t row, int64_t vector, mlir::Value value,
+                     double outside);
+  void visitTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn,
+                 mlir::Value count, bool masked);
+  /// Scores into scratch memory, their maximum, and what is subtracted from them.
+  void emitScores(Tile &tile, mlir::Value whole);
+  /// Puts the sums that are relative to `from` in terms of `to`.
+  void rescale(mlir::Value panel, llvm::ArrayRef<mlir::Value> from, llvm::ArrayRef<mlir::Value> to);
+  bool usesScore(mlir::seq::PairResultAttr result);
+  mlir::Value finite(mlir::Value value);
+  mlir::Value accumulatorPlace(size_t result, mlir::Value panel, mlir::Value feature);
+  /// Weights into scratch memory; sums that need nothing but a weight are made on the way.
+  void emitWeights(Tile &tile, mlir::Value whole);
+  /// Whether all weights are the exponentials themselves: those of masked scores are zero.
+  bool onlyExponentials(llvm::ArrayRef<int64_t> parts);
+  /// Adds the tile's columns to a result with features: register tiles of features x rows.
+  void emitValues(Tile &tile, size_t number, mlir::seq::PairResultAttr result);
+
+  //===--- start and end ---------------------------------------------------===//
+
+  void start(mlir::Value panel);
+  /// Writes a panel's results to the chunk's rows.
+  void finish(mlir::Value panel);
+  void storeRows(const BufferLayout &buffer, const SymbolInfo &info, mlir::Value row,
+                 mlir::Value feature, mlir::Value value);
+};
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_SWEEPEMITTER_H

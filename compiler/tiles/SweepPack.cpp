@@ -1,0 +1,203 @@
+//===- SweepPack.cpp - operands of a sweep side by side -------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/tiles/SweepEmitter.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace seqmix;
+
+const BufferLayout *SweepEmitter::bufferOf(StringAttr name) { return kernel.layout.readable(name); }
+
+void SweepEmitter::packRows(Value panel, Value last) {
+  auto indexType = kernel.vectorType(builder.getIndexType());
+  Value steps = kernel.index().iota();
+  Value lastRow = vector::BroadcastOp::create(builder, loc, indexType, last);
+  for (const SweepOperand &operand : plan.rows) {
+    const BufferLayout *buffer = bufferOf(operand.name);
+    assert(buffer && "what is read at a row has a buffer");
+    const SymbolInfo &info = kernel.layout.symbol(operand.name);
+    Type element = kernel.elementType(operand.kind);
+    auto type = kernel.vectorType(element);
+    Value to = memoryAt(operand.offset, element), from = kernel.memref(*buffer);
+    SmallVector<Value> addresses;
+    for (int64_t vector = 0; vector < vectors; ++vector) {
+      Value first = add(mul(panel, width), constant(vector * kernel.lanes));
+      Value row = arith::AddIOp::create(
+          builder, loc, vector::BroadcastOp::create(builder, loc, indexType, first), steps);
+      row = arith::MinSIOp::create(builder, loc, row, lastRow);
+      Value start = kernel.index().scalar(
+          kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0),
+                         SmallVector<IndexValue>(info.sizes.size(), IndexValue::constant(0))));
+      Value stride = vector::BroadcastOp::create(builder, loc, indexType,
+                                                 kernel.index().scalar(kernel.rowStride(*buffer)));
+      Value address = arith::MulIOp::create(builder, loc, row, stride);
+      addresses.push_back(arith::AddIOp::create(
+          builder, loc, address, vector::BroadcastOp::create(builder, loc, indexType, start)));
+    }
+    Value all = arith::ConstantOp::create(
+        builder, loc,
+        DenseElementsAttr::get(kernel.vectorType(builder.getI1Type()), builder.getBoolAttr(true)));
+    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+    forFeatures(info, operand.strides, buffer->strides, [&](Value packed, Value unpacked) {
+      for (int64_t vector = 0; vector < vectors; ++vector) {
+        Value value = vector::GatherOp::create(builder, loc, type, from, ValueRange{unpacked},
+                                               addresses[vector], all, zero);
+        Value position = add(mul(panel, operand.elements * width), mul(packed, width));
+        vector::StoreOp::create(builder, loc, value, to,
+                                add(position, constant(vector * kernel.lanes)));
+        if (operand.rangeOffset >= 0)
+          widenRange(operand, panel, value);
+      }
+    });
+  }
+}
+
+void SweepEmitter::forFeatures(const SymbolInfo &info, ArrayRef<int64_t> strides,
+                               ArrayRef<int64_t> others, function_ref<void(Value, Value)> body) {
+  auto nest = [&](auto &self, size_t dim, Value first, Value second) -> void {
+    if (dim == info.sizes.size())
+      return body(first, second);
+    kernel.forEach(constant(info.sizes[dim]), 1, [&](Value number) {
+      self(self, dim + 1, add(first, mul(number, strides[dim])),
+           add(second, mul(number, others[dim])));
+    });
+  };
+  nest(nest, 0, constant(0), constant(0));
+}
+
+Value SweepEmitter::rangeMemory(const SweepOperand &operand) {
+  return memoryAt(operand.rangeOffset, builder.getI32Type());
+}
+
+void SweepEmitter::clearRanges(const SweepOperand &operand, int64_t count) {
+  if (operand.rangeOffset < 0)
+    return;
+  Value memory = rangeMemory(operand);
+  auto set = [&](Value at) {
+    auto number = [&](int32_t value) -> Value {
+      return arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(value));
+    };
+    memref::StoreOp::create(builder, loc, number(INT32_MAX), memory, mul(at, 2));
+    memref::StoreOp::create(builder, loc, number(INT32_MIN), memory, add(mul(at, 2), constant(1)));
+  };
+  kernel.forEach(constant(count), 1, set);
+}
+
+void SweepEmitter::widenRange(const SweepOperand &operand, Value panel, Value value) {
+  Value memory = rangeMemory(operand);
+  bool isVector = isa<VectorType>(value.getType());
+  Value low = isVector
+                  ? vector::ReductionOp::create(builder, loc, vector::CombiningKind::MINSI, value)
+                        .getResult()
+                  : value;
+  Value high = isVector
+                   ? vector::ReductionOp::create(builder, loc, vector::CombiningKind::MAXSI, value)
+                         .getResult()
+                   : value;
+  SmallVector<Value> places = {panel};
+  if (isVector)
+    places.push_back(constant(plan.panels()));
+  for (Value at : places) {
+    Value first = mul(at, 2), second = add(first, constant(1));
+    Value oldLow = memref::LoadOp::create(builder, loc, memory, first);
+    Value oldHigh = memref::LoadOp::create(builder, loc, memory, second);
+    memref::StoreOp::create(builder, loc, minimum(oldLow, low), memory, first);
+    memref::StoreOp::create(builder, loc, maximum(oldHigh, high), memory, second);
+  }
+}
+
+Bounds SweepEmitter::rangeOf(const SweepOperand &operand, Value at) {
+  Value memory = rangeMemory(operand);
+  auto get = [&](Value place) -> Value {
+    return arith::IndexCastOp::create(builder, loc, builder.getIndexType(),
+                                      memref::LoadOp::create(builder, loc, memory, place));
+  };
+  return {get(mul(at, 2)), get(add(mul(at, 2), constant(1)))};
+}
+
+void SweepEmitter::packColumns(Value first, Value count, bool integers) {
+  for (const SweepOperand &operand : plan.columns) {
+    if ((operand.rangeOffset >= 0) != integers)
+      continue;
+    const SymbolInfo &info = kernel.layout.symbol(operand.name);
+    Strided to;
+    to.memref = memoryAt(operand.offset, kernel.elementType(operand.kind));
+    to.strides = {IndexValue::constant(0), IndexValue::constant(operand.elements)};
+    SmallVector<IndexValue> sizes = {IndexValue::constant(1), IndexValue::of(count)};
+    for (auto [size, stride] : llvm::zip_equal(info.sizes, operand.strides)) {
+      sizes.push_back(IndexValue::constant(size));
+      to.strides.push_back(IndexValue::constant(stride));
+    }
+    copyColumns(operand, info, first, to, sizes);
+    if (integers) {
+      clearRanges(operand, 1);
+      kernel.forEach(count, 1, [&](Value number) {
+        Value value = memref::LoadOp::create(builder, loc, to.memref, number);
+        widenRange(operand, constant(0), value);
+      });
+    }
+    Strided rest = to;
+    rest.base = IndexValue::of(mul(count, operand.elements));
+    Value whole = mul(arith::CeilDivSIOp::create(builder, loc, count, constant(kRows)), kRows);
+    sizes[1] = IndexValue::of(sub(whole, count));
+    emitFill(kernel, rest, sizes, 0);
+  }
+}
+
+void SweepEmitter::copyColumns(const SweepOperand &operand, const SymbolInfo &info, Value first,
+                               const Strided &to, ArrayRef<IndexValue> sizes) {
+  int64_t innermost = sizes.size() - 1;
+  auto own = [&] { emitCopy(kernel, columnSource(operand, info, first), to, sizes, innermost); };
+  auto carried = rowsOf(kernel, operand.name);
+  if (!carried)
+    return own();
+  when(
+      isLess(first, kernel.position),
+      [&] {
+        Strided from = carriedRows(kernel, *carried, /*write=*/false);
+        int64_t ring = ringOf(*carried);
+        Value slot = ring < 0 ? first : remainder(first, ring);
+        from.base = kernel.index().add(from.base,
+                                       kernel.index().mul(IndexValue::of(slot), from.strides[1]));
+        emitCopy(kernel, from, to, sizes, innermost);
+      },
+      own);
+}
+
+int64_t SweepEmitter::ringOf(unsigned component) {
+  return kernel.layout.carryComponents()[component].shape[0];
+}
+
+Value SweepEmitter::remainder(Value a, int64_t b) {
+  return arith::RemUIOp::create(builder, loc, a, constant(b));
+}
+
+Value SweepEmitter::contiguousColumns(Value first, Value count) {
+  Value isPast = isLess(first, kernel.position);
+  Value left = count;
+  for (const SweepOperand &operand : plan.columns)
+    if (auto carried = rowsOf(kernel, operand.name)) {
+      left = minimum(left, sub(kernel.position, first));
+      if (int64_t ring = ringOf(*carried); ring > 0)
+        left = minimum(left, sub(constant(ring), remainder(first, ring)));
+    }
+  return left == count ? count : select(isPast, left, count);
+}
+
+Strided SweepEmitter::columnSource(const SweepOperand &operand, const SymbolInfo &info,
+                                   Value first) {
+  IndexMath math = kernel.index();
+  if (auto *buffer = bufferOf(operand.name); buffer && buffer->space == Space::Sequence) {
+    Strided from = bufferElements(kernel, *buffer);
+    Value row = add(sub(first, kernel.position), constant(buffer->halo));
+    from.base = math.scale(IndexValue::of(row), buffer->rowStride);
+    return from;
+  }
+  assert(isa<TensorOp>(info.op) && "what is read at all positions is kept for all of them");
+  return callerElements(kernel, kernel.tensor(operand.name), info,
+                        IndexValue::of(sub(first, kernel.position)));
+}

@@ -1,0 +1,120 @@
+//===- SweepPlan.cpp - the scratch memory of pairwise reductions ----------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/tiles/SweepPlan.h"
+
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+using namespace seqmix;
+
+PairsOp seqmix::findPairs(MixerOp mixer, StringAttr result) {
+  for (auto pairs : mixer.getOps<PairsOp>())
+    for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
+      if (own.getProduced().getAttr() == result)
+        return pairs;
+  return {};
+}
+
+namespace {
+class Planner {
+public:
+  Planner(const Layout &layout, SweepPlan &plan) : layout(layout), plan(plan) {}
+
+  void run() {
+    int64_t real = layout.real.getIntOrFloatBitWidth() / 8;
+    int64_t width = plan.width(), panels = plan.panels();
+    llvm::SetVector<StringAttr> rows, columns;
+    collect(rows, columns);
+    for (StringAttr name : rows)
+      plan.rows.push_back(operand(name, panels * width, panels + 1));
+    for (StringAttr name : columns)
+      plan.columns.push_back(operand(name, plan.tile, 1));
+    if (plan.op.getScore()) {
+      plan.scoreOffset = place(plan.tile * width * real);
+      plan.shiftOffset = place(panels * width * real);
+      plan.maxOffset = place(panels * width * real);
+    }
+    for (auto result : plan.op.getOuts().getAsRange<PairResultAttr>()) {
+      const SymbolInfo &info = layout.symbol(result.getProduced().getAttr());
+      int64_t features = 1;
+      for (int64_t size : info.sizes)
+        features *= size;
+      plan.features.push_back(features);
+      plan.accumulatorOffsets.push_back(
+          result.getKind() == PairKind::ScoreMax ? -1 : place(panels * features * width * real));
+      if (result.getWeight() < 0 || result.getValue() < 0 ||
+          plan.weightOffsets.contains(result.getWeight()))
+        continue;
+      bool takesScores = plan.weightOffsets.empty() && plan.scoreOffset >= 0;
+      plan.weightOffsets[result.getWeight()] =
+          takesScores ? plan.scoreOffset : place(plan.tile * width * real);
+    }
+  }
+
+private:
+  /// Symbols over one position that is t or s itself; all others are read where they stand.
+  void collect(llvm::SetVector<StringAttr> &rows, llvm::SetVector<StringAttr> &columns) {
+    for (Region &region : plan.op.getParts()) {
+      Block &part = region.front();
+      region.walk([&](ReadOp read) {
+        auto name = read.getSourceAttr().getAttr();
+        const SymbolInfo &info = layout.symbol(name);
+        if (!info.perToken || llvm::any_of(info.sizes, [](int64_t size) { return size < 0; }))
+          return;
+        auto position = dyn_cast<AffineDimExpr>(read.getMap().getResult(0));
+        if (!position)
+          return;
+        Value at = read.getOperands()[position.getPosition()];
+        if (at == plan.op.columnOf(&part))
+          columns.insert(name);
+        else if (at == plan.op.rowOf(&part))
+          rows.insert(name);
+      });
+    }
+  }
+
+  SweepOperand operand(StringAttr name, int64_t positions, int64_t ranges) {
+    const SymbolInfo &info = layout.symbol(name);
+    SweepOperand result;
+    result.name = name;
+    result.kind = info.kind;
+    result.strides.assign(info.sizes.size(), 0);
+    for (int64_t dim = info.sizes.size() - 1; dim >= 0; --dim) {
+      result.strides[dim] = result.elements;
+      result.elements *= info.sizes[dim];
+    }
+    int64_t bytes = info.kind == ValueKind::Real ? layout.real.getIntOrFloatBitWidth() / 8 : 4;
+    result.offset = place(positions * result.elements * bytes);
+    if (info.kind == ValueKind::Integer && info.sizes.empty())
+      result.rangeOffset = place(ranges * 2 * 4);
+    return result;
+  }
+
+  int64_t place(int64_t bytes) {
+    int64_t offset = plan.bytes;
+    // Vectors run past the end of what is no multiple of them.
+    plan.bytes += llvm::alignTo(bytes, 64) + 64;
+    return offset;
+  }
+
+  const Layout &layout;
+  SweepPlan &plan;
+};
+} // namespace
+
+SweepPlan seqmix::planSweep(const Layout &layout, MixerOp mixer, SweepOp op) {
+  SweepPlan plan;
+  plan.op = findPairs(mixer, op.getOfAttr().getAttr());
+  plan.tile = op.getTile();
+  plan.vectors = op.getVectors();
+  plan.lanes = layout.lanes;
+  plan.chunk = layout.chunk;
+  Planner(layout, plan).run();
+  return plan;
+}

@@ -1,0 +1,55 @@
+//===- SweepPlan.h - the scratch memory of pairwise reductions ------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_TILES_SWEEPPLAN_H
+#define SEQMIX_COMPILER_TILES_SWEEPPLAN_H
+
+#include "compiler/tiles/Layout.h"
+
+namespace seqmix {
+
+/// A symbol that a sweep reads at its rows or at its columns, packed: element (position, features)
+/// of a tile of columns stands at position * elements + features, of a panel of rows at
+/// features * width + position.
+struct SweepOperand {
+  mlir::StringAttr name;
+  ValueKind kind = ValueKind::Real;
+  int64_t elements = 1;
+  llvm::SmallVector<int64_t> strides; // of the features
+  int64_t offset = 0;                 // bytes, from the sweep's scratch
+  /// Integers: where the least and the greatest value of each panel (of the tile) stand.
+  int64_t rangeOffset = -1;
+};
+
+/// The parts of a sweep's scratch memory; offsets in bytes.
+struct SweepPlan {
+  mlir::seq::PairsOp op;
+  int64_t tile = 1, vectors = 1, lanes = 1, chunk = 1;
+  llvm::SmallVector<SweepOperand> rows, columns;
+  /// Scores and weights of a tile: [tile, width]. Weights by the number of their part; the first
+  /// one takes the place of the scores.
+  int64_t scoreOffset = -1;
+  llvm::DenseMap<int64_t, int64_t> weightOffsets;
+  /// The number that is subtracted from the scores, and their maximum: [panels, width].
+  int64_t shiftOffset = -1, maxOffset = -1;
+  /// Of each result: [panels, features, width].
+  llvm::SmallVector<int64_t> accumulatorOffsets;
+  llvm::SmallVector<int64_t> features;
+  int64_t bytes = 0;
+
+  int64_t width() const { return vectors * lanes; }
+  int64_t panels() const { return (chunk + width() - 1) / width(); }
+};
+
+/// The seq.pairs with a result of that name.
+mlir::seq::PairsOp findPairs(mlir::seq::MixerOp mixer, mlir::StringAttr result);
+
+/// Lays out a sweep. `symbols` gives each symbol's dims.
+SweepPlan planSweep(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::SweepOp op);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_TILES_SWEEPPLAN_H
