@@ -53,23 +53,31 @@ static void explainAround(ExplainText &text) {
 }
 
 static void explainCarry(ExplainText &text) {
-  double total = 4;
+  double total = 4, eachToken = 0;
   std::string components;
   bool isDouble = text.mixer.getCompute().isF64();
   for (const CarryComponent &component : carryComponents(text.mixer)) {
     double bytes = component.isInteger || !isDouble ? 4 : 8;
+    if (component.storage)
+      bytes = component.storage.isInteger(1) ? 1 : component.storage.getIntOrFloatBitWidth() / 8;
     std::string shape;
+    bool isEachToken = false;
     for (int64_t size : component.shape) {
-      bytes *= size;
-      shape += fmt::format("{}{}", shape.empty() ? "" : ", ", size);
+      bytes *= size < 0 ? 1 : static_cast<double>(size);
+      shape += (shape.empty() ? "" : ", ") + (size < 0 ? "rows" : std::to_string(size));
+      isEachToken |= size < 0;
     }
-    total += bytes;
+    (isEachToken ? eachToken : total) += bytes;
     text.line(components.empty() ? "carry" : "",
-              fmt::format("{} [{}]: {:.0f} bytes", component.name, shape, bytes));
+              fmt::format("{} [{}]: {:.0f} bytes{}", component.name, shape, bytes,
+                          isEachToken ? " for each token so far" : ""));
     components += component.name;
   }
+  std::string growing =
+      eachToken > 0 ? fmt::format(", and {:.0f} for each token so far", eachToken) : "";
   text.line(components.empty() ? "carry" : "",
-            fmt::format("position: 4 bytes; together {:.0f} bytes for each batch element", total));
+            fmt::format("position: 4 bytes; together {:.0f} bytes for each batch element{}", total,
+                        growing));
   if (auto reason = text.mixer.getNoStepAttr())
     text.line("step", fmt::format("none: {}", view(reason)));
 }
@@ -78,10 +86,11 @@ static void explainWork(ExplainText &text) {
   Work work = workOf(text.model);
   text.line("work",
             fmt::format("{:.0f} operations and {:.0f} calls of functions, {:.0f} bytes in and "
-                        "{:.0f} bytes out, for each token",
-                        work.operations, work.functions, work.bytesIn, work.bytesOut));
+                        "{:.0f} bytes out, for each token{}",
+                        work.operations, work.functions, work.bytesIn, work.bytesOut,
+                        text.mixer.getOps<PairsOp>().empty() ? "" : ", besides the pairs"));
   double bytes = work.bytesIn + work.bytesOut;
-  if (bytes > 0)
+  if (bytes > 0 && text.mixer.getOps<PairsOp>().empty())
     text.line("",
               fmt::format("{:.1f} operations a byte", (work.operations + work.functions) / bytes));
 }
@@ -92,7 +101,9 @@ void explain(MixerOp mixer, llvm::raw_ostream &os, const ExplainOptions &options
                     mixer.getCompute().isF64() ? "f64" : "f32", schedule(text.options.kernel));
   for (auto state : mixer.getOps<StateOp>())
     explainState(text, state);
-  if (mixer.getOps<StateOp>().empty())
+  for (auto pairs : mixer.getOps<PairsOp>())
+    explainPairs(text, pairs);
+  if (mixer.getOps<StateOp>().empty() && mixer.getOps<PairsOp>().empty())
     os << "\nno states: every definition is made for all tokens at once\n";
   explainAround(text);
   explainCarry(text);

@@ -49,6 +49,8 @@ inline std::string_view view(mlir::StringAttr name) { return name.getValue(); }
 
 /// The part about a state with a canonical affine recurrence.
 void explainAffine(ExplainText &text, mlir::seq::StateOp state, mlir::seq::AffineOp op);
+/// The part about reductions over pairs of positions.
+void explainPairs(ExplainText &text, mlir::seq::PairsOp op);
 /// The part about a group of states that runs token by token.
 void explainGroup(ExplainText &text, mlir::seq::RecurrenceOp group);
 

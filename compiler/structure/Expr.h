@@ -237,6 +237,9 @@ public:
 
   Equation import(DefineOp op);
   Equation import(NextOp op);
+  /// A part of pairwise reductions over its indices. The number that the score gives a pair is a
+  /// read of `e`.
+  Equation import(PairsOp op, unsigned part);
   /// Fills an empty region with a block over `left` that yields `e`. Equal subexpressions become
   /// one value, made in the outermost block that has their indices.
   void exportBody(Expr e, ArrayRef<Var> left, Region &region, Location loc);

@@ -102,6 +102,17 @@ private:
       if (e->operand(1)->is(ExprKind::Integer) && e->operand(1)->integer() < 0)
         return {fmt::format("{}-{}", print(e->operand(0), LevelSum), -e->operand(1)->integer()),
                 LevelSum};
+      if (auto negated =
+              [](Expr part) {
+                return part->isBinary(BinaryFn::Mul) && part->operand(0)->is(ExprKind::Integer) &&
+                       part->operand(0)->integer() == -1;
+              };
+          negated(e->operand(0)) != negated(e->operand(1))) {
+        bool first = negated(e->operand(0)); // -s + t is t - s
+        return {print(e->operand(first), LevelSum) + "-" +
+                    print(e->operand(!first)->operand(1), LevelProduct),
+                LevelSum};
+      }
       return e->type() == ValueType::Integer ? Printed{print(e->operand(0), LevelSum) + "+" +
                                                            print(e->operand(1), LevelProduct),
                                                        LevelSum}

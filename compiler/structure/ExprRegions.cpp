@@ -27,6 +27,8 @@ public:
       values[argument] = context.index(var);
   }
 
+  void bindValue(Value value, Expr e) { values[value] = e; }
+
   Expr importRegion(Region &region) {
     for (Operation &op : region.front().without_terminator())
       values[op.getResult(0)] = importOp(&op);
@@ -168,6 +170,34 @@ Equation ExprContext::import(DefineOp op) {
 Equation ExprContext::import(NextOp op) {
   return importEquation(op.getStateAttr().getAttr(), op.getDims(), op.getNames(), op.getBody(),
                         op.getDomain(), op.getLoc());
+}
+
+Equation ExprContext::import(PairsOp op, unsigned part) {
+  Region &region = op.getParts()[part];
+  Equation equation{attr("part"), {}, nullptr, nullptr, op.getLoc()};
+  SmallVector<Attribute> dims(op.getRows().begin(), op.getRows().end());
+  dims.push_back(op.getOverAttr());
+  // The features are those of the result that takes the part.
+  for (auto result : op.getOuts().getAsRange<PairResultAttr>())
+    if (result.getValue() == static_cast<int64_t>(part)) {
+      auto *produced = SymbolTable::lookupNearestSymbolFrom(op, result.getProduced());
+      ArrayRef<Attribute> all = cast<ProducedOp>(produced).getDims().getValue();
+      dims.append(all.begin() + op.getRows().size(), all.end());
+      break;
+    }
+  Importer importer(*this);
+  for (auto [number, argument] : llvm::enumerate(region.getArguments())) {
+    if (!argument.getType().isIndex()) {
+      importer.bindValue(argument, read(attr("e"), {}));
+      continue;
+    }
+    StringAttr name =
+        number < op.getNames().size() ? cast<StringAttr>(op.getNames()[number]) : StringAttr();
+    equation.left.push_back(freshVar(cast<FlatSymbolRefAttr>(dims[number]).getAttr(), name));
+    importer.bindValue(argument, index(equation.left.back()));
+  }
+  equation.body = importer.importRegion(region);
+  return equation;
 }
 
 //===----------------------------------------------------------------------===//

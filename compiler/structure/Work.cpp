@@ -55,6 +55,26 @@ static Work workOf(Model &model, Expr body) {
   return work;
 }
 
+Work workOf(Model &model, PairsOp op) {
+  Work work;
+  for (unsigned part = 0; part < op.getParts().size(); ++part)
+    work += workOf(model, model.exprs().import(op, part).body);
+  for (auto result : op.getOuts().getAsRange<PairResultAttr>()) {
+    // A weight times a value, and the sum; each score is compared.
+    double features = 1;
+    ArrayAttr dims = model.dimsOf(result.getProduced().getAttr());
+    for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
+      if (!model.isRuntime(dim.getAttr()))
+        features *= model.size(dim.getAttr());
+    work.operations += features * (result.getWeight() >= 0 && result.getValue() >= 0 ? 2 : 1);
+  }
+  if (op.getScore()) {
+    work.operations += 2;
+    work.functions += 1;
+  }
+  return work;
+}
+
 static double bytesOf(Type type) {
   return type.isInteger(1) ? 1 : type.getIntOrFloatBitWidth() / 8.0;
 }

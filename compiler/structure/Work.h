@@ -23,6 +23,9 @@ struct Work {
   Work &operator+=(const Work &other);
 };
 
+/// The work of one pair of positions.
+Work workOf(Model &model, mlir::seq::PairsOp op);
+
 /// The work of one token of a mixer at the structure stage; affine recurrences as the step form
 /// does them.
 Work workOf(Model &model);

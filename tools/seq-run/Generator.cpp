@@ -25,6 +25,8 @@ std::string Generator::run() {
   addPreliminaries();
   if (!random.chance(0.06)) // else only windows and functions of the token
     addStates();
+  if (random.chance(0.25))
+    addPairs();
   addOutputs();
   return text();
 }
@@ -177,7 +179,7 @@ std::string Generator::text() const {
   std::string out = fmt::format("mixer {}\n  dims ", name);
   if (!batch.empty())
     out += fmt::format("{} batch; ", fmt::join(batch, ", "));
-  out += "t in T";
+  out += hasPairs ? "t, s in T" : "t in T";
   for (const GeneratedDim &dim : dims)
     out += fmt::format("; {} in {} = {}", fmt::join(dim.indices, ", "), dim.name, dim.size);
   out += "\n";

@@ -133,6 +133,11 @@ private:
   void stabilised(bool backward);
   void matrixNonlinear(bool backward);
 
+  // GeneratorPairs.cpp: reductions over pairs of positions.
+  void addPairs();
+  std::string pairDomain();
+  std::string pairScore(const DimList &list);
+
   // GeneratorOutputs.cpp
   void addOutputs();
   std::string readOut(const Value &state, DimList &left);
@@ -147,6 +152,7 @@ private:
   std::vector<std::string> inputs, params, states, functions, equations, outputs;
   std::vector<std::string> normFunctions; ///< by dim: the name of its normaliser
   unsigned names = 0;
+  bool hasPairs = false;
   bool showsExtents = false; ///< an input has all batch dims and the tokens
   bool isBackward = false;   ///< while a group of states that reads t+1 is written
 };

@@ -176,7 +176,8 @@ reference::Arrays drawCarry(const Problem &problem) {
     if (component.kind == SEQ_CARRY_POSITION) {
       Stream stream(name);
       for (double &value : array.values)
-        value = static_cast<double>(stream.below(kMostPosition + 1));
+        value =
+            problem.plan.startsAtZero ? 0 : static_cast<double>(stream.below(kMostPosition + 1));
     }
     reference::roundTo(storageOf(component.dtype, problem.mixer->getContext()), array);
     carry[component.name] = std::move(array);
