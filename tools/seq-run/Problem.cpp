@@ -110,6 +110,33 @@ void clearUnusedRows(const MixerPlan &plan, reference::Arrays &carry) {
   }
 }
 
+/// Windows of what has rows, too, hold the last of these.
+static void takeWindowsFromRows(const MixerPlan &plan, reference::Arrays &carry) {
+  const reference::Array &positions = carry.at("position");
+  for (const ComponentPlan &rowsPart : plan.components) {
+    std::string base = rowsPart.name.substr(0, rowsPart.name.rfind('_'));
+    auto found = carry.find(base + "_window");
+    if (rowsPart.kind != SEQ_CARRY_ROWS || found == carry.end())
+      continue;
+    const reference::Array &rows = carry.at(rowsPart.name);
+    reference::Array &window = found->second;
+    unsigned batch = llvm::count_if(rowsPart.axes, [](const AxisPlan &a) { return a.slot < 0; });
+    int64_t slots = rows.shape[batch], tokens = window.shape[batch], row = 1, outer = 1;
+    for (int64_t extent : llvm::ArrayRef(rows.shape).drop_front(batch + 1))
+      row *= extent;
+    for (int64_t extent : llvm::ArrayRef(rows.shape).take_front(batch))
+      outer *= extent;
+    for (int64_t element = 0; element < outer; ++element) {
+      int64_t sequence = batch == 0 ? 0 : element / (outer / rows.shape[0]);
+      auto position = static_cast<int64_t>(positions.values[sequence]);
+      for (int64_t token = 0; token < tokens; ++token)
+        if (int64_t n = position - tokens + token; n >= 0 && n >= position - slots)
+          std::copy_n(rows.values.begin() + (element * slots + n % slots) * row, row,
+                      window.values.begin() + (element * tokens + token) * row);
+    }
+  }
+}
+
 static mlir::Type storageOf(SeqDType dtype, mlir::MLIRContext *context) {
   mlir::Builder builder(context);
   switch (dtype) {
@@ -182,6 +209,7 @@ reference::Arrays drawCarry(const Problem &problem) {
     reference::roundTo(storageOf(component.dtype, problem.mixer->getContext()), array);
     carry[component.name] = std::move(array);
   }
+  takeWindowsFromRows(problem.plan, carry);
   return carry;
 }
 
