@@ -161,8 +161,12 @@ private:
     for (const Node &node : llvm::reverse(all.nodes))
       for (auto &[name, span] : node.reads)
         noteRead(node, name, span);
-    for (auto output : mixer.getOps<OutputOp>())
-      buffers.insert({output.getSourceAttr().getAttr(), {Space::Rows}});
+    // What has no token dim is placed with the equation that makes it.
+    for (auto output : mixer.getOps<OutputOp>()) {
+      Operation *source = lookup(mixer, output.getSourceAttr());
+      if (isa<StateOp>(source) || isTokenIndexed(mixer, dimsOf(source)))
+        buffers.insert({output.getSourceAttr().getAttr(), {Space::Rows}});
+    }
     for (Node &node : all.nodes) {
       for (StringAttr name : node.makes) {
         if (isa<StateOp>(lookup(mixer, name)))
