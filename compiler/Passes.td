@@ -52,7 +52,8 @@ def FindAffine : Pass<"seq-find-affine", "::mlir::ModuleOp"> {
   let description = [{
     A state of two or more dims that is alone in its cycle is expanded into a sum of products. When its coefficient factors into
     rows and columns and everything else that it reads of itself is a sum over its rows, the state becomes a `seq.affine`: decays,
-    updates (equal left factors merged) and row reads; all reads of the state become `seq.produced` tensors. Expressions that are not a
+    updates (equal left factors merged) and row reads. Dims over which no read sums and whose indices all factors may have number matrices of
+    their own (outer dims). Short sums of products of rows and columns are written out, and rows with a short index of their own become reads; all reads of the state become `seq.produced` tensors. Expressions that are not a
     tensor or definition by themselves get definitions.
 
     *Requires*: `seq-normalize`.
@@ -61,7 +62,7 @@ def FindAffine : Pass<"seq-find-affine", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::seq::SeqDialect"];
   let options = [
     Option<"minSize", "min-size", "int64_t", "8", "smallest number of rows and of columns for which blocks pay">,
-    Option<"lanes", "lanes", "int64_t", "16", "columns over several dims must be multiples of this, and rows have one dim; 0: any shape">];
+    Option<"lanes", "lanes", "int64_t", "16", "elements of a vector, for the choice among several forms">];
 }
 
 def FormGroups : Pass<"seq-form-groups", "::mlir::ModuleOp"> {

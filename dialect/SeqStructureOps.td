@@ -17,23 +17,34 @@ def Seq_ProducedOp : Seq_Op<"produced", [Symbol, HasParent<"MixerOp">]> {
 def Seq_AffineOp : Seq_Op<"affine", [HasParent<"MixerOp">]> {
   let summary = "the canonical affine recurrence of a matrix state";
   let description = [{
-    With rows i (contracted by the reads) and columns j (everything else of the state):
+    With rows i (contracted by the reads) and columns j:
 
         S_t[i,j] = row_decay_t[i] * col_decay_t[j] * S_{t-1}[i,j] + sum_m left_m,t[i] * w_m,t[j]
         w_m,t[j] = sum over the terms of coef_t * (right_t[j], or U_read,t[j])
         U_x,t[j] = sum_i row_x,t[i] * S_{t or t-1}[i,j]
 
+    `outer` dims, if any, number independent matrices: there is such a recurrence for each of their elements, and every factor and result may
+    vary over them.
+
     `row_decay` is over (t) for a scalar decay or (t, rows); absent for 1. A term that uses a read needs `before` on that read: the sum
     over such terms is the diagonal-plus-rank-r transition. Every factor is a tensor or definition over (t), (t, rows) or
-    (t, columns); factors over fewer dims are constant in the rest. `rows` and `cols` number the state's dims.
+    (t, columns), and the outer dims; factors over fewer dims are constant in the rest. `outer`, `rows` and `cols` number the state's dims.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$state, DenseI64ArrayAttr:$rows, DenseI64ArrayAttr:$cols,
+  let arguments = (ins FlatSymbolRefAttr:$state, OptionalAttr<DenseI64ArrayAttr>:$outer, DenseI64ArrayAttr:$rows, DenseI64ArrayAttr:$cols,
                        OptionalAttr<FlatSymbolRefAttr>:$rowDecay, OptionalAttr<FlatSymbolRefAttr>:$colDecay,
                        TypedArrayAttrBase<Seq_UpdateAttr, "updates">:$updates,
                        TypedArrayAttrBase<Seq_RowReadAttr, "reads">:$reads, Seq_DirectionAttr:$direction);
   let assemblyFormat = [{
-    $state `rows` $rows `cols` $cols (`row_decay` $rowDecay^)? (`col_decay` $colDecay^)?
+    $state (`outer` $outer^)? `rows` $rows `cols` $cols (`row_decay` $rowDecay^)? (`col_decay` $colDecay^)?
     `updates` $updates `reads` $reads $direction attr-dict
+  }];
+  let extraClassDeclaration = [{
+    /// The numbers of the outer dims, none without the attribute.
+    ::llvm::ArrayRef<int64_t> outerDims();
+    /// The numbers of the outer dims and of `side`, ascending: the dims that a factor may have and a result has.
+    ::llvm::SmallVector<int64_t> withOuter(::llvm::ArrayRef<int64_t> side);
+    /// For each dim of a factor of `side` (rows or columns), behind the token's, the number of the state's dim that it is.
+    ::llvm::SmallVector<int64_t> numbersOf(::mlir::FlatSymbolRefAttr factor, ::llvm::ArrayRef<int64_t> side);
   }];
   let hasVerifier = 1;
 }

@@ -72,10 +72,8 @@ private:
   AffineOp op;
 };
 
-/// Whether `rows` and `cols` are the numbers 0 .. count-1, each once.
-bool isPartition(ArrayRef<int64_t> rows, ArrayRef<int64_t> cols, size_t count) {
-  SmallVector<int64_t> all(rows);
-  llvm::append_range(all, cols);
+/// Whether the numbers of the dims are 0 .. count-1, each once.
+bool isPartition(SmallVector<int64_t> all, size_t count) {
   llvm::sort(all);
   return all.size() == count && llvm::all_of(llvm::enumerate(all), [](auto entry) {
            return static_cast<int64_t>(entry.index()) == entry.value();
@@ -83,6 +81,33 @@ bool isPartition(ArrayRef<int64_t> rows, ArrayRef<int64_t> cols, size_t count) {
 }
 
 } // namespace
+
+ArrayRef<int64_t> AffineOp::outerDims() {
+  auto outer = getOuter();
+  return outer ? *outer : ArrayRef<int64_t>();
+}
+
+SmallVector<int64_t> AffineOp::withOuter(ArrayRef<int64_t> side) {
+  SmallVector<int64_t> numbers(outerDims());
+  llvm::append_range(numbers, side);
+  llvm::sort(numbers);
+  return numbers;
+}
+
+SmallVector<int64_t> AffineOp::numbersOf(FlatSymbolRefAttr factor, ArrayRef<int64_t> side) {
+  ArrayAttr stateDims = findAs<StateOp>(*this, getStateAttr()).getDims();
+  SmallVector<int64_t> numbers, from = withOuter(side);
+  auto next = from.begin();
+  for (auto [place, dim] : llvm::enumerate(dimsOf(find(*this, factor)))) {
+    if (place == 0 && isDim(*this, dim, DimKind::Runtime))
+      continue;
+    next = std::find_if(next, from.end(), [&](int64_t number) { return stateDims[number] == dim; });
+    if (next == from.end())
+      break; // in another order than the state's
+    numbers.push_back(*next++);
+  }
+  return numbers;
+}
 
 LogicalResult AffineOp::verify() {
   // c32
@@ -93,25 +118,28 @@ LogicalResult AffineOp::verify() {
     return emitOpError() << "runs " << stringifyDirection(getDirection())
                          << ", its state the other way";
   // c33
-  if (!isPartition(getRows(), getCols(), state.getDims().size()))
-    return emitOpError("'rows' and 'cols' must number each dim of the state once");
+  SmallVector<int64_t> all = withOuter(getRows());
+  llvm::append_range(all, getCols());
+  if (!isPartition(all, state.getDims().size()))
+    return emitOpError("'outer', 'rows' and 'cols' must number each dim of the state once");
   FactorChecker factors(*this);
-  if (getRowDecayAttr() && failed(factors.check(getRowDecayAttr(), getRows(), "row decay")))
+  SmallVector<int64_t> rowSide = withOuter(getRows()), colSide = withOuter(getCols());
+  if (getRowDecayAttr() && failed(factors.check(getRowDecayAttr(), rowSide, "row decay")))
     return failure();
-  if (getColDecayAttr() && failed(factors.check(getColDecayAttr(), getCols(), "column decay")))
+  if (getColDecayAttr() && failed(factors.check(getColDecayAttr(), colSide, "column decay")))
     return failure();
   auto reads = llvm::to_vector(getReads().getAsRange<RowReadAttr>());
   for (auto update : getUpdates().getAsRange<UpdateAttr>()) {
-    if (failed(factors.check(update.getLeft(), getRows(), "left factor")))
+    if (failed(factors.check(update.getLeft(), rowSide, "left factor")))
       return failure();
     for (TermAttr term : update.getTerms()) {
-      if (term.getCoef() && failed(factors.check(term.getCoef(), getCols(), "coefficient")))
+      if (term.getCoef() && failed(factors.check(term.getCoef(), colSide, "coefficient")))
         return failure();
       // c36
       if ((term.getRight() != nullptr) == (term.getRead() != -1))
         return emitOpError("a term has either a right factor or a read");
       if (term.getRight()) {
-        if (failed(factors.check(term.getRight(), getCols(), "right factor")))
+        if (failed(factors.check(term.getRight(), colSide, "right factor")))
           return failure();
         continue;
       }
@@ -122,18 +150,19 @@ LogicalResult AffineOp::verify() {
     }
   }
   for (RowReadAttr read : reads) {
-    if (failed(factors.check(read.getRow(), getRows(), "row")))
+    if (failed(factors.check(read.getRow(), rowSide, "row")))
       return failure();
     // c37
     auto produced = findAs<ProducedOp>(*this, read.getResult());
     if (!read.getResult())
       continue;
     SmallVector<Attribute> columns;
-    for (int64_t number : getCols())
+    for (int64_t number : colSide)
       columns.push_back(state.getDims()[number]);
     if (!produced || produced.getDims().getValue().drop_front() != ArrayRef<Attribute>(columns))
-      return emitOpError() << "read " << read.getResult()
-                           << " is not a produced tensor over the token and the columns";
+      return emitOpError()
+             << "read " << read.getResult()
+             << " is not a produced tensor over the token, the outer dims and the columns";
   }
   return success();
 }

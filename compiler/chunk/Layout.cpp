@@ -140,6 +140,37 @@ struct Votes {
 
 } // namespace
 
+/// The block form wants its factors' rows as they are, one matrix after the other.
+static void orderFactors(AffineOp affine, Layout &layout) {
+  auto order = [&](FlatSymbolRefAttr name, ArrayRef<int64_t> side) {
+    if (!name)
+      return;
+    SmallVector<int64_t> numbers = affine.numbersOf(name, side),
+                         &places = layout.order[name.getAttr()];
+    if (numbers.size() != places.size())
+      return llvm::sort(places);
+    llvm::sort(places, [&](int64_t a, int64_t b) {
+      auto isInner = [&](int64_t place) {
+        return !llvm::is_contained(affine.outerDims(), numbers[place]);
+      };
+      return std::pair(isInner(a), a) < std::pair(isInner(b), b);
+    });
+  };
+  order(affine.getRowDecayAttr(), affine.getRows());
+  order(affine.getColDecayAttr(), affine.getCols());
+  for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
+    order(update.getLeft(), affine.getRows());
+    for (TermAttr term : update.getTerms()) {
+      order(term.getCoef(), affine.getCols());
+      order(term.getRight(), affine.getCols());
+    }
+  }
+  for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
+    order(read.getRow(), affine.getRows());
+    order(read.getResult(), affine.getCols());
+  }
+}
+
 int64_t elementsPerToken(MixerOp mixer, ArrayAttr dims) {
   int64_t count = 1;
   for (Attribute dim : dims)
@@ -176,11 +207,9 @@ Layout chooseLayout(MixerOp mixer, const Dependencies &all) {
     unsigned rank = dims.size() - (!isa<StateOp>(op) && isTokenIndexed(mixer, dims) ? 1 : 0);
     layout.order[name] = votes.order(name, rank);
   }
-  // The block form wants its factors' rows as they are.
   for (const Node &node : all.nodes)
     if (auto affine = dyn_cast<AffineOp>(node.op))
-      for (auto &[name, span] : node.reads)
-        llvm::sort(layout.order[name]);
+      orderFactors(affine, layout);
   return layout;
 }
 

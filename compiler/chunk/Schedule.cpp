@@ -9,7 +9,7 @@
 #include "compiler/chunk/Dependencies.h"
 #include "compiler/chunk/Layout.h"
 #include "compiler/chunk/Reads.h"
-#include "compiler/tiles/AffineBlock.h"
+#include "compiler/tiles/Solve.h"
 #include "dialect/Carry.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/SetVector.h"
@@ -386,7 +386,7 @@ private:
     spec.rows = product(affine.getRows());
     spec.cols = product(affine.getCols());
     if (auto decay = affine.getRowDecayAttr())
-      spec.rowDecay = dimsOf(lookup(mixer, decay)).size() > 1 ? RowDecay::PerRow : RowDecay::Scalar;
+      spec.rowDecay = rowDecayOf(affine, decay);
     spec.colDecay = static_cast<bool>(affine.getColDecayAttr());
     for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
       AffineUpdate &into = spec.updates.emplace_back();

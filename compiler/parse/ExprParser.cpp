@@ -35,8 +35,7 @@ bool ExprParser::enter() {
   if (++nesting <= maxNesting)
     return true;
   if (!tooDeep)
-    errorHere(
-        fmt::format("the expression is nested too deeply (more than {} levels)", maxExprDepth / 2));
+    errorHere(fmt::format("the expression is nested too deeply (more than {} levels)", maxNesting));
   tooDeep = true;
   return false;
 }

@@ -14,6 +14,7 @@
 
 #include "compiler/structure/AffineForm.h"
 #include "compiler/structure/RowReads.h"
+#include "compiler/structure/Unroll.h"
 #include "compiler/structure/Untie.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -41,23 +42,29 @@ struct Separated {
 
 class AffineFinder {
 public:
-  AffineFinder(Model &model, const Group &group, ArrayRef<int64_t> rows, std::string &reason)
+  AffineFinder(Model &model, const Group &group, const AffineSides &sides, std::string &reason)
       : model(model), context(model.exprs()), group(group), reason(reason) {
     form.state = group.states.front();
     form.direction = group.direction;
-    form.rows.append(rows.begin(), rows.end());
+    form.sides = sides;
     const Equation &equation = *model.equation(form.state);
     form.token = equation.left.front();
-    for (auto [place, var] : llvm::enumerate(ArrayRef(equation.left).drop_front())) {
-      bool isRow = llvm::is_contained(rows, static_cast<int64_t>(place));
-      (isRow ? form.rowVars : form.colVars).push_back(var);
-      if (!isRow)
-        form.cols.push_back(place);
+    for (auto [number, var] : llvm::enumerate(ArrayRef(equation.left).drop_front())) {
+      int64_t place = number;
+      bool isOuter = llvm::is_contained(sides.outer, place),
+           isRow = llvm::is_contained(sides.rows, place);
+      (isOuter ? form.outerVars : isRow ? form.rowVars : form.colVars).push_back(var);
+      if (isOuter || isRow)
+        form.rowSide.push_back(var);
+      if (isOuter || !isRow)
+        form.colSide.push_back(var);
     }
   }
 
   std::optional<AffineForm> run() {
-    untier.emplace(model, form.rowVars, form.token);
+    SmallVector<Var> common{form.token};
+    llvm::append_range(common, form.outerVars);
+    untier.emplace(model, form.rowVars, common);
     RowReads reads(model, form);
     if (!reads.rewriteAll(group, reason))
       return std::nullopt;
@@ -123,9 +130,11 @@ private:
           return false;
         continue;
       }
-      if (dependsOnState(*tied))
+      Expr other = writtenOut(*tied);
+      if (!other && dependsOnState(*tied))
         return fail(fmt::format("it is not affine: '{}'", show(*tied)));
-      Expr other = untier->untie(*tied);
+      if (!other)
+        other = untier->untie(*tied);
       if (!other) {
         bool isDecay = llvm::any_of(term.factors, [&](Expr f) { return f->isReadOf(form.state); });
         return fail(fmt::format("{} '{}' ties its rows to its columns{}",
@@ -145,6 +154,18 @@ private:
         work.push_back(std::move(p));
     }
     return true;
+  }
+
+  // A short sum of products of rows and columns as these products; null for anything else.
+  Expr writtenOut(Expr e) {
+    if (!e->isReduce(ReduceKind::Sum))
+      return nullptr;
+    OpenedExpr opened = context.open(e);
+    auto isShort = [&](Var var) {
+      return !model.isRuntime(var->dim) && model.size(var->dim) <= kMostFactors;
+    };
+    auto var = llvm::find_if(opened.vars, isShort);
+    return var == opened.vars.end() ? nullptr : unrollOver(model, ReduceKind::Sum, opened, *var);
   }
 
   bool addTerm(const Product &term) {
@@ -183,7 +204,7 @@ private:
       return fail("it reads itself at its own token");
     if (state->operands().front() != context.index(form.token))
       return fail("it reads itself two tokens back");
-    for (auto [subscript, var] : llvm::zip(state->operands().drop_front(), form.colVars))
+    for (auto [subscript, var] : llvm::zip(state->operands().drop_front(), form.colSide))
       if (subscript != context.index(var))
         return fail(fmt::format("it mixes its columns, '{}'", show(state)));
     addUpdate(parts, number);
@@ -320,9 +341,9 @@ private:
 
 } // namespace
 
-std::optional<AffineForm> findAffineForm(Model &model, const Group &group, ArrayRef<int64_t> rows,
+std::optional<AffineForm> findAffineForm(Model &model, const Group &group, const AffineSides &sides,
                                          std::string &reason) {
-  return AffineFinder(model, group, rows, reason).run();
+  return AffineFinder(model, group, sides, reason).run();
 }
 
 } // namespace seqmix

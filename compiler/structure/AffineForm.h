@@ -34,14 +34,25 @@ struct FormRead {
   bool isUsed = false; // by an equation; otherwise by updates only
 };
 
-/// S[t] = rowDecay * colDecay * S[t-1] + sum of updates, with every factor over `token` and
-/// `rowVars`, or `token` and `colVars` (the left variables of the state's equation).
+/// A sum of at most this many products of rows and columns is written out, as are reads with an
+/// index of their own of at most this many values.
+constexpr int64_t kMostFactors = 8;
+
+/// Which dims of a state are which, by their numbers.
+struct AffineSides {
+  llvm::SmallVector<int64_t> outer, rows, cols;
+};
+
+/// S[t] = rowDecay * colDecay * S[t-1] + sum of updates, with every factor over `token`,
+/// `outerVars`, and `rowVars` or `colVars` (the left variables of the state's equation).
 struct AffineForm {
   mlir::StringAttr state;
   mlir::seq::Direction direction;
-  llvm::SmallVector<int64_t> rows, cols;
+  AffineSides sides;
   mlir::seq::Var token;
-  llvm::SmallVector<mlir::seq::Var> rowVars, colVars;
+  llvm::SmallVector<mlir::seq::Var> outerVars, rowVars, colVars;
+  /// The outer variables and those of one side, in the state's order.
+  llvm::SmallVector<mlir::seq::Var> rowSide, colSide;
   mlir::seq::Expr rowDecay = nullptr, colDecay = nullptr; // null: one
   llvm::SmallVector<FormUpdate> updates;
   llvm::SmallVector<FormRead> reads;
@@ -54,10 +65,10 @@ struct AffineForm {
   unsigned rank() const;
 };
 
-/// Finds the canonical form of the group's only state with the given dims as rows. On failure
-/// `reason` says why, in the file's terms.
-std::optional<AffineForm> findAffineForm(Model &model, const Group &group,
-                                         llvm::ArrayRef<int64_t> rows, std::string &reason);
+/// Finds the canonical form of the group's only state with the given sides. On failure `reason`
+/// says why, in the file's terms.
+std::optional<AffineForm> findAffineForm(Model &model, const Group &group, const AffineSides &sides,
+                                         std::string &reason);
 
 } // namespace seqmix
 

@@ -26,10 +26,18 @@ public:
     SmallVector<Var> all, rows{token}, cols{token};
     for (auto dim : state.getDims().getAsRange<FlatSymbolRefAttr>())
       all.push_back(context.freshVar(dim.getAttr(), *++name));
-    for (int64_t place : op.getRows())
+    // The variables of one side, as factors have them; an outer one belongs to both sides.
+    for (int64_t place : op.withOuter(op.getRows()))
       rows.push_back(all[place]);
-    for (int64_t place : op.getCols())
+    for (int64_t place : op.withOuter(op.getCols()))
       cols.push_back(all[place]);
+    SmallVector<Var> outer, onlyRows, onlyCols;
+    for (int64_t place : op.outerDims())
+      outer.push_back(all[place]);
+    for (int64_t place : op.getRows())
+      onlyRows.push_back(all[place]);
+    for (int64_t place : op.getCols())
+      onlyCols.push_back(all[place]);
     std::string t = token->name.str();
     std::string past = t + (op.getDirection() == Direction::Forward ? "-1" : "+1");
 
@@ -40,7 +48,7 @@ public:
       rank += llvm::any_of(update.getTerms(), [](TermAttr term) { return term.getRead() >= 0; });
 
     shared.os << fmt::format("\nstate {}: {}, {}\n", stateText(state, all, ""),
-                             affineClass(rowDecay, colDecay, rows, rank),
+                             affineClass(rowDecay, colDecay, onlyRows, token, rank),
                              ExplainText::words(op.getDirection()));
     line("factors", fmt::format("{} = {}", stateText(state, all, t),
                                 decayText(rowDecay, colDecay, stateText(state, all, past))));
@@ -48,10 +56,11 @@ public:
       line("", fmt::format("    + {}", updateText(update, op, rows, cols)));
     for (auto [number, read] : llvm::enumerate(op.getReads().getAsRange<RowReadAttr>()))
       line("", fmt::format("{} = {}", readName(op, number, cols),
-                           sumText(read, ArrayRef(rows).drop_front(), rows,
+                           sumText(read, onlyRows, rows,
                                    stateText(state, all, read.getBefore() ? past : t))));
-    line("shape", fmt::format("rows {} and columns {} ({})", listed(ArrayRef(rows).drop_front()),
-                              listed(ArrayRef(cols).drop_front()), shared.sizes(state.getDims())));
+    std::string each = outer.empty() ? "" : fmt::format(", a matrix for each {}", listed(outer));
+    line("shape", fmt::format("rows {} and columns {}{} ({})", listed(onlyRows), listed(onlyCols),
+                              each, shared.sizes(state.getDims())));
     explainBlock(state, rank);
     explainDecay("decay", rowDecay, colDecay);
     explainRejected(state, rank);
@@ -65,9 +74,9 @@ private:
     return text;
   }
 
-  std::string affineClass(Expr rowDecay, Expr colDecay, ArrayRef<Var> rows, unsigned rank) {
-    bool overRows =
-        rowDecay && llvm::any_of(rows.drop_front(), [&](Var v) { return rowDecay->dependsOn(v); });
+  std::string affineClass(Expr rowDecay, Expr colDecay, ArrayRef<Var> rows, Var token,
+                          unsigned rank) {
+    bool overRows = rowDecay && llvm::any_of(rows, [&](Var v) { return rowDecay->dependsOn(v); });
     std::string text = "affine, ";
     if (!rowDecay && !colDecay)
       text += rank ? "identity" : "no decay";
@@ -81,8 +90,8 @@ private:
       text += "per-column decay";
     else
       text += "scalar decay";
-    bool varies = (rowDecay && rowDecay->dependsOn(rows.front())) ||
-                  (colDecay && colDecay->dependsOn(rows.front()));
+    bool varies =
+        (rowDecay && rowDecay->dependsOn(token)) || (colDecay && colDecay->dependsOn(token));
     if ((rowDecay || colDecay) && !varies)
       text += ", the same for every token";
     if (rank)

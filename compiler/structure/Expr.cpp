@@ -11,6 +11,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -293,11 +294,27 @@ void ExprContext::close(ArrayRef<Var> vars, SmallVectorImpl<Expr *> &parts,
     *part = substitute(*part, map);
 }
 
+double mlir::seq::neutralElement(ReduceKind kind) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  switch (kind) {
+  case ReduceKind::Sum:
+    return 0;
+  case ReduceKind::Prod:
+    return 1;
+  case ReduceKind::Max:
+  case ReduceKind::LogSumExp:
+    return -infinity;
+  case ReduceKind::Min:
+    return infinity;
+  }
+  llvm_unreachable("reduction");
+}
+
 Expr ExprContext::reduce(ReduceKind kind, ArrayRef<Var> vars, Expr body, Expr domain) {
-  if (vars.empty())
-    return body;
   if (domain && domain->is(ExprKind::Boolean) && domain->integer())
     domain = nullptr;
+  if (vars.empty())
+    return domain ? select(domain, body, real(neutralElement(kind))) : body;
   SmallVector<Expr *> parts{&body};
   if (domain)
     parts.push_back(&domain);

@@ -133,6 +133,9 @@ struct Product {
   SmallVector<Expr> factors;
 };
 
+/// What a reduction gives over nothing.
+double neutralElement(ReduceKind kind);
+
 using Substitution = llvm::SmallDenseMap<Var, Expr, 4>;
 
 /// The names that a file uses for indices of a dim, in order of appearance.

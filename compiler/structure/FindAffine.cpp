@@ -10,6 +10,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
 
 using namespace mlir;
@@ -37,22 +38,24 @@ public:
     model.nexts().erase(form.state);
 
     MLIRContext *mlir = context.mlirContext();
-    FlatSymbolRefAttr rowDecay = factor("decay", form.rowDecay),
-                      colDecay = factor("col_decay", form.colDecay);
+    FlatSymbolRefAttr rowDecay = factor("decay", form.rowDecay, form.rowSide),
+                      colDecay = factor("col_decay", form.colDecay, form.colSide);
     SmallVector<Attribute> updates, reads;
     llvm::SmallVector<int64_t> readNumbers = numberReads();
     for (const FormUpdate &update : form.updates) {
       SmallVector<TermAttr> terms;
       for (const FormTerm &term : update.terms)
-        terms.push_back(TermAttr::get(mlir, factor("coef", term.coef), factor("right", term.right),
+        terms.push_back(TermAttr::get(mlir, factor("coef", term.coef, form.colSide),
+                                      factor("right", term.right, form.colSide),
                                       term.read < 0 ? -1 : readNumbers[term.read]));
-      updates.push_back(UpdateAttr::get(mlir, factor("left", update.left), terms));
+      updates.push_back(UpdateAttr::get(mlir, factor("left", update.left, form.rowSide), terms));
     }
     for (auto [number, read] : llvm::enumerate(form.reads))
       if (readNumbers[number] >= 0) {
         FlatSymbolRefAttr result =
             read.isUsed ? FlatSymbolRefAttr::get(read.result) : FlatSymbolRefAttr();
-        reads.push_back(RowReadAttr::get(mlir, factor("row", read.row), read.before, result));
+        reads.push_back(
+            RowReadAttr::get(mlir, factor("row", read.row, form.rowSide), read.before, result));
       }
 
     StateOp state = model.state(form.state);
@@ -62,10 +65,14 @@ public:
       if (read.isUsed)
         model.declare(ProducedOp::create(builder, loc, read.result, producedDims(state)));
     builder.setInsertionPointToEnd(&model.mixer().getBody().front());
-    auto affine = AffineOp::create(
-        builder, loc, FlatSymbolRefAttr::get(form.state), builder.getDenseI64ArrayAttr(form.rows),
-        builder.getDenseI64ArrayAttr(form.cols), rowDecay, colDecay, builder.getArrayAttr(updates),
-        builder.getArrayAttr(reads), DirectionAttr::get(mlir, form.direction));
+    auto affine =
+        AffineOp::create(builder, loc, FlatSymbolRefAttr::get(form.state),
+                         form.sides.outer.empty() ? DenseI64ArrayAttr()
+                                                  : builder.getDenseI64ArrayAttr(form.sides.outer),
+                         builder.getDenseI64ArrayAttr(form.sides.rows),
+                         builder.getDenseI64ArrayAttr(form.sides.cols), rowDecay, colDecay,
+                         builder.getArrayAttr(updates), builder.getArrayAttr(reads),
+                         DirectionAttr::get(mlir, form.direction));
     // What the file calls the token and the state's indices, for people.
     SmallVector<Attribute> names;
     for (Var var : equation.left)
@@ -91,17 +98,17 @@ private:
 
   ArrayAttr producedDims(StateOp state) {
     SmallVector<Attribute> dims{FlatSymbolRefAttr::get(form.token->dim)};
-    for (int64_t place : form.cols)
-      dims.push_back(state.getDims()[place]);
+    for (Var var : form.colSide)
+      dims.push_back(FlatSymbolRefAttr::get(var->dim));
     return ArrayAttr::get(context.mlirContext(), dims);
   }
 
   // The symbol whose elements are the factor: what it reads, or a new definition.
-  FlatSymbolRefAttr factor(StringRef what, Expr e) {
+  FlatSymbolRefAttr factor(StringRef what, Expr e, ArrayRef<Var> side) {
     if (!e)
       return {};
     if (e->is(ExprKind::Read) && e->type() == ValueType::Real && !model.state(e->symbol()) &&
-        isPlain(e))
+        isPlain(e, side))
       return FlatSymbolRefAttr::get(e->symbol());
     // Parts that are factors already are read from them.
     Expr body = context.rewrite(e, [&](Expr node) -> Expr {
@@ -116,45 +123,39 @@ private:
     });
     if (body != e && body->is(ExprKind::Read))
       return FlatSymbolRefAttr::get(body->symbol());
-    SmallVector<Var> order(form.rowVars);
-    llvm::append_range(order, form.colVars);
-    Expr read = model.define(form.state.getValue() + "." + what, body, loc, order);
+    bool isScalar = llvm::none_of(side, [&](Var var) { return body->dependsOn(var); });
+    bool overAll = !isScalar && !isDistinct(side);
+    Expr read = model.define(form.state.getValue() + "." + what, body, loc, side, overAll);
     // Numbers are no cheaper to read than to have.
-    if (!e->is(ExprKind::Real))
+    if (!e->is(ExprKind::Real) && !overAll)
       made[e] = read;
     return FlatSymbolRefAttr::get(read->symbol());
   }
 
-  // Subscripts are the token and the rows, or the token and the columns, in their order, none
-  // twice, none missing its place.
-  bool isPlain(Expr read) {
-    SmallVector<Expr> canonical{context.index(form.token)};
-    auto isSubsequence = [&](ArrayRef<Var> vars) {
-      SmallVector<Expr> places{context.index(form.token)};
-      for (Var var : vars)
-        places.push_back(context.index(var));
-      auto place = places.begin();
-      for (Expr at : read->operands()) {
-        place = std::find(place, places.end(), at);
-        if (place == places.end())
+  // Which dims of its side a factor varies over follows from the dims' names; where these do not
+  // differ, it must have all of them.
+  static bool isDistinct(ArrayRef<Var> side) {
+    for (auto [i, a] : llvm::enumerate(side))
+      for (Var b : side.drop_front(i + 1))
+        if (a->dim == b->dim)
           return false;
-        ++place;
-      }
-      return true;
-    };
-    // With fewer dims than the factor's, which one is meant follows from the dims' names; they must
-    // differ for that.
-    auto distinct = [](ArrayRef<Var> vars) {
-      for (auto [i, a] : llvm::enumerate(vars))
-        for (Var b : vars.drop_front(i + 1))
-          if (a->dim == b->dim)
-            return false;
-      return true;
-    };
-    bool isFull = read->operands().size() == 1 + form.rowVars.size() ||
-                  read->operands().size() == 1 + form.colVars.size();
-    return (isSubsequence(form.rowVars) && (isFull || distinct(form.rowVars))) ||
-           (isSubsequence(form.colVars) && (isFull || distinct(form.colVars)));
+    return true;
+  }
+
+  // Subscripts are the token and variables of the side, in their order, none twice.
+  bool isPlain(Expr read, ArrayRef<Var> side) {
+    SmallVector<Expr> places{context.index(form.token)};
+    for (Var var : side)
+      places.push_back(context.index(var));
+    auto place = places.begin();
+    for (Expr at : read->operands()) {
+      place = std::find(place, places.end(), at);
+      if (place == places.end())
+        return false;
+      ++place;
+    }
+    size_t count = llvm::count_if(read->operands(), [&](Expr at) { return at != places[0]; });
+    return count == 0 || count == side.size() || isDistinct(side);
   }
 
   Model &model;
@@ -231,63 +232,77 @@ private:
     }
     std::optional<AffineForm> best;
     std::string why;
-    // Every choice of dims as rows; fewer rows first.
-    for (int64_t mask = 1; mask < (1 << rank) - 1; ++mask) {
-      SmallVector<int64_t> rows;
-      for (int64_t place = 0; place < rank; ++place)
-        if (mask >> place & 1)
-          rows.push_back(place);
+    for (const AffineSides &sides : choices(rank)) {
+      // With many dims there are many choices; outer ones are for what has no other form.
+      if (best && rank > 3 && !sides.outer.empty())
+        break;
       why.clear();
-      std::optional<AffineForm> form = findAffineForm(model, group, rows, why);
-      if (!form) {
-        // The most telling reason is one about the equation itself.
-        if (reason.empty() || StringRef(reason).contains("needs more of it"))
-          reason = why;
+      std::optional<AffineForm> form = findAffineForm(model, group, sides, why);
+      if (form && pays(model, *form, why)) {
+        if (!best || cost(model, *form) < cost(model, *best))
+          best = std::move(form);
         continue;
       }
-      if (!best || cost(*form) < cost(*best))
-        best = std::move(form);
+      // The most telling reason is one about the equation itself, with as few outer dims as can be.
+      if (reason.empty() || StringRef(reason).contains("needs more of it") || form)
+        reason = why;
     }
-    if (!best)
-      return std::nullopt;
-    if (doesNotPay(model, *best, reason))
-      return std::nullopt;
+    if (best)
+      reason.clear();
     return best;
   }
 
-  static size_t cost(const AffineForm &form) { return form.reads.size() + form.updates.size(); }
-
-  bool doesNotPay(Model &model, const AffineForm &form, std::string &reason) {
-    auto extent = [&](ArrayRef<Var> vars) {
-      int64_t product = 1;
-      for (Var var : vars)
-        product *= model.size(var->dim);
-      return product;
+  // Every choice of dims as rows and as outer ones; none of these first, then fewer rows.
+  static SmallVector<AffineSides> choices(int64_t rank) {
+    SmallVector<AffineSides> all;
+    auto numbers = [&](int64_t mask) {
+      SmallVector<int64_t> places;
+      for (int64_t place = 0; place < rank; ++place)
+        if (mask >> place & 1)
+          places.push_back(place);
+      return places;
     };
-    int64_t rows = extent(form.rowVars), cols = extent(form.colVars);
-    if (minSize == std::numeric_limits<int64_t>::max()) {
+    int64_t full = (int64_t(1) << rank) - 1;
+    for (int64_t outer = 0; outer <= full; ++outer)
+      for (int64_t rows = 1; rows <= full; ++rows)
+        if (!(outer & rows) && (outer | rows) != full)
+          all.push_back({numbers(outer), numbers(rows), numbers(full & ~outer & ~rows)});
+    return all;
+  }
+
+  static int64_t extent(Model &model, ArrayRef<Var> vars) {
+    int64_t product = 1;
+    for (Var var : vars)
+      product *= model.size(var->dim);
+    return product;
+  }
+
+  // Reads and updates count most; then vector operations a token.
+  std::pair<size_t, double> cost(Model &model, const AffineForm &form) const {
+    double passes = form.reads.size() + form.updates.size(), width = std::max<int64_t>(lanes, 1);
+    double rows = extent(model, form.rowVars), cols = extent(model, form.colVars);
+    // Every matrix starts its sweeps anew; a decay per row or column goes to every element, a
+    // scalar one does not. Factors over several dims are copied to rows first.
+    constexpr double start = 24;
+    auto dependsOn = [](Expr e, ArrayRef<Var> vars) {
+      return e && llvm::any_of(vars, [&](Var v) { return e->dependsOn(v); });
+    };
+    double decays = dependsOn(form.rowDecay, form.rowVars) + dependsOn(form.colDecay, form.colVars);
+    double sweep = rows * std::ceil(cols / width) * (passes + decays) + start * passes;
+    double copies = (form.rowVars.size() > 1 ? rows : 0) + (form.colVars.size() > 1 ? cols : 0);
+    return {form.reads.size() + form.updates.size(),
+            extent(model, form.outerVars) * (sweep + passes * copies / 4)};
+  }
+
+  bool pays(Model &model, const AffineForm &form, std::string &reason) const {
+    int64_t rows = extent(model, form.rowVars), cols = extent(model, form.colVars);
+    if (minSize == std::numeric_limits<int64_t>::max())
       reason = "it fits the affine form, but block form is switched off";
-      return true;
-    }
-    if (rows < minSize || cols < minSize) {
+    else if (rows < minSize || cols < minSize)
       reason = fmt::format("it fits the affine form, but blocks do not pay for a {} by {} state",
                            rows, cols);
+    else
       return true;
-    }
-    if (lanes == 0)
-      return false;
-    if (form.rowVars.size() > 1) {
-      reason = "it fits the affine form, but blocks take rows over one index only";
-      return true;
-    }
-    bool isWhole =
-        llvm::all_of(form.colVars, [&](Var v) { return model.size(v->dim) % lanes == 0; });
-    if (form.colVars.size() > 1 && !isWhole) {
-      reason = fmt::format("it fits the affine form, but blocks take columns over several indices "
-                           "only in multiples of {}",
-                           lanes.getValue());
-      return true;
-    }
     return false;
   }
 };

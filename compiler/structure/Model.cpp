@@ -80,13 +80,13 @@ Equation *Model::equation(StringAttr name) {
   return next != nextEquations.end() ? &next->second : nullptr;
 }
 
-Expr Model::define(const Twine &name, Expr body, Location loc, ArrayRef<Var> order) {
+Expr Model::define(const Twine &name, Expr body, Location loc, ArrayRef<Var> order, bool overAll) {
   SmallVector<Var> vars;
   for (Var var : body->freeVars())
     if (isRuntime(var->dim))
       vars.push_back(var);
   for (Var var : order)
-    if (body->dependsOn(var) && !llvm::is_contained(vars, var))
+    if ((overAll || body->dependsOn(var)) && !llvm::is_contained(vars, var))
       vars.push_back(var);
   for (Var var : body->freeVars())
     if (!llvm::is_contained(vars, var))

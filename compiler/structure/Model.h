@@ -44,9 +44,10 @@ public:
   mlir::seq::Equation *equation(mlir::StringAttr name);
 
   /// Adds a definition over the free variables of `body`: the token first, then in the order given
-  /// by `order`, then by creation. Returns the read of it at those variables.
+  /// by `order`, then by creation. With `overAll` it has every variable of `order`. Returns the
+  /// read of it at those variables.
   mlir::seq::Expr define(const llvm::Twine &name, mlir::seq::Expr body, mlir::Location loc,
-                         llvm::ArrayRef<mlir::seq::Var> order = {});
+                         llvm::ArrayRef<mlir::seq::Var> order = {}, bool overAll = false);
   void addDefinition(mlir::seq::Equation equation);
   /// Makes a new declaration known.
   void declare(mlir::SymbolOpInterface op) { symbols[op.getNameAttr()] = op; }

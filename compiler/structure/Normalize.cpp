@@ -221,11 +221,7 @@ private:
   Expr guarded(ReduceKind kind, Expr body, Expr domain) {
     if (!domain)
       return body;
-    double neutral = kind == ReduceKind::Sum    ? 0
-                     : kind == ReduceKind::Prod ? 1
-                     : kind == ReduceKind::Min  ? kInf
-                                                : -kInf;
-    return context.select(domain, body, context.real(neutral));
+    return context.select(domain, body, context.real(neutralElement(kind)));
   }
 
   Expr expandReduce(Expr e) {

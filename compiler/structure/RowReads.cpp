@@ -166,6 +166,8 @@ bool RowReads::contractTerm(Term term, Var token, SmallVectorImpl<Term> &work,
     return false;
   Expr factor = ofState.front();
   if (factor->is(ExprKind::Read)) {
+    if (Var index = indexOfRow(term, factor, token))
+      return readEach(term, index, token, work, done);
     if (untieRow(term, factor, token, work))
       return true;
     std::optional<Product> product = rowRead(term, factor, token);
@@ -190,13 +192,73 @@ bool RowReads::contractTerm(Term term, Var token, SmallVectorImpl<Term> &work,
   return true;
 }
 
+RowReads::Subscripts RowReads::subscripts(Expr state, Var token) {
+  Subscripts result{{}, {token}};
+  auto add = [&](ArrayRef<int64_t> places, SmallVectorImpl<Var> &vars) {
+    for (int64_t place : places)
+      if (state->operand(place + 1)->is(ExprKind::Index))
+        vars.push_back(state->operand(place + 1)->var());
+  };
+  add(form.sides.rows, result.rows);
+  add(form.sides.outer, result.common);
+  return result;
+}
+
+// An index of few values, none of the state's own, that a factor over the rows has: the row is
+// another one for each value.
+Var RowReads::indexOfRow(const Term &term, Expr state, Var token) {
+  Subscripts own = subscripts(state, token);
+  for (Expr f : term.product.factors) {
+    if (f == state || llvm::none_of(own.rows, [&](Var v) { return f->dependsOn(v); }))
+      continue;
+    for (Var v : f->freeVars())
+      if (!state->dependsOn(v) && v != token && !model.isRuntime(v->dim) &&
+          model.size(v->dim) <= kMostFactors)
+        return v;
+  }
+  return nullptr;
+}
+
+// One term for each value of an index that is summed over; else the value is chosen where it is
+// known.
+bool RowReads::readEach(const Term &term, Var index, Var token, SmallVectorImpl<Term> &work,
+                        SmallVectorImpl<Product> &done) {
+  int64_t count = model.size(index->dim);
+  auto at = [&](int64_t value) {
+    Term one{{}, {term.product.coef, {}}};
+    llvm::copy_if(term.vars, std::back_inserter(one.vars), [&](Var v) { return v != index; });
+    for (Expr f : term.product.factors)
+      one.product.factors.push_back(context.substitute(f, {{index, context.integer(value)}}));
+    return one;
+  };
+  if (llvm::is_contained(term.vars, index)) {
+    for (int64_t value = count - 1; value >= 0; --value)
+      work.push_back(at(value));
+    return true;
+  }
+  SmallVector<Expr> values;
+  for (int64_t value = 0; value < count; ++value) {
+    SmallVector<Term> parts{at(value)};
+    SmallVector<Product> results;
+    while (!parts.empty())
+      if (!contractTerm(parts.pop_back_val(), token, parts, results))
+        return false;
+    values.push_back(context.sumOf(results));
+  }
+  Expr chosen = values.pop_back_val();
+  while (!values.empty()) {
+    Expr here = context.integer(static_cast<int64_t>(values.size()) - 1);
+    chosen = context.select(context.compare(Predicate::Eq, context.index(index), here),
+                            values.pop_back_val(), chosen);
+  }
+  done.push_back({1, {chosen}});
+  return true;
+}
+
 // Takes apart a factor that varies over the rows and the columns, where that is possible.
 bool RowReads::untieRow(const Term &term, Expr state, Var token, SmallVectorImpl<Term> &work) {
-  SmallVector<Var> rowVars;
-  for (int64_t place : form.rows)
-    if (state->operand(place + 1)->is(ExprKind::Index))
-      rowVars.push_back(state->operand(place + 1)->var());
-  Untier untier(model, rowVars, token);
+  Subscripts own = subscripts(state, token);
+  Untier untier(model, own.rows, own.common);
   auto isTied = [&](Expr f) { return f != state && untier.mixes(f); };
   auto tied = llvm::find_if(term.product.factors, isTied);
   if (tied == term.product.factors.end())
@@ -231,8 +293,7 @@ std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token
   if (!shift || (*shift != 0 && *shift != past))
     return std::nullopt;
   SmallVector<Var> rowVars;
-  SmallVector<Expr> subscripts{context.index(token)};
-  for (int64_t place : form.rows) {
+  for (int64_t place : form.sides.rows) {
     Expr at = state->operand(place + 1);
     if (!at->is(ExprKind::Index) || !llvm::is_contained(term.vars, at->var()) ||
         llvm::is_contained(rowVars, at->var()))
@@ -242,10 +303,23 @@ std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token
   auto usesRow = [&](Expr e) {
     return llvm::any_of(rowVars, [&](Var v) { return e->dependsOn(v); });
   };
-  for (int64_t place : form.cols) {
-    if (usesRow(state->operand(place + 1)))
+  // Where the state is read at a plain outer index, the row may vary over it.
+  Substitution map{{token, context.index(form.token)}};
+  SmallVector<Expr> subscripts{context.index(token)};
+  auto outer = form.outerVars.begin();
+  for (int64_t place = 0; place + 1 < static_cast<int64_t>(state->operands().size()); ++place) {
+    Expr subscript = state->operand(place + 1);
+    if (llvm::is_contained(form.sides.rows, place))
+      continue;
+    if (usesRow(subscript))
       return std::nullopt;
-    subscripts.push_back(state->operand(place + 1));
+    subscripts.push_back(subscript);
+    if (!llvm::is_contained(form.sides.outer, place))
+      continue;
+    Var canonical = *outer++;
+    if (subscript->is(ExprKind::Index) &&
+        !map.insert({subscript->var(), context.index(canonical)}).second)
+      return std::nullopt;
   }
   Product row;
   Term rest{{}, {term.product.coef, {}}};
@@ -257,14 +331,13 @@ std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token
       continue;
     }
     bool isRowOnly = llvm::all_of(
-        f->freeVars(), [&](Var v) { return v == token || llvm::is_contained(rowVars, v); });
+        f->freeVars(), [&](Var v) { return map.contains(v) || llvm::is_contained(rowVars, v); });
     if (!isRowOnly)
       return std::nullopt;
     row.factors.push_back(f);
   }
   llvm::copy_if(term.vars, std::back_inserter(rest.vars),
                 [&](Var v) { return !llvm::is_contained(rowVars, v); });
-  Substitution map{{token, context.index(form.token)}};
   for (auto [own, canonical] : llvm::zip_equal(rowVars, form.rowVars))
     map[own] = context.index(canonical);
   Expr rowExpr = context.product(context.factors(context.substitute(context.product(row), map)));

@@ -30,6 +30,10 @@ private:
     llvm::SmallVector<mlir::seq::Var> vars;
     mlir::seq::Product product;
   };
+  // The indices at which a term reads the state: of its rows, and those that rows may have, too.
+  struct Subscripts {
+    llvm::SmallVector<mlir::seq::Var> rows, common;
+  };
 
   std::string show(mlir::seq::Expr e) { return toString(context, e); }
   bool readsState(mlir::seq::Expr e) { return context.reads(e, form.state); }
@@ -44,6 +48,10 @@ private:
                 llvm::SmallVectorImpl<Term> &work);
   std::optional<mlir::seq::Product> rowRead(const Term &term, mlir::seq::Expr state,
                                             mlir::seq::Var token);
+  Subscripts subscripts(mlir::seq::Expr state, mlir::seq::Var token);
+  mlir::seq::Var indexOfRow(const Term &term, mlir::seq::Expr state, mlir::seq::Var token);
+  bool readEach(const Term &term, mlir::seq::Var index, mlir::seq::Var token,
+                llvm::SmallVectorImpl<Term> &work, llvm::SmallVectorImpl<mlir::seq::Product> &done);
   mlir::seq::Product summed(const Term &term);
   unsigned findRead(mlir::seq::Expr row, bool before);
 

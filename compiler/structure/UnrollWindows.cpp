@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Passes.h"
-#include "compiler/structure/Model.h"
+#include "compiler/structure/Unroll.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -59,41 +59,15 @@ private:
     return found;
   }
 
-  Expr combine(ReduceKind kind, Expr a, Expr b) {
-    switch (kind) {
-    case ReduceKind::Sum:
-      return context.add(a, b);
-    case ReduceKind::Prod:
-      return context.mul(a, b);
-    case ReduceKind::Max:
-      return context.binary(BinaryFn::Max, a, b);
-    case ReduceKind::Min:
-      return context.binary(BinaryFn::Min, a, b);
-    case ReduceKind::LogSumExp:
-      return context.binary(BinaryFn::LogAddExp, a, b);
-    }
-    return a;
-  }
-
   Expr unroll(Expr e) {
     OpenedExpr opened = context.open(e);
     Var var = windowVar(opened);
     if (!var)
       return e;
-    SmallVector<Var> rest;
-    llvm::copy_if(opened.vars, std::back_inserter(rest), [&](Var other) { return other != var; });
-    Expr result = nullptr;
-    for (int64_t tap = 0; tap < model.size(var->dim); ++tap) {
-      Substitution at = {{var, context.integer(tap)}};
-      Expr body = context.substitute(opened.body, at);
-      Expr domain = opened.domain ? context.substitute(opened.domain, at) : nullptr;
-      // A reduction over no index is its body inside its domain.
-      Expr part =
-          rest.empty() && !domain ? body : context.reduce(e->reduceKind(), rest, body, domain);
-      part = part->is(ExprKind::Reduce) ? unroll(part) : part;
-      result = result ? combine(e->reduceKind(), result, part) : part;
-    }
-    return result;
+    // The parts may have further windows.
+    return context.rewrite(unrollOver(model, e->reduceKind(), opened, var), [&](Expr part) {
+      return part->is(ExprKind::Reduce) ? unroll(part) : part;
+    });
   }
 };
 

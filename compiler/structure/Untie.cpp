@@ -26,7 +26,7 @@ bool Untier::isOfRows(Expr e) const {
 
 bool Untier::mixes(Expr e) const {
   return isOfRows(e) && llvm::any_of(e->freeVars(), [&](Var v) {
-           return v != token && !llvm::is_contained(rows, v);
+           return !llvm::is_contained(common, v) && !llvm::is_contained(rows, v);
          });
 }
 

@@ -12,13 +12,14 @@
 namespace seqmix {
 
 /// Rewrites factors that depend on row indices and on others as products of factors that do not.
+/// `common` are the indices that every factor may have: the token and the outer ones.
 class Untier {
 public:
-  Untier(Model &model, llvm::ArrayRef<mlir::seq::Var> rows, mlir::seq::Var token)
-      : model(model), context(model.exprs()), rows(rows), token(token) {}
+  Untier(Model &model, llvm::ArrayRef<mlir::seq::Var> rows, llvm::ArrayRef<mlir::seq::Var> common)
+      : model(model), context(model.exprs()), rows(rows), common(common) {}
 
   bool isOfRows(mlir::seq::Expr e) const;
-  /// Whether `e` depends on a row index and on one that is neither a row nor the token.
+  /// Whether `e` depends on a row index and on one that is neither a row nor common.
   bool mixes(mlir::seq::Expr e) const;
   /// Another way to write a factor that mixes (its factors may still), or null.
   mlir::seq::Expr untie(mlir::seq::Expr e);
@@ -30,8 +31,7 @@ private:
 
   Model &model;
   mlir::seq::ExprContext &context;
-  llvm::SmallVector<mlir::seq::Var> rows;
-  mlir::seq::Var token;
+  llvm::SmallVector<mlir::seq::Var> rows, common;
   bool sawUnbounded = false;
 };
 

@@ -214,7 +214,7 @@ LogicalResult Layout::addSolves(MixerOp mixer, KernelOp kernel, const TargetInfo
         affineSpec(mixer, affine, target, solve.getBlock(), solve.getPanel(), split, splitSize);
     auto type = affineStateType(spec);
     state->panels = true;
-    state->elements = type.getNumElements();
+    state->elements = type.getNumElements() * outerCount(mixer, affine);
     scratch = std::max<int64_t>(scratch, llvm::alignTo(affineScratchSize(spec, chunk), 64) +
                                              expansionSize(mixer, affine, spec, chunk));
     if (PrefetchTable::isUsedBy(solve))

@@ -13,6 +13,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
+#include <array>
 #include <functional>
 
 using namespace mlir;
@@ -20,61 +21,67 @@ using namespace mlir::seq;
 using namespace seqmix;
 
 namespace {
-/// Whether the carry of a state is a matrix: its dims are all rows, then all columns, or the other
-/// way round.
+/// Whether the carry of a state is a row of matrices: its dims are the outer ones, then all rows,
+/// then all columns, or these two the other way round.
 bool isMatrix(AffineOp affine) {
-  SmallVector<int64_t> rowsFirst(affine.getRows()), colsFirst(affine.getCols());
+  SmallVector<int64_t> rowsFirst(affine.outerDims()), colsFirst(affine.outerDims());
+  llvm::append_range(rowsFirst, affine.getRows());
+  llvm::append_range(colsFirst, affine.getCols());
   llvm::append_range(rowsFirst, affine.getCols());
   llvm::append_range(colsFirst, affine.getRows());
   return llvm::is_sorted(rowsFirst) || llvm::is_sorted(colsFirst);
 }
 
-/// Copies a state between its panels and a carry in which rows and columns alternate.
-void emitScatteredPanels(Kernel &kernel, AffineOp affine, const SymbolInfo &info, Value panels,
-                         Value pointer, bool store) {
+/// Copies a state between its panels, of `type` a matrix, and a carry in which the dims alternate.
+void emitScatteredPanels(Kernel &kernel, AffineOp affine, const SymbolInfo &info,
+                         const BufferLayout &buffer, MemRefType type, Value pointer, bool store) {
   auto &builder = kernel.builder;
   auto loc = kernel.loc;
   IndexMath math = kernel.index();
   Value memory = flatMemref(builder, loc, pointer, kernel.real);
-  int64_t width = cast<MemRefType>(panels.getType()).getDimSize(2);
+  Value elements = kernel.memref(buffer);
+  int64_t height = type.getDimSize(1), width = type.getDimSize(2);
   SmallVector<int64_t> strides(info.sizes.size());
   int64_t stride = 1;
   for (int64_t dim = info.sizes.size() - 1; dim >= 0; --dim) {
     strides[dim] = stride;
     stride *= info.sizes[dim];
   }
-  SmallVector<int64_t> order(affine.getRows());
+  SmallVector<int64_t> order(affine.outerDims());
+  llvm::append_range(order, affine.getRows());
   llvm::append_range(order, affine.getCols());
-  size_t rows = affine.getRows().size();
-  std::function<void(size_t, IndexValue, IndexValue, IndexValue)> nest =
-      [&](size_t depth, IndexValue row, IndexValue col, IndexValue element) {
-        if (depth == order.size()) {
-          IndexValue panelWidth = IndexValue::constant(width);
-          SmallVector<Value> place = {math.scalar(math.floorDiv(col, panelWidth)), math.scalar(row),
-                                      math.scalar(math.mod(col, panelWidth))};
-          Value position = math.scalar(element);
-          if (store)
-            memref::StoreOp::create(builder, loc,
-                                    memref::LoadOp::create(builder, loc, panels, place), memory,
-                                    position);
-          else
-            memref::StoreOp::create(builder, loc,
-                                    memref::LoadOp::create(builder, loc, memory, position), panels,
-                                    place);
-          return;
-        }
-        int64_t size = info.sizes[order[depth]];
-        kernel.forEach(kernel.constant(size), 1, [&](Value number) {
-          IndexValue index = IndexValue::of(number, 0, size - 1);
-          IndexValue &flat = depth < rows ? row : col;
-          IndexValue before = flat;
-          flat = math.add(math.scale(flat, size), index);
-          nest(depth + 1, row, col, math.add(element, math.scale(index, strides[order[depth]])));
-          flat = before;
-        });
-      };
+  size_t firstRow = affine.outerDims().size(), firstCol = firstRow + affine.getRows().size();
+  // Numbers of the matrix, its row and its column, as far as the loops around know them.
+  using Place = std::array<IndexValue, 3>;
+  std::function<void(size_t, Place, IndexValue)> nest = [&](size_t depth, Place flat,
+                                                            IndexValue element) {
+    if (depth == order.size()) {
+      IndexValue panelWidth = IndexValue::constant(width);
+      IndexValue row = math.add(math.scale(math.add(math.scale(flat[0], type.getDimSize(0)),
+                                                    math.floorDiv(flat[2], panelWidth)),
+                                           height),
+                                flat[1]);
+      Value place = math.scalar(math.add(math.scale(row, width), math.mod(flat[2], panelWidth)));
+      Value position = math.scalar(element);
+      if (store)
+        memref::StoreOp::create(builder, loc, memref::LoadOp::create(builder, loc, elements, place),
+                                memory, position);
+      else
+        memref::StoreOp::create(
+            builder, loc, memref::LoadOp::create(builder, loc, memory, position), elements, place);
+      return;
+    }
+    int64_t size = info.sizes[order[depth]];
+    kernel.forEach(kernel.constant(size), 1, [&](Value counter) {
+      IndexValue index = IndexValue::of(counter, 0, size - 1);
+      Place inner = flat;
+      IndexValue &number = inner[depth < firstRow ? 0 : depth < firstCol ? 1 : 2];
+      number = math.add(math.scale(number, size), index);
+      nest(depth + 1, inner, math.add(element, math.scale(index, strides[order[depth]])));
+    });
+  };
   IndexValue zero = IndexValue::constant(0);
-  nest(0, zero, zero, zero);
+  nest(0, {zero, zero, zero}, zero);
 }
 
 AffineBlockSpec specOfState(Kernel &kernel, const BufferLayout &buffer) {
@@ -98,16 +105,29 @@ void seqmix::emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store) 
   unsigned component = *componentOf(kernel, buffer.of);
   Value given = isGiven(builder, loc, carryPointer(kernel, component, store));
   auto copy = [&] {
-    Value panels = memrefAt(builder, loc, kernel.pointer(buffer), affineStateType(spec));
+    auto type = affineStateType(spec);
     auto affine = findAffine(kernel.mixer, buffer.of);
     if (!isMatrix(affine))
-      return emitScatteredPanels(kernel, affine, kernel.layout.symbol(buffer.of), panels,
+      return emitScatteredPanels(kernel, affine, kernel.layout.symbol(buffer.of), buffer, type,
                                  carryPointer(kernel, component, store), store);
-    CarryMatrix carry = carryMatrix(kernel, buffer, store);
-    if (store)
-      emitStateStore(builder, loc, spec, panels, carry.matrix, carry.colsFirst);
+    auto copyMatrix = [&](const IndexValue &matrix) {
+      IndexMath math = kernel.index();
+      int64_t bytes = type.getNumElements() * (kernel.real.getIntOrFloatBitWidth() / 8);
+      Value start =
+          advance(builder, loc, kernel.pointer(buffer), math.scalar(math.scale(matrix, bytes)));
+      Value panels = memrefAt(builder, loc, start, type);
+      CarryMatrix carry = carryMatrix(kernel, buffer, matrix, store);
+      if (store)
+        emitStateStore(builder, loc, spec, panels, carry.matrix, carry.colsFirst);
+      else
+        emitStateLoad(builder, loc, spec, carry.matrix, carry.colsFirst, panels);
+    };
+    int64_t count = outerCount(kernel.mixer, affine);
+    if (count == 1)
+      copyMatrix(IndexValue::constant(0));
     else
-      emitStateLoad(builder, loc, spec, carry.matrix, carry.colsFirst, panels);
+      kernel.forEach(kernel.constant(count), 1,
+                     [&](Value matrix) { copyMatrix(IndexValue::of(matrix, 0, count - 1)); });
   };
   auto fill = [&] {
     Strided all;
@@ -126,23 +146,27 @@ void seqmix::emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store) 
       });
 }
 
-CarryMatrix seqmix::carryMatrix(Kernel &kernel, const BufferLayout &state, bool write) {
+CarryMatrix seqmix::carryMatrix(Kernel &kernel, const BufferLayout &state, const IndexValue &matrix,
+                                bool write) {
   auto &builder = kernel.builder;
   auto affine = findAffine(kernel.mixer, state.of);
   auto spec = specOfState(kernel, state);
   auto &info = kernel.layout.symbol(state.of);
   Value pointer = carryPointer(kernel, *componentOf(kernel, state.of), write);
-  bool colsFirst = affine.getRows().empty() || affine.getRows()[0] != 0;
+  bool colsFirst = affine.getRows()[0] > affine.getCols()[0];
   Strided side = carryElements(kernel, info, pointer, kernel.constant(0));
   int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
   IndexMath math = kernel.index();
-  Value start = advance(builder, kernel.loc, pointer, math.scalar(math.scale(side.base, bytes)));
   int64_t outer = colsFirst ? spec.cols : spec.rows, inner = colsFirst ? spec.rows : spec.cols;
-  int64_t stride = 1;
-  for (int64_t size :
-       ArrayRef(info.sizes)
-           .drop_front(colsFirst ? affine.getCols().size() : affine.getRows().size()))
-    stride *= size;
+  // In the carry the split dim has all of its elements.
+  int64_t stride = 1, elements = 1;
+  for (int64_t number : colsFirst ? affine.getRows() : affine.getCols())
+    stride *= info.sizes[number];
+  for (ArrayRef<int64_t> dims : {affine.getRows(), affine.getCols()})
+    for (int64_t number : dims)
+      elements *= info.sizes[number];
+  IndexValue first = math.add(side.base, math.scale(matrix, elements));
+  Value start = advance(builder, kernel.loc, pointer, math.scalar(math.scale(first, bytes)));
   auto type = MemRefType::get({outer, inner}, kernel.real,
                               StridedLayoutAttr::get(builder.getContext(), 0, {stride, 1}));
   return {memrefAt(builder, kernel.loc, start, type), colsFirst};

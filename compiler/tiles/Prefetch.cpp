@@ -14,6 +14,7 @@
 
 #include "compiler/tiles/Copy.h"
 #include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Solve.h"
 #include "compiler/tiles/Steps.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -167,7 +168,11 @@ int64_t groupsOfToken(const Layout &layout, MixerOp mixer, PassOp pass) {
 
 bool PrefetchTable::isUsedBy(SolveOp solve) {
   auto pass = dyn_cast<PassOp>(solve->getParentOp());
-  return pass && solve.getBlock() > 1 && *pass.getBody().getOps<SolveOp>().begin() == solve;
+  if (!pass || solve.getBlock() == 1 || *pass.getBody().getOps<SolveOp>().begin() != solve)
+    return false;
+  // Several matrices would each ask for all lines again.
+  auto affine = findAffine(solve->getParentOfType<MixerOp>(), solve.getStateAttr().getAttr());
+  return affine && affine.outerDims().empty();
 }
 
 PrefetchTable::PrefetchTable(const Layout &layout, MixerOp mixer, SolveOp solve,

@@ -27,22 +27,20 @@ AffineOp seqmix::findAffine(MixerOp mixer, StringAttr state) {
   return {};
 }
 
-namespace {
-/// Fixed dims of what `name` declares.
-int64_t featureDims(MixerOp mixer, FlatSymbolRefAttr name) {
-  Operation *op = SymbolTable::lookupSymbolIn(mixer, name.getAttr());
-  ArrayAttr dims;
-  if (auto tensor = dyn_cast_or_null<TensorOp>(op))
-    dims = tensor.getDims();
-  else if (auto define = dyn_cast_or_null<DefineOp>(op))
-    dims = define.getDims();
-  else if (auto produced = dyn_cast_or_null<ProducedOp>(op))
-    dims = produced.getDims();
-  if (!dims)
-    return 0;
-  return dims.size() - isTokenIndexed(mixer, dims);
+RowDecay seqmix::rowDecayOf(AffineOp affine, FlatSymbolRefAttr decay) {
+  auto rows = affine.getRows();
+  bool varies = llvm::any_of(affine.numbersOf(decay, rows),
+                             [&](int64_t number) { return llvm::is_contained(rows, number); });
+  return varies ? RowDecay::PerRow : RowDecay::Scalar;
 }
-} // namespace
+
+int64_t seqmix::outerCount(MixerOp mixer, AffineOp affine) {
+  auto state = cast<StateOp>(SymbolTable::lookupSymbolIn(mixer, affine.getStateAttr().getAttr()));
+  int64_t count = 1;
+  for (int64_t number : affine.outerDims())
+    count *= fixedSize(mixer, cast<FlatSymbolRefAttr>(state.getDims()[number]));
+  return count;
+}
 
 AffineBlockSpec seqmix::affineSpec(MixerOp mixer, AffineOp affine, const TargetInfo &target,
                                    int64_t block, int64_t panel, StringAttr split,
@@ -60,7 +58,7 @@ AffineBlockSpec seqmix::affineSpec(MixerOp mixer, AffineOp affine, const TargetI
   spec.rows = size(affine.getRows());
   spec.cols = size(affine.getCols());
   if (auto decay = affine.getRowDecayAttr())
-    spec.rowDecay = featureDims(mixer, decay) ? RowDecay::PerRow : RowDecay::Scalar;
+    spec.rowDecay = rowDecayOf(affine, decay);
   spec.colDecay = static_cast<bool>(affine.getColDecayAttr());
   for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
     AffineUpdate result;
@@ -86,8 +84,10 @@ int64_t expandedWidth(int64_t size, int64_t lanes) { return llvm::alignTo(size, 
 
 int64_t seqmix::expansionSize(MixerOp mixer, AffineOp affine, const AffineBlockSpec &spec,
                               int64_t chunk) {
-  int64_t rows = affine.getRows().size() > 1 ? expandedWidth(spec.rows, spec.lanes) : 0;
-  int64_t cols = affine.getCols().size() > 1 ? expandedWidth(spec.cols, spec.lanes) : 0;
+  // With outer dims a matrix's part of a factor need not stand in rows of its own.
+  bool outer = !affine.outerDims().empty();
+  int64_t rows = outer || affine.getRows().size() > 1 ? expandedWidth(spec.rows, spec.lanes) : 0;
+  int64_t cols = outer || affine.getCols().size() > 1 ? expandedWidth(spec.cols, spec.lanes) : 0;
   int64_t width = rows + cols; // the decays
   for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
     width += rows + 2 * cols * static_cast<int64_t>(update.getTerms().size());
@@ -105,24 +105,29 @@ public:
 private:
   LogicalResult check();
   void emitRows(const AffineBlockSpec &spec, const AffineBlockBuffers &buffers);
+  /// The recurrence of one matrix: element `outer` of each outer dim.
+  void emitMatrix(const AffineBlockSpec &spec, const BufferLayout &buffer);
   /// The rows of a factor from the chunk's first token on, as memref<N> or memref<N x F> over the
-  /// state's dims `numbers`. If these are several, the factor is copied to rows over all of them;
-  /// a `result` is copied back by `finish`.
+  /// state's dims `numbers`. Unless these stand one after the other in memory, the factor is copied
+  /// to rows over all of them; a `result` is copied back by `finish`.
   Value rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool result = false);
-  Value expanded(const BufferLayout &buffer, ArrayRef<int64_t> numbers, bool result);
+  Value expanded(const BufferLayout &buffer, ArrayRef<int64_t> own, ArrayRef<int64_t> numbers,
+                 bool result);
 
   Kernel &kernel;
   SolveOp op;
   AffineOp affine;
   const SymbolInfo *state = nullptr;
+  /// By number of the state's dim: the matrix's index, for the outer dims.
+  llvm::SmallDenseMap<int64_t, IndexValue> outer;
   /// Bytes of scratch that are given away.
   int64_t used = 0;
   bool failedToFind = false;
   SmallVector<std::function<void()>> finish;
 };
 
-Value Solver::expanded(const BufferLayout &buffer, ArrayRef<int64_t> numbers, bool result) {
-  const SymbolInfo &info = kernel.layout.symbol(buffer.of);
+Value Solver::expanded(const BufferLayout &buffer, ArrayRef<int64_t> factorDims,
+                       ArrayRef<int64_t> numbers, bool result) {
   Strided own = bufferElements(kernel, buffer), flat;
   own.strides.truncate(2);
   bool perToken = buffer.space == Space::Rows || buffer.space == Space::Sequence;
@@ -131,7 +136,7 @@ Value Solver::expanded(const BufferLayout &buffer, ArrayRef<int64_t> numbers, bo
     IndexValue first = IndexValue::constant(buffer.halo);
     if (buffer.space == Space::Sequence)
       first = math.add(first, IndexValue::of(kernel.chunkStart));
-    own.base = math.scale(first, buffer.rowElements);
+    own.base = math.mul(first, own.strides[1]);
   } else {
     own.strides[1] = IndexValue::constant(0);
   }
@@ -144,20 +149,16 @@ Value Solver::expanded(const BufferLayout &buffer, ArrayRef<int64_t> numbers, bo
   }
   int64_t width = expandedWidth(size, kernel.lanes);
   flat.strides = {IndexValue::constant(0), IndexValue::constant(width)};
-  // The factor's dims are some of the state's, in the same order.
-  size_t next = 0;
   for (auto [place, number] : llvm::enumerate(numbers)) {
-    bool varies = next < info.dims.size() && info.dims[next] == state->dims[number];
-    own.strides.push_back(IndexValue::constant(varies ? buffer.strides[next] : 0));
-    next += varies;
+    const auto *found = llvm::find(factorDims, number);
+    own.strides.push_back(IndexValue::constant(
+        found == factorDims.end() ? 0 : buffer.strides[found - factorDims.begin()]));
     flat.strides.push_back(IndexValue::constant(flatStrides[place]));
     sizes.push_back(IndexValue::constant(state->sizes[number]));
   }
-  if (next != info.dims.size()) {
-    failedToFind = true;
-    op.emitOpError("needs the dims of '") << buffer.of.getValue() << "' to be the state's";
-    return {};
-  }
+  for (auto [dim, number] : llvm::enumerate(factorDims))
+    if (auto at = outer.find(number); at != outer.end())
+      own.base = math.add(own.base, math.scale(at->second, buffer.strides[dim]));
   Value pointer =
       advance(kernel.builder, kernel.loc, kernel.scratch, kernel.layout.solveScratch + used);
   used += width * kernel.layout.chunk * (kernel.real.getIntOrFloatBitWidth() / 8);
@@ -181,12 +182,24 @@ Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool resul
     op.emitOpError("needs a buffer of '") << name.getValue() << "'";
     return {};
   }
-  if (numbers.size() > 1 && !buffer->extents.empty())
-    return expanded(*buffer, numbers, result);
+  SmallVector<int64_t> factorDims = affine.numbersOf(name, numbers);
+  if (factorDims.size() != buffer->extents.size()) {
+    failedToFind = true;
+    op.emitOpError("needs the dims of '") << name.getValue() << "' to be the state's";
+    return {};
+  }
+  bool isScalar = llvm::all_of(factorDims, [&](int64_t number) { return outer.contains(number); });
+  bool isRow = numbers.size() == 1 && !isScalar &&
+               buffer->strides[llvm::find(factorDims, numbers[0]) - factorDims.begin()] == 1;
+  if (!isScalar && !isRow)
+    return expanded(*buffer, factorDims, numbers, result);
   IndexMath math = kernel.index();
-  SmallVector<IndexValue> zeros(buffer->extents.size(), IndexValue::constant(0));
+  SmallVector<IndexValue> indices;
+  for (int64_t number : factorDims)
+    indices.push_back(outer.contains(number) ? outer.find(number)->second
+                                             : IndexValue::constant(0));
   IndexValue address =
-      kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0), zeros);
+      kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0), indices);
   int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
   Value pointer = advance(kernel.builder, kernel.loc, kernel.pointer(*buffer),
                           math.scalar(math.scale(address, bytes)));
@@ -195,8 +208,8 @@ Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool resul
   int64_t known = rowStride.isConstant() ? rowStride.offset : ShapedType::kDynamic;
   auto *context = kernel.builder.getContext();
   SmallVector<int64_t> sizes = {ShapedType::kDynamic}, strides = {known};
-  if (!buffer->extents.empty()) {
-    sizes.push_back(buffer->rowElements);
+  if (!isScalar) {
+    sizes.push_back(buffer->paddedExtent);
     strides.push_back(1);
   }
   auto type = MemRefType::get(sizes, kernel.real, StridedLayoutAttr::get(context, 0, strides));
@@ -240,13 +253,29 @@ LogicalResult Solver::emit() {
     return failure();
   auto spec = affineSpec(kernel.mixer, affine, kernel.target, op.getBlock(), op.getPanel(),
                          kernel.layout.split, kernel.layout.splitSize);
+  auto outerDims = affine.outerDims();
+  std::function<void(size_t)> nest = [&](size_t depth) {
+    if (depth == outerDims.size())
+      return emitMatrix(spec, *buffer);
+    int64_t number = outerDims[depth], size = state->sizes[number];
+    kernel.forEach(kernel.constant(size), 1, [&](Value index) {
+      outer.insert_or_assign(number, IndexValue::of(index, 0, size - 1));
+      nest(depth + 1);
+    });
+  };
+  nest(0);
+  return failure(failedToFind);
+}
+
+void Solver::emitMatrix(const AffineBlockSpec &spec, const BufferLayout &buffer) {
   auto rowDims = affine.getRows(), colDims = affine.getCols();
   auto &builder = kernel.builder;
+  int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
   AffineBlockBuffers buffers;
   int64_t size = affineScratchSize(spec, kernel.layout.chunk);
   Value scratch = advance(builder, kernel.loc, kernel.scratch, kernel.layout.solveScratch);
   buffers.scratch = memrefAt(builder, kernel.loc, scratch, MemRefType::get({size}, kernel.real));
-  used = llvm::alignTo(size * (kernel.real.getIntOrFloatBitWidth() / 8), 64);
+  used = llvm::alignTo(size * bytes, 64);
   if (auto decay = affine.getRowDecayAttr())
     buffers.rowDecay = rows(decay, rowDims);
   if (auto decay = affine.getColDecayAttr())
@@ -272,21 +301,28 @@ LogicalResult Solver::emit() {
     buffers.reads.push_back(result);
   }
   if (failedToFind)
-    return failure();
-  buffers.state = memrefAt(builder, kernel.loc, kernel.pointer(*buffer), affineStateType(spec));
+    return;
+  auto type = affineStateType(spec);
+  IndexMath math = kernel.index();
+  IndexValue matrix = IndexValue::constant(0);
+  for (int64_t number : affine.outerDims())
+    matrix = math.add(math.scale(matrix, state->sizes[number]), outer.find(number)->second);
+  Value panels = advance(builder, kernel.loc, kernel.pointer(buffer),
+                         math.scalar(math.scale(matrix, type.getNumElements() * bytes)));
+  buffers.state = memrefAt(builder, kernel.loc, panels, type);
   {
-    auto step = scf::IfOp::create(builder, kernel.loc, isStepInCarry(kernel, *buffer),
+    auto step = scf::IfOp::create(builder, kernel.loc, isStepInCarry(kernel, buffer),
                                   /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(step.thenBlock());
-    CarryMatrix from = carryMatrix(kernel, *buffer, false), to = carryMatrix(kernel, *buffer, true);
+    CarryMatrix from = carryMatrix(kernel, buffer, matrix, false),
+                to = carryMatrix(kernel, buffer, matrix, true);
     emitAffineStep(builder, kernel.loc, spec, buffers, from.matrix, to.matrix, from.colsFirst);
     builder.setInsertionPointToStart(step.elseBlock());
     emitRows(spec, buffers);
   }
   for (auto &copyBack : finish)
     copyBack();
-  return success();
 }
 } // namespace
 

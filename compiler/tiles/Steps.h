@@ -102,7 +102,9 @@ struct CarryMatrix {
   mlir::Value matrix; // [rows, cols] of the recurrence, or [cols, rows]
   bool colsFirst;
 };
-CarryMatrix carryMatrix(Kernel &kernel, const BufferLayout &state, bool write);
+/// `matrix` numbers the elements of the outer dims.
+CarryMatrix carryMatrix(Kernel &kernel, const BufferLayout &state, const IndexValue &matrix,
+                        bool write);
 /// Whether this run is one token that goes from carry to carry: the state is then not copied to
 /// panels.
 mlir::Value isStepInCarry(Kernel &kernel, const BufferLayout &state);

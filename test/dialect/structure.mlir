@@ -76,7 +76,7 @@ seq.mixer @m compute f32 {
   seq.tensor @g <input> [@T] per [] : f32
   seq.state @S [@K, @V] init 0.0 <forward>
   seq.produced @o [@T, @V]
-  // expected-error@below {{'rows' and 'cols' must number each dim of the state once}}
+  // expected-error@below {{'outer', 'rows' and 'cols' must number each dim of the state once}}
   seq.affine @S rows [0] cols [0] row_decay @g updates [#seq.update<@k, [#seq.term<right = @v>]>] reads [#seq.row_read<row = @k, before = false, result = @o>] <forward>
 }
 
@@ -178,7 +178,7 @@ seq.mixer @m compute f32 {
   seq.tensor @g <input> [@T] per [] : f32
   seq.state @S [@K, @V] init 0.0 <forward>
 
-  // expected-error@below {{read @v is not a produced tensor over the token and the columns}}
+  // expected-error@below {{read @v is not a produced tensor over the token, the outer dims and the columns}}
   seq.affine @S rows [0] cols [1] row_decay @g updates [#seq.update<@k, [#seq.term<right = @v>]>] reads [#seq.row_read<row = @k, before = false, result = @v>] <forward>
 }
 

@@ -68,6 +68,7 @@ class Mixer:
     states: dict  # name -> indices
     outputs: list
     cases: list
+    timeless: set = dataclasses.field(default_factory=set)  # outputs without the time
 
     def sizes(self, case):
         """Sizes of all dims of a case and the constants; a packed batch has first batch dim 1 and T the total."""
@@ -151,7 +152,10 @@ def read(path):
             name, indices = re.match(r"(\w+)\[([^\]]*)\]", rest).groups()
             mixer.states[name] = _names(indices)
         elif keyword == "output":
-            mixer.outputs += re.findall(r"(\w+)\[", rest)
+            for name, indices in re.findall(r"(\w+)\[([^\]]*)\]", rest):
+                mixer.outputs.append(name)
+                if not any(mixer.index_dim.get(i) == "T" for i in _names(indices)):
+                    mixer.timeless.add(name)
     return mixer
 
 

@@ -23,10 +23,13 @@ std::string shape(AffineOp op) {
   unsigned terms = 0;
   for (auto update : op.getUpdates().getAsRange<UpdateAttr>())
     terms += update.getTerms().size();
+  std::string text;
+  for (int64_t number : op.outerDims())
+    text += "outer " + std::to_string(number) + " ";
   std::string decay = op.getRowDecayAttr()   ? (op.getColDecayAttr() ? "both" : "row")
                       : op.getColDecayAttr() ? "col"
                                              : "one";
-  return decay + " updates " + std::to_string(op.getUpdates().size()) + " terms " +
+  return text + decay + " updates " + std::to_string(op.getUpdates().size()) + " terms " +
          std::to_string(terms) + " reads " + std::to_string(op.getReads().size());
 }
 
@@ -301,6 +304,76 @@ const Example examples[] = {
   S[t,i,a,j] = sigmoid(g[t,a]) * S[t-1,i,a,j] + k[t,i,a] * v[t,j]
   o[t,j] = sum[i,a] q[t,i,a] * S[t,i,a,j]
   output o[t,j]
+)"},
+    {"sum_of_products", "row updates 2 terms 2 reads 1", R"(
+  dims r in R = 2
+  input q[t,i], k[t,r,i], v[t,r,j]
+  input g[t] in [-5, 0]
+  state S[i,j] = 0
+  S[t,i,j] = exp(g[t]) * S[t-1,i,j] + sum[r] k[t,r,i] * v[t,r,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"rows_with_an_index", "one updates 1 terms 1 reads 3", R"(
+  dims r in R = 3
+  input q[t,r,i], k[t,i], v[t,j], w[t,r]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] + k[t,i] * v[t,j]
+  o[t,r,j] = w[t,r] * sum[i] q[t,r,i] * S[t,i,j]
+  y[t,j] = sum[r,i] w[t,r] * q[t,r,i] * S[t,i,j]
+  output o[t,r,j], y[t,j]
+)"},
+    {"delta_over_an_index", "one updates 2 terms 4 reads 3", R"(
+  dims r in R = 2
+  input q[t,i], k[t,r,i], v[t,r,j]
+  state S[i,j] = 0
+  S[t,i,j] = S[t-1,i,j] + 0.1 * sum[r] k[t,r,i] * (v[t,r,j] - sum[n] k[t,r,n] * S[t-1,n,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"outer_dim", "outer 0 row updates 1 terms 2 reads 3", R"(
+  dims h in H = 2
+  input q[t,h,i], k[t,h,i], v[t,h,j], b[h]
+  input g[t,h] in [-5, 0]
+  param mix[h]
+  state S[h,i,j] = 0
+  S[t,h,i,j] = exp(g[t,h]) * S[t-1,h,i,j] + b[h] * k[t,h,i] * (v[t,h,j] - sum[n] k[t,h,n] * S[t-1,h,n,j])
+  o[t,h,j] = sum[i] q[t,h,i] * S[t,h,i,j]
+  y[t,j] = sum[h,i] mix[h] * q[t,h,i] * S[t-1,h,i,j]
+  output o[t,h,j], y[t,j]
+)"},
+    {"outer_dim_between", "outer 1 row updates 1 terms 1 reads 1", R"(
+  dims h in H = 2
+  input q[t,i,h], k[t,i,h], v[t,j,h]
+  input g[t,h,i] in [-5, 0]
+  state S[i,h,j] = 0
+  S[t,i,h,j] = exp(g[t,h,i]) * S[t-1,i,h,j] + k[t,i,h] * v[t,j,h]
+  o[t,h,j] = sum[i] q[t,i,h] * S[t,i,h,j]
+  output o[t,h,j]
+)"},
+    {"outer_dim_read_at_another_index", "outer 0 one updates 1 terms 1 reads 1", R"(
+  dims h in H = 2
+  input q[t,i], k[t,h,i], v[t,h,j]
+  state S[h,i,j] = 0
+  S[t,h,i,j] = S[t-1,h,i,j] + k[t,h,i] * v[t,h,j]
+  o[t,j] = (sum[i] q[t,i] * S[t,0,i,j]) - sum[i] q[t,i] * S[t,1,i,j]
+  output o[t,j]
+)"},
+    {"two_row_dims_of_one_name", "col updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j]
+  input g[t,n] in [-5, 0]
+  state S[i,n,j] = 0
+  S[t,i,n,j] = exp(g[t,n]) * S[t-1,i,n,j] + k[t,i] * k[t,n] * v[t,j]
+  o[t,j] = sum[i,n] q[t,i] * q[t,n] * S[t,i,n,j]
+  output o[t,j]
+)"},
+    {"two_column_dims_of_one_name", "col updates 1 terms 1 reads 1", R"(
+  input q[t,j], k[t,j], v[t,i], w[t,n]
+  input g[t,n] in [-5, 0]
+  state S[j,i,n] = 0
+  S[t,j,i,n] = exp(g[t,n]) * S[t-1,j,i,n] + k[t,j] * v[t,i] * w[t,n]
+  o[t,i,n] = sum[j] q[t,j] * S[t,j,i,n]
+  output o[t,i,n]
 )"},
     {"square_state", "row updates 1 terms 2 reads 2", R"(
   input q[t,i], k[t,i], v[t,i], w[t]

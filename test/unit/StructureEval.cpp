@@ -75,8 +75,8 @@ double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &
   return eval(equation->body, env);
 }
 
-// A factor's element: its dims are a part of the token and the rows, or the token and the columns,
-// in their order.
+// A factor's element: its dims are a part of the token, the outer dims, and the rows or the
+// columns, in their order.
 double StructureEvaluator::factor(FlatSymbolRefAttr symbol, AffineOp op, bool isRow, int64_t token,
                                   const std::vector<int64_t> &at) {
   StateOp state = model.state(op.getStateAttr().getAttr());
@@ -84,7 +84,7 @@ double StructureEvaluator::factor(FlatSymbolRefAttr symbol, AffineOp op, bool is
   for (DimOp dim : model.mixer().getOps<DimOp>())
     if (dim.getKind() == DimKind::Runtime)
       places.push_back({dim.getSymNameAttr(), token});
-  for (auto [place, index] : llvm::zip_equal(isRow ? op.getRows() : op.getCols(), at))
+  for (auto [place, index] : llvm::zip_equal(op.withOuter(isRow ? op.getRows() : op.getCols()), at))
     places.push_back({cast<FlatSymbolRefAttr>(state.getDims()[place]).getAttr(), index});
   ArrayAttr dims = model.dimsOf(symbol.getAttr());
   std::vector<int64_t> subscripts;
@@ -103,14 +103,17 @@ double StructureEvaluator::rowRead(AffineOp op, int64_t number, const std::vecto
   int64_t past = op.getDirection() == Direction::Forward ? -1 : 1;
   std::vector<int64_t> element(1 + state.getDims().size());
   element[0] = at[0] + (read.getBefore() ? past : 0);
-  for (auto [place, index] : llvm::zip_equal(op.getCols(), llvm::drop_begin(at)))
+  for (auto [place, index] : llvm::zip_equal(op.withOuter(op.getCols()), llvm::drop_begin(at)))
     element[1 + place] = index;
   double total = 0;
   std::vector<int64_t> row(op.getRows().size(), 0);
   while (true) {
     for (auto [place, index] : llvm::zip_equal(op.getRows(), row))
       element[1 + place] = index;
-    total += factor(read.getRow(), op, true, at[0], row) * value(state.getSymNameAttr(), element);
+    std::vector<int64_t> side;
+    for (int64_t place : op.withOuter(op.getRows()))
+      side.push_back(element[1 + place]);
+    total += factor(read.getRow(), op, true, at[0], side) * value(state.getSymNameAttr(), element);
     int64_t k = row.size() - 1;
     while (k >= 0 &&
            ++row[k] == extent(cast<FlatSymbolRefAttr>(state.getDims()[op.getRows()[k]]).getAttr()))
@@ -123,9 +126,9 @@ double StructureEvaluator::rowRead(AffineOp op, int64_t number, const std::vecto
 double StructureEvaluator::affineState(AffineOp op, const std::vector<int64_t> &at) {
   int64_t t = at[0];
   std::vector<int64_t> row, col, before = at;
-  for (int64_t place : op.getRows())
+  for (int64_t place : op.withOuter(op.getRows()))
     row.push_back(at[1 + place]);
-  for (int64_t place : op.getCols())
+  for (int64_t place : op.withOuter(op.getCols()))
     col.push_back(at[1 + place]);
   before[0] += op.getDirection() == Direction::Forward ? -1 : 1;
   double result = value(op.getStateAttr().getAttr(), before);
