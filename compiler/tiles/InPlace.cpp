@@ -68,13 +68,10 @@ private:
     if (!affine)
       return;
     auto decay = affine.getRowDecayAttr();
-    auto *made = decay ? SymbolTable::lookupSymbolIn(mixer, decay.getAttr()) : nullptr;
-    auto define = dyn_cast_or_null<DefineOp>(made);
-    auto tensor = dyn_cast_or_null<TensorOp>(made);
     // With a decay per row all panels read scaled copies of the rows.
-    bool scaled =
-        (define && define.getDims().size() > 1) || (tensor && tensor.getDims().size() > 1);
-    bool several = affine.getRows().size() > 1 || affine.getCols().size() > 1;
+    bool scaled = decay && rowDecayOf(affine, decay) == RowDecay::PerRow;
+    bool several =
+        affine.getRows().size() > 1 || affine.getCols().size() > 1 || !affine.outerDims().empty();
     if (several) // are expanded
       for (auto symbol : symbolsOf(affine))
         copied.insert(symbol);
