@@ -137,8 +137,7 @@ private:
           return context.map(op.getKind(), var, values.lookup(op.getAt()), body, domain,
                              op.getCount().value_or(0));
         })
-        .Default(
-            [](Operation *op) -> Expr { llvm_unreachable("not an expression of an equation"); });
+        .Default([](Operation *) -> Expr { llvm_unreachable("not an expression of an equation"); });
   }
 
   ExprContext &context;

@@ -62,7 +62,7 @@ for command in commands:
 written = {c for text in documents.values() for c in re.findall(r"`((?:build/bin/)?(?:seqc|seq-run|seq-opt|ninja|tools/\w+|[\w-]+-(?:bench|tests))(?: [^`]*)?)`", text)}
 # What a benchmark measures is not for a test; what others run and what changes the sources is not run here.
 BENCHES = re.compile(r"^(build/bin/)?(math|affine-block)-bench\b")
-ELSEWHERE = re.compile(r"^(tools/\w+|ninja docs|(build/bin/)?(math-tests|kernel-bench)\b.*)$")
+ELSEWHERE = re.compile(r"^(tools/\w+( .*)?|seq-run random .*|ninja docs|(build/bin/)?(math-tests|kernel-bench)\b.*)$")
 for command in sorted(written):
     if ELSEWHERE.match(command):
         continue
