@@ -6,6 +6,8 @@
 
 #include "compiler/structure/Work.h"
 
+#include "compiler/structure/PairDomain.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -73,6 +75,16 @@ Work workOf(Model &model, PairsOp op) {
     work.functions += 1;
   }
   return work;
+}
+
+double pairsOfRow(PairsOp op, double tokens) {
+  if (!isCausal(op))
+    return tokens;
+  double window = tokens;
+  if (auto back = farthestBack(op))
+    window = std::min(tokens, static_cast<double>(*back + 1));
+  // The first rows of a window have fewer.
+  return tokens > 0 ? window - window * (window - 1) / (2 * tokens) : 0;
 }
 
 static double bytesOf(Type type) {

@@ -26,6 +26,10 @@ struct Work {
 /// The work of one pair of positions.
 Work workOf(Model &model, mlir::seq::PairsOp op);
 
+/// Pairs of a row in a sequence of that many tokens, on average: of a causal domain those that it
+/// allows, of any other all.
+double pairsOfRow(mlir::seq::PairsOp op, double tokens);
+
 /// The work of one token of a mixer at the structure stage; affine recurrences as the step form
 /// does them.
 Work workOf(Model &model);

@@ -197,6 +197,11 @@ private:
   const BenchOptions &options;
 };
 
+/// Tokens of a sequence.
+int64_t tokensOf(const Problem &problem) {
+  return problem.sizes.at(problem.plan.dims[problem.plan.tokenDim].name);
+}
+
 Error BenchRunner::measureMixer(const SourceFile &source, mlir::seq::MixerOp mixer,
                                 const std::shared_ptr<LoadedLibrary> &library) {
   Problem problem;
@@ -231,6 +236,12 @@ Error BenchRunner::measureMixer(const SourceFile &source, mlir::seq::MixerOp mix
     measured.threads = threads;
     measured.tokens = (*bench)->tokensInCall();
     measured.work = workOf(model);
+    for (auto pairs : model.mixer().getOps<mlir::seq::PairsOp>()) {
+      Work ofPair = workOf(model, pairs);
+      double count = pairsOfRow(pairs, static_cast<double>(tokensOf(problem)));
+      measured.work.operations += ofPair.operations * count;
+      measured.work.functions += ofPair.functions * count;
+    }
     for (int warm = 0; warm < 2; ++warm)
       (*bench)->call();
     double spent = 0;
