@@ -9,6 +9,22 @@
 
 include "mlir/Pass/PassBase.td"
 
+def FindLinearSums : Pass<"seq-find-linear-sums", "::mlir::ModuleOp"> {
+  let summary = "write sums over the tokens before (or after) a token as states where they have low rank";
+  let description = [{
+    A sum over s whose terms are products of factors of t, factors of s, inner sums of such products over fixed dims, and exponentials that fall with
+    the distance becomes a sum of reads of states `NAME.state`: with the domain `s <= t` or `s < t` one that runs forwards, with `s >= t` or `s > t` one
+    that runs backwards, with none one each way (`exp(c * |t - s|)` too). Exponentials of sums are taken apart only where no part can overflow alone,
+    differences of running sums only in exponents, and where each token is known to lower them. Equal states are one. A sum stays as it is when its
+    state would cost more than the pairs of a sequence of 8192 tokens; the mixer's attribute `seq.over_pairs` says why any did, a state's `seq.sum_of`
+    whose sum it is.
+
+    *Requires*: the seq stage. Runs as part of the import, so that the oracle and the kernels have the same carry.
+    *Produces*: `seq.state` and `seq.next` for such sums. A backward one sets `no_step`.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def UnrollWindows : Pass<"seq-unroll-windows", "::mlir::ModuleOp"> {
   let summary = "write reductions over a short window of tokens as their terms";
   let description = [{

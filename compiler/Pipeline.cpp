@@ -67,7 +67,7 @@ std::unique_ptr<MLIRContext> createContext() {
 
 OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &sizes,
                                    ast::DType dtype, MLIRContext &context,
-                                   llvm::raw_ostream &errors) {
+                                   llvm::raw_ostream &errors, Sums sums) {
   Diagnostics diagnostics;
   auto file = parseAndCheck(source, sizes, diagnostics);
   errors << diagnostics.render();
@@ -78,6 +78,12 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
   auto module = importFile(*file, context, options);
   if (!module)
     return {};
+  if (sums == Sums::Linear) {
+    PassManager passes(&context);
+    passes.addPass(createFindLinearSums());
+    if (failed(passes.run(*module)))
+      return {};
+  }
   for (auto mixer : module->getOps<seq::MixerOp>()) {
     seq::recordCarryWindows(mixer);
     recordCarryRows(mixer);

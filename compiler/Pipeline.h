@@ -48,11 +48,14 @@ private:
 /// A context with every dialect that the stages use.
 std::unique_ptr<mlir::MLIRContext> createContext();
 
+/// How sums over tokens are imported: as states where they have low rank, or as the file has them.
+enum class Sums { Linear, AsWritten };
+
 /// A file parsed, checked and imported at one choice of sizes: one seq.mixer for each of its
 /// mixers, carry recorded. Errors have gone to `errors` as text; then null.
 mlir::OwningOpRef<mlir::ModuleOp> importSource(const SourceFile &source, const Overrides &sizes,
                                                ast::DType dtype, mlir::MLIRContext &context,
-                                               llvm::raw_ostream &errors);
+                                               llvm::raw_ostream &errors, Sums sums = Sums::Linear);
 
 /// Runs the structure stage on every mixer of a module. Located errors go to the context's
 /// diagnostic handler.

@@ -99,6 +99,7 @@ void explain(MixerOp mixer, llvm::raw_ostream &os, const ExplainOptions &options
   ExplainText text(mixer, os, options);
   os << fmt::format("mixer {}   (values in {}{})\n", std::string_view(mixer.getSymName()),
                     mixer.getCompute().isF64() ? "f64" : "f32", schedule(text.options.kernel));
+  explainSums(text);
   for (auto state : mixer.getOps<StateOp>())
     explainState(text, state);
   for (auto pairs : mixer.getOps<PairsOp>())

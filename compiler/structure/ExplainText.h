@@ -47,6 +47,8 @@ public:
 
 inline std::string_view view(mlir::StringAttr name) { return name.getValue(); }
 
+/// The part about sums over positions: those that became states, and why others did not.
+void explainSums(ExplainText &text);
 /// The part about a state with a canonical affine recurrence.
 void explainAffine(ExplainText &text, mlir::seq::StateOp state, mlir::seq::AffineOp op);
 /// The part about reductions over pairs of positions.

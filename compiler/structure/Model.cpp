@@ -237,8 +237,11 @@ public:
         llvm::append_range(stack, factorsOf(affine));
       if (auto pairs = dyn_cast_or_null<PairsOp>(nodes.lookup(name)))
         llvm::append_range(stack, sourcesOf(pairs));
-      if (Equation *equation = model.equation(name))
+      if (Equation *equation = model.equation(name)) {
         llvm::append_range(stack, model.sources(equation->body));
+        if (equation->domain)
+          llvm::append_range(stack, model.sources(equation->domain));
+      }
     }
     return result;
   }
@@ -258,11 +261,13 @@ private:
     } else if (Equation *equation = model.equation(name)) {
       Var token = model.tokenOf(*equation);
       SmallVector<StringAttr> reads;
-      model.exprs().walk(equation->body, [&](Expr node) {
-        // A window may reach this token.
-        if (node->is(ExprKind::Read) && model.shift(node, token).value_or(0) == 0)
-          reads.push_back(node->symbol());
-      });
+      for (Expr part : {equation->body, equation->domain})
+        if (part)
+          model.exprs().walk(part, [&](Expr node) {
+            // A window may reach this token.
+            if (node->is(ExprKind::Read) && model.shift(node, token).value_or(0) == 0)
+              reads.push_back(node->symbol());
+          });
       for (StringAttr read : reads)
         visit(read);
     }

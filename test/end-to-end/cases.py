@@ -31,7 +31,10 @@ ROOT = HERE.parents[1]
 
 # These run backwards, read later tokens or use the sequence's length.
 WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_elementwise", "look_ahead",
-                "relative_position", "full_attention"}
+                "relative_position", "full_attention", "distance_filter"}
+
+# Mixers of new_mixers over pairs of positions whose sums the compiler makes states of.
+OVER_PAIRS = {"feature_attention", "retention_pairs", "gated_pairs", "distance_filter", "polynomial_attention", "hybrid_attention"}
 
 
 @dataclasses.dataclass

@@ -7,6 +7,7 @@
 #include "StructureEval.h"
 
 #include "compiler/reference/Functions.h"
+
 #include "llvm/ADT/STLExtras.h"
 
 #include <cmath>
@@ -66,6 +67,10 @@ double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &
       for (auto [number, read] : llvm::enumerate(affine.getReads().getAsRange<RowReadAttr>()))
         if (read.getResult() && read.getResult().getAttr() == name)
           return rowRead(affine, number, at);
+    for (auto pairs : model.mixer().getOps<PairsOp>())
+      for (auto [number, result] : llvm::enumerate(pairs.getOuts().getAsRange<PairResultAttr>()))
+        if (result.getProduced().getAttr() == name)
+          return pairResult(pairs, number, at);
   }
   Equation *equation = model.equation(name);
   assert(equation && !equation->domain);
@@ -73,6 +78,63 @@ double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &
   for (auto [var, index] : llvm::zip_equal(equation->left, at))
     env[var] = index;
   return eval(equation->body, env);
+}
+
+const Equation &StructureEvaluator::part(PairsOp op, int64_t number) {
+  auto found = parts.find({op, number});
+  if (found == parts.end())
+    found = parts.insert({{op, number}, model.exprs().import(op, number)}).first;
+  return found->second;
+}
+
+double StructureEvaluator::pairResult(PairsOp op, int64_t number, const std::vector<int64_t> &at) {
+  auto result = cast<PairResultAttr>(op.getOuts()[number]);
+  int64_t rows = op.getRows().size(), count = extent(op.getOverAttr().getAttr());
+  double inf = std::numeric_limits<double>::infinity();
+  auto evalPart = [&](int64_t which, int64_t s) {
+    const Equation &equation = part(op, which);
+    std::vector<int64_t> place(at.begin(), at.begin() + rows);
+    place.push_back(s);
+    place.insert(place.end(), at.begin() + rows, at.end());
+    Environment env;
+    for (auto [var, index] : llvm::zip(equation.left, place))
+      env[var] = index;
+    return eval(equation.body, env);
+  };
+  std::vector<int64_t> inside;
+  double max = -inf;
+  for (int64_t s = 0; s < count; ++s) {
+    if (op.getDomain() && evalPart(*op.getDomain(), s) == 0)
+      continue;
+    inside.push_back(s);
+    if (op.getScore())
+      max = std::max(max, evalPart(*op.getScore(), s));
+  }
+  if (result.getKind() == PairKind::ScoreMax)
+    return max;
+  auto join = [&](double total, double x) {
+    switch (result.getKind()) {
+    case PairKind::Sum:
+      return total + x;
+    case PairKind::Prod:
+      return total * x;
+    case PairKind::Max:
+      return reference::binaryFunction(BinaryFn::Max)(total, x);
+    default:
+      return reference::binaryFunction(BinaryFn::Min)(total, x);
+    }
+  };
+  double total = result.getKind() == PairKind::Sum    ? 0
+                 : result.getKind() == PairKind::Prod ? 1
+                 : result.getKind() == PairKind::Max  ? -inf
+                                                      : inf;
+  for (int64_t s : inside) {
+    if (op.getScore())
+      exponential = std::exp(evalPart(*op.getScore(), s) - (std::isinf(max) ? 0 : max));
+    double weight = result.getWeight() < 0 ? 1 : evalPart(result.getWeight(), s);
+    total = join(total, result.getValue() < 0 ? weight : weight * evalPart(result.getValue(), s));
+  }
+  return total;
 }
 
 // A factor's element: its dims are a part of the token, the outer dims, and the rows or the
@@ -159,7 +221,6 @@ double StructureEvaluator::reduce(Expr e, Environment &env) {
   if (found == opened.end())
     found = opened.insert({e, model.exprs().open(e)}).first;
   const OpenedExpr &o = found->second;
-  assert(!o.domain);
   double inf = std::numeric_limits<double>::infinity();
   double total = e->isReduce(ReduceKind::Sum)    ? 0
                  : e->isReduce(ReduceKind::Prod) ? 1
@@ -169,8 +230,10 @@ double StructureEvaluator::reduce(Expr e, Environment &env) {
   for (Var var : o.vars)
     env[var] = 0;
   while (true) {
-    double x = eval(o.body, env);
-    total = e->isReduce(ReduceKind::Sum)    ? total + x
+    bool isInside = !o.domain || eval(o.domain, env) != 0;
+    double x = isInside ? eval(o.body, env) : 0;
+    total = !isInside                       ? total
+            : e->isReduce(ReduceKind::Sum)  ? total + x
             : e->isReduce(ReduceKind::Prod) ? total * x
             : e->isReduce(ReduceKind::Max)  ? reference::binaryFunction(BinaryFn::Max)(total, x)
                                             : reference::binaryFunction(BinaryFn::Min)(total, x);
@@ -195,6 +258,8 @@ double StructureEvaluator::eval(Expr e, Environment &env) {
   case ExprKind::Extent:
     return static_cast<double>(tokens);
   case ExprKind::Read: {
+    if (e->symbol() == "e" && e->operands().empty())
+      return exponential;
     std::vector<int64_t> at;
     for (Expr subscript : e->operands())
       at.push_back(static_cast<int64_t>(eval(subscript, env)));

@@ -31,6 +31,8 @@ private:
   double compute(mlir::StringAttr name, const std::vector<int64_t> &at);
   double affineState(mlir::seq::AffineOp op, const std::vector<int64_t> &at);
   double rowRead(mlir::seq::AffineOp op, int64_t number, const std::vector<int64_t> &at);
+  double pairResult(mlir::seq::PairsOp op, int64_t number, const std::vector<int64_t> &at);
+  const mlir::seq::Equation &part(mlir::seq::PairsOp op, int64_t number);
   double factor(mlir::FlatSymbolRefAttr symbol, mlir::seq::AffineOp op, bool isRow, int64_t token,
                 const std::vector<int64_t> &at);
   int64_t extent(mlir::StringAttr dim);
@@ -41,6 +43,8 @@ private:
   std::map<std::string, std::vector<reference::Axis>> axes;
   std::map<std::pair<std::string, std::vector<int64_t>>, double> known;
   std::map<mlir::seq::Expr, mlir::seq::OpenedExpr> opened;
+  std::map<std::pair<mlir::Operation *, int64_t>, mlir::seq::Equation> parts;
+  double exponential = 1; // of the pair that a weight is asked for
 };
 
 } // namespace seqmix::test

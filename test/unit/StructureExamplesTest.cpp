@@ -62,7 +62,7 @@ TEST_P(ExamplesTest, KeepsItsValues) {
           << error;
     }
   for (int64_t minSize : {1, 1000}) {
-    Structured s = structure(text, minSize, sizes);
+    Structured s = structure(text, minSize, sizes, /*findSums=*/true);
     expectSameValues(s, 6);
     if (HasFailure()) {
       std::cerr << s.text();

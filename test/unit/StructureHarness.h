@@ -31,11 +31,13 @@ struct Structured {
 };
 
 /// Parses, imports and structures. Test failures for whatever the text does not allow; errors of
-/// the structure stage are in `errors`.
-Structured structure(llvm::StringRef source, int64_t minSize = 1, const Overrides &sizes = {});
+/// the structure stage are in `errors`. With `findSums`, `after` has states for sums over tokens,
+/// `before` the equations as written.
+Structured structure(llvm::StringRef source, int64_t minSize = 1, const Overrides &sizes = {},
+                     bool findSums = false);
 
 /// Compares outputs and final states of the structure stage with the interpreter's on random
-/// inputs.
+/// inputs. States that are gone count for nothing.
 void expectSameValues(Structured &s, int64_t tokens = 7, double tolerance = 1e-12);
 
 } // namespace seqmix::test

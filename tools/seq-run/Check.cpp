@@ -55,6 +55,7 @@ std::string keyOf(const Row &row) {
 
 struct Compiled {
   std::optional<Imported> imported;
+  std::optional<Imported> asWritten; ///< where that is something else
   std::shared_ptr<LoadedLibrary> library;
   std::string problem;
 };
@@ -68,6 +69,12 @@ Compiled compileFor(const SourceFile &source, const Row &row, const CheckOptions
     return result;
   }
   result.imported = std::move(*imported);
+  auto asWritten = importAsWritten(*result.imported, source, row.line.overrides, row.dtype);
+  if (!asWritten) {
+    result.problem = toString(asWritten.takeError());
+    return result;
+  }
+  result.asWritten = std::move(*asWritten);
   if (options.oracleOnly)
     return result;
   Options compile = options.compile;
@@ -99,12 +106,19 @@ std::string runCase(const Row &row, Compiled &compiled, std::vector<Outcome> &ou
   auto trial = Trial::prepare(problem);
   if (!trial)
     return toString(trial.takeError());
+  if (compiled.asWritten) {
+    auto outcome = trial->compareWith(compiled.asWritten->find(row.line.mixer));
+    if (!outcome)
+      return toString(outcome.takeError());
+    if (*outcome)
+      outcomes.push_back(**outcome);
+  }
   if (!compiled.library)
     return "";
   auto mixer = CompiledMixer::find(compiled.library, row.line.mixer);
   if (!mixer)
     return toString(mixer.takeError());
-  outcomes = trial->run(*mixer).outcomes;
+  llvm::append_range(outcomes, trial->run(*mixer).outcomes);
   return "";
 }
 
@@ -164,6 +178,7 @@ std::vector<std::string> cellsOf(const Row &row) {
           errorOf(row, "split"),
           errorOf(row, isPacked ? "separate" : "packed"),
           errorOf(row, "strides"),
+          errorOf(row, "as written"),
           row.outcomes.empty() ? "-" : errorText(carry),
           row.dtype == ast::DType::F64   ? "1e-12"
           : row.dtype == ast::DType::F32 ? "2e-05"
@@ -246,6 +261,7 @@ int runCheck(const CheckOptions &options) {
                {"split", 7},
                {"packed", 7},
                {"strides", 7},
+               {"written", 7},
                {"carry", 7},
                {"tolerance", 11},
                {"verdict", 0, false}});

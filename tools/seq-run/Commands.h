@@ -35,6 +35,7 @@ struct ReferenceOptions {
   ast::DType dtype = ast::DType::F32;
   std::string inputs, outputs; ///< folders of .npy files
   std::vector<int64_t> cuSeqlens;
+  bool asWritten = false; ///< no sum over tokens becomes a state
 };
 /// Runs the oracle on arrays in files: NAME.npy for each input and param, carry.NAME.npy for what
 /// there is of the carry; writes outputs and the final carry under the same names. The exit status.

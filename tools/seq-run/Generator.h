@@ -135,6 +135,7 @@ private:
 
   // GeneratorPairs.cpp: reductions over pairs of positions.
   void addPairs();
+  void addSeparableSum();
   std::string pairDomain();
   std::string pairScore(const DimList &list);
 

@@ -75,9 +75,54 @@ std::string Generator::pairScore(const DimList &list) {
   return score;
 }
 
+/// A sum of low rank over the positions before, after or on both sides: linear in the length.
+void Generator::addSeparableSum() {
+  static constexpr const char *domains[] = {"s <= t", "s <= t", "s < t", "s >= t", "s > t", ""};
+  std::string domain = random.pick<const char *>(domains);
+  bool isBefore = domain.starts_with("s <");
+  DimList rank = chooseDimList(random.chance(0.8) ? 1 : 0, 64);
+  Scope row = scopeOf(rank);
+  std::string score = "0.3";
+  if (std::string index; !rank.empty() && bind(row, rank[0], index)) {
+    Value q = addInput(rank, Value::Real), k = addInput(rank, Value::Real);
+    score = fmt::format("{} * (sum[{}] {} * {})", root(rank[0]), index,
+                        random.chance(0.7) ? read(q, row) : fmt::format("tanh({})", read(q, row)),
+                        random.chance(0.7) ? read(k, row, "s")
+                                           : fmt::format("exp(min({}, 2))", read(k, row, "s")));
+    if (random.chance(0.15) && dims[rank[0]].size <= 8)
+      score = fmt::format("(1 + {})^2", score);
+  }
+  switch (domain.empty() ? random.below(2) : random.below(4)) {
+  case 0:
+    score += fmt::format(" * exp(-{} * abs(t - s))", number(0, 0.5));
+    break;
+  case 1:
+    break;
+  case 2:
+    score += fmt::format(" * {}^({})", number(0, 1), isBefore ? "t - s" : "s - t");
+    break;
+  case 3: {
+    Value gate = addInput({}, Value::Fraction);
+    Value sum = define({}, fmt::format("cumsum[t] log(0.9 * {} + 0.1)", read(gate, scopeOf({}))));
+    values.back().isUnbounded = true;
+    score += fmt::format(" * exp({} - {})", read(sum, scopeOf({}), isBefore ? "t" : "s"),
+                         read(sum, scopeOf({}), isBefore ? "s" : "t"));
+    break;
+  }
+  }
+  DimList list = chooseDimList(random.below(3), 300);
+  Value value = addInput(list, Value::Real);
+  Value result =
+      define(list, fmt::format("0.1 * sum[s] {} * {}", score, read(value, scopeOf(list), "s")),
+             true, domain);
+  addOutput(list, read(result, scopeOf(list)));
+}
+
 /// Attention of some kind: weights from scores, normalised or not, and what they give.
 void Generator::addPairs() {
   hasPairs = true;
+  if (random.chance(0.35))
+    return addSeparableSum();
   std::string score = newName("a"), weight, domain = pairDomain();
   equation(score + "[t,s]", pairScore(chooseDimList(random.chance(0.85) ? 1 : 0, 64)));
   bool isNormalised = random.chance(0.6);

@@ -118,8 +118,8 @@ static bool isIllConditioned(const Trial &trial, const Outcome &outcome, bool is
   });
 }
 
-static void tryOne(Imported &imported, const CompiledMixer *compiled, StringRef name,
-                   RandomVerdict &verdict) {
+static void tryOne(Imported &imported, Imported *asWritten, const CompiledMixer *compiled,
+                   StringRef name, RandomVerdict &verdict) {
   Problem base;
   base.mixer = imported.find(name);
   base.name = name.str();
@@ -139,9 +139,20 @@ static void tryOne(Imported &imported, const CompiledMixer *compiled, StringRef 
       return;
     }
     ++verdict.trials;
-    if (!compiled)
-      continue;
-    for (const Outcome &outcome : trial->run(*compiled).outcomes) {
+    std::vector<Outcome> outcomes;
+    if (asWritten) {
+      auto outcome = trial->compareWith(asWritten->find(name));
+      if (!outcome) {
+        verdict.problem = fmt::format("{}: the oracle on the equations as written: {}",
+                                      describe(problem), toString(outcome.takeError()));
+        return;
+      }
+      if (*outcome)
+        outcomes.push_back(**outcome);
+    }
+    if (compiled)
+      append_range(outcomes, trial->run(*compiled).outcomes);
+    for (const Outcome &outcome : outcomes) {
       if (outcome.passed)
         continue;
       if (isIllConditioned(*trial, outcome, isDouble)) {
@@ -193,8 +204,12 @@ void tryRandomMixers(ArrayRef<SourceFile> sources, ast::DType dtype, const Rando
         else
           verdict.problem = toString(found.takeError());
       }
+      auto asWritten = importAsWritten(*imported, source, {}, dtype);
+      if (!asWritten)
+        verdict.problem = "not well typed: " + toString(asWritten.takeError());
       if (verdict.problem.empty())
-        tryOne(*imported, mixer ? &*mixer : nullptr, name, verdict);
+        tryOne(*imported, *asWritten ? &**asWritten : nullptr, mixer ? &*mixer : nullptr, name,
+               verdict);
       verdict.coverage = coverageOf(*imported->module, compile);
     }
     done(index, verdict);

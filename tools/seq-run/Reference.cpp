@@ -51,7 +51,8 @@ Error runOracle(const ReferenceOptions &options) {
   auto sources = readSources(options.file);
   if (!sources)
     return sources.takeError();
-  auto imported = importForTrial(sources->front(), options.sizes, options.dtype);
+  auto imported = importForTrial(sources->front(), options.sizes, options.dtype,
+                                 options.asWritten ? Sums::AsWritten : Sums::Linear);
   if (!imported)
     return imported.takeError();
   Expected<mlir::seq::MixerOp> found = findMixer(*imported, options);

@@ -56,14 +56,28 @@ mlir::seq::MixerOp Imported::find(StringRef mixer) {
 }
 
 Expected<Imported> importForTrial(const SourceFile &source, const Overrides &sizes,
-                                  ast::DType dtype) {
+                                  ast::DType dtype, Sums sums) {
   std::string messages;
   raw_string_ostream errors(messages);
   Imported imported{createContext(), {}};
-  imported.module = importSource(source, sizes, dtype, *imported.context, errors);
+  imported.module = importSource(source, sizes, dtype, *imported.context, errors, sums);
   if (!imported.module)
     return createStringError(messages);
   return std::move(imported);
+}
+
+Expected<std::optional<Imported>> importAsWritten(Imported &imported, const SourceFile &source,
+                                                  const Overrides &sizes, ast::DType dtype) {
+  auto walk = imported.module->walk([](mlir::seq::StateOp state) {
+    return state->hasAttr("seq.sum_of") ? mlir::WalkResult::interrupt()
+                                        : mlir::WalkResult::advance();
+  });
+  if (!walk.wasInterrupted())
+    return std::nullopt;
+  auto asWritten = importForTrial(source, sizes, dtype, Sums::AsWritten);
+  if (!asWritten)
+    return asWritten.takeError();
+  return std::move(*asWritten);
 }
 
 json::Value jsonNumber(double value) {

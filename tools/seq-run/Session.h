@@ -46,7 +46,12 @@ struct Imported {
   mlir::seq::MixerOp find(llvm::StringRef mixer);
 };
 llvm::Expected<Imported> importForTrial(const SourceFile &source, const Overrides &sizes,
-                                        ast::DType dtype);
+                                        ast::DType dtype, Sums sums = Sums::Linear);
+
+/// The equations as written, where the import has made states of sums over tokens.
+llvm::Expected<std::optional<Imported>> importAsWritten(Imported &imported,
+                                                        const SourceFile &source,
+                                                        const Overrides &sizes, ast::DType dtype);
 
 /// A number as JSON: infinities and NaN, which JSON lacks, as text.
 llvm::json::Value jsonNumber(double value);

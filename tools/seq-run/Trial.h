@@ -54,6 +54,10 @@ public:
   /// Runs the compiled code in every way that the mixer has and compares.
   TrialResult run(const CompiledMixer &compiled) const;
 
+  /// Compares the oracle with itself on the equations as written, without states for sums over
+  /// tokens. Nothing where the carry is not the initial one, for theirs is another.
+  llvm::Expected<std::optional<Outcome>> compareWith(mlir::seq::MixerOp asWritten) const;
+
   /// By how much each of the oracle's outputs and components moves, relative to its largest
   /// magnitude, when every real input and the result of every operation is changed by up to
   /// `relative` of it: what no arithmetic of that precision can avoid.

@@ -94,6 +94,9 @@ cl::opt<std::string> outputs("outputs",
 cl::list<int64_t> cuSeqlens("cu-seqlens",
                             cl::desc("Starts of packed sequences and the end: 0,5,5,67"),
                             cl::CommaSeparated, cl::sub(referenceCommand), cl::cat(category));
+cl::opt<bool> asWritten("as-written",
+                        cl::desc("Run the sums over tokens as the file has them, none as a state"),
+                        cl::sub(referenceCommand), cl::cat(category));
 
 // bench and reference
 cl::list<std::string> definitions("D", cl::Prefix, cl::desc("Size of a dim or value of a const"),
@@ -177,6 +180,7 @@ int main(int argc, char **argv) {
     options.dtype = type.value_or(ast::DType::F32);
     options.inputs = inputs;
     options.outputs = outputs;
+    options.asWritten = asWritten;
     options.cuSeqlens = {cuSeqlens.begin(), cuSeqlens.end()};
     if (auto error = readSizes({definitions.begin(), definitions.end()}, {}, compile))
       return fail(llvm::toString(std::move(error)));

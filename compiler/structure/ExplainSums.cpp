@@ -1,0 +1,54 @@
+//===- ExplainSums.cpp - sums over positions in words ---------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/structure/ExplainText.h"
+
+#include "llvm/ADT/MapVector.h"
+#include <fmt/format.h>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+
+void explainSums(ExplainText &text) {
+  bool isFirst = true;
+  auto line = [&](StringRef label, const std::string &words) {
+    if (isFirst)
+      text.os << "\n";
+    isFirst = false;
+    text.line(label, words);
+  };
+  struct Made {
+    bool isForward = false, isBackward = false;
+    std::string states;
+  };
+  llvm::MapVector<StringAttr, Made> owners;
+  for (auto state : text.mixer.getOps<StateOp>())
+    if (auto owner = state->getAttrOfType<StringAttr>("seq.sum_of")) {
+      Made &made = owners[owner];
+      (state.getDirection() == Direction::Forward ? made.isForward : made.isBackward) = true;
+      made.states += fmt::format(
+          "{}{} ({})", made.states.empty() ? "" : ", ", std::string_view(state.getSymName()),
+          state.getDims().empty() ? "a scalar" : text.sizes(state.getDims()));
+    }
+  StringRef label = "sums";
+  for (auto &[owner, made] : owners) {
+    const char *domain = !made.isBackward  ? "with a causal domain, so a recurrence"
+                         : !made.isForward ? "with an anticausal domain, so a recurrence"
+                                           : "on both sides, so a recurrence each way";
+    line(label, fmt::format("{}: low rank {}, of {}", view(owner), domain, made.states));
+    label = "";
+  }
+  auto others = text.mixer->getAttrOfType<ArrayAttr>("seq.over_pairs");
+  label = "pairs";
+  for (Attribute why : others ? others.getValue() : ArrayRef<Attribute>()) {
+    line(label, std::string(view(cast<StringAttr>(why))));
+    label = "";
+  }
+}
+
+} // namespace seqmix
