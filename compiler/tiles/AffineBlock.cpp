@@ -131,6 +131,8 @@ void BlockGenerator::products(const BlockPlace &place) {
       Value valid = mask([&](int64_t l) { return l < spec.rows - whole; });
       sums = productsOfColumns(place, g, index(whole), valid, sums);
     }
+    if (group.empty())
+      continue;
     for (auto [k, vector] : llvm::enumerate(sumLanes(sums))) {
       if (spec.rowDecay == RowDecay::Scalar)
         vector = weightByScalarDecay(place, group.drop_front(k * lanes), vector);
@@ -152,7 +154,8 @@ Values BlockGenerator::productsOfColumns(const BlockPlace &place, int64_t group,
     return mask ? select(mask, vector, splat(0)) : vector;
   };
   // A group stores the scaled rows of those reads and updates that no group before it has seen.
-  SmallVector<bool> storesRead(reads, perRow), storesLeft(updates, perRow), uses(updates, false);
+  SmallVector<bool> storesRead(reads, perRow), storesLeft(updates, perRow),
+      uses(updates, items.empty());
   for (int64_t g = 0; g < group; ++g)
     for (const BlockProduct &p : layout.groups[g])
       storesRead[p.read] = storesLeft[p.update] = false;

@@ -63,7 +63,7 @@ struct AffineBlockSpec {
   RowDecay rowDecay = RowDecay::None;
   bool colDecay = false;
   llvm::SmallVector<AffineUpdate> updates; // at least one
-  llvm::SmallVector<AffineRead> reads;     // at least one
+  llvm::SmallVector<AffineRead> reads;     // none where only the last state counts
   bool descending = false;                 // from the last row to the first
   mlir::FloatType element;                 // f32 or f64
   int64_t lanes = 16;                      // of a vector: a power of two, 2 to 16

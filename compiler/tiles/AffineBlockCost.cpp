@@ -78,7 +78,9 @@ double cyclesPerToken(const AffineBlockSpec &spec) {
       updates * ((reads - before) * block * (block + 1) / 2 + before * block * (block - 1) / 2);
   const double scaling = perRow ? updates * block * (block - 1) / 2 + (reads + 1) * block : 0;
   // Groups of accumulators, each of which loads and scales again.
-  const double groups = std::ceil(triangle / std::max(4.0, spec.registers - updates * block - 3));
+  const double groups =
+      std::max(perRow ? 1.0 : 0.0,
+               std::ceil(triangle / std::max(4.0, spec.registers - updates * block - 3)));
   const double laneSums = 45 * std::ceil(triangle / spec.lanes) / 2; // shuffles and sums
   const double products =
       llvm::divideCeil(spec.rows, spec.lanes) *

@@ -66,6 +66,9 @@ void AffineBlockLayout::planGroups() {
       }
     }
   flush();
+  // Without reads there are no products, but rows and their decays are scaled all the same.
+  if (groups.empty() && spec.rowDecay == RowDecay::PerRow)
+    groups.emplace_back();
 }
 
 int64_t AffineBlockLayout::sources(int64_t read, int64_t token) const {

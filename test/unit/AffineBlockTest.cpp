@@ -300,6 +300,23 @@ TEST(AffineBlock, AgreesForEveryFormOfTheState) {
     }
 }
 
+/// Where only the last state counts.
+TEST(AffineBlock, AgreesWithoutReads) {
+  for (RowDecay decay : {RowDecay::None, RowDecay::Scalar, RowDecay::PerRow})
+    for (bool colDecay : {false, true})
+      for (int64_t block : {1, 4}) {
+        AffineBlockSpec spec = specOf(19, 37);
+        spec.rowDecay = decay;
+        spec.colDecay = colDecay;
+        spec.updates.push_back({{{true, -1}}});
+        spec.updates.push_back({{{false, -1}}});
+        spec.block = block;
+        SCOPED_TRACE(describe(spec, {}));
+        check(spec, {}, 7);
+        check(chooseBlock(spec), {}, 8);
+      }
+}
+
 TEST(AffineBlock, RunsWithHalfTheRegisters) {
   if (!hostHasAvx2())
     GTEST_SKIP() << "no AVX2";
