@@ -81,6 +81,19 @@ def FindAffine : Pass<"seq-find-affine", "::mlir::ModuleOp"> {
     Option<"lanes", "lanes", "int64_t", "16", "elements of a vector, for the choice among several forms">];
 }
 
+def Summarise : Pass<"seq-summarise", "::mlir::ModuleOp"> {
+  let summary = "derive for each mixer whose carry is affine the mixer of a segment's summary";
+  let description = [{
+    When every state follows from the one before by an affine map that is diagonal, or mixes a few states at each index, a segment of tokens
+    acts on the carry like one token: by the product of its transitions and the state that it makes from zero. `NAME.summary` has the
+    equations of the states alone, from zero, and states for the products; its `seq.transition`s say how they combine.
+
+    *Requires*: `seq-find-affine`.
+    *Produces*: such summaries, each behind its mixer. Other mixers with states get an attribute `seq.unsplit` that says why there is none.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def FormGroups : Pass<"seq-form-groups", "::mlir::ModuleOp"> {
   let summary = "make a seq.recurrence of each cycle of states that is left, with its class and lanes";
   let description = [{

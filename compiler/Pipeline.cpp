@@ -15,6 +15,7 @@
 #include "compiler/seq/Import.h"
 #include "compiler/structure/CarryRows.h"
 #include "compiler/structure/Explain.h"
+#include "compiler/structure/Summary.h"
 
 #include "compiler/tiles/Tiles.h"
 #include "dialect/Carry.h"
@@ -169,6 +170,9 @@ public:
   }
 
 private:
+  /// By name, in the order of the file.
+  using MixerPlans = llvm::MapVector<StringAttr, MixerPlan>;
+
   const Options &options;
   llvm::raw_ostream &errors;
   StageTimes *times;
@@ -193,29 +197,32 @@ private:
       return failure();
     SourceReporter reporter(*context, source, errors);
     // Described by its equations: the stages that follow replace them.
-    std::vector<MixerPlan> mixers;
+    MixerPlans mixers;
     for (auto mixer : module->getOps<seq::MixerOp>()) {
       auto mixerPlan = planMixer(mixer);
       if (failed(mixerPlan))
         return failure();
       mixerPlan->source = mixerText(source.text(), mixer.getSymName());
-      mixers.push_back(std::move(*mixerPlan));
+      mixers.insert({mixer.getSymNameAttr(), std::move(*mixerPlan)});
     }
     {
       Timer timer(times, Stage::Structure);
       if (failed(runStructure(*module, options)))
         return failure();
     }
+    for (auto mixer : module->getOps<seq::MixerOp>())
+      if (auto of = mixer.getSummaryOfAttr();
+          of && failed(addSummary(mixers[of.getAttr()], mixer, summaryWork(mixer))))
+        return failure();
     for (const TargetInfo &target : targets)
       if (failed(addTarget(*module, target, mixers)))
         return failure();
-    for (MixerPlan &mixerPlan : mixers)
+    for (auto &[name, mixerPlan] : mixers)
       plan.add(std::move(mixerPlan));
     return success();
   }
 
-  LogicalResult addTarget(ModuleOp module, const TargetInfo &target,
-                          std::vector<MixerPlan> &mixers) {
+  LogicalResult addTarget(ModuleOp module, const TargetInfo &target, MixerPlans &mixers) {
     OwningOpRef<ModuleOp> scheduled = module.clone();
     {
       Timer timer(times, Stage::Chunk);
@@ -230,8 +237,11 @@ private:
     }
     if (!tiles)
       return failure();
-    for (auto [mixer, mixerPlan] : llvm::zip(scheduled->getOps<seq::MixerOp>(), mixers))
-      addKernels(mixer, *tiles, target, suffix, mixerPlan);
+    for (auto mixer : scheduled->getOps<seq::MixerOp>()) {
+      auto of = mixer.getSummaryOfAttr();
+      addKernels(mixer, *tiles, target, suffix,
+                 of ? mixers[of.getAttr()].summary->mixer : mixers[mixer.getSymNameAttr()]);
+    }
     Timer timer(times, Stage::Cpu);
     auto object = compileToObject(*tiles, target);
     if (!object)
@@ -404,6 +414,8 @@ LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &
           return failure();
         for (auto [mixer, planned] :
              llvm::zip_equal(module.getOps<seq::MixerOp>(), scheduled->getOps<seq::MixerOp>())) {
+          if (mixer.getSummaryOf())
+            continue; // explained with its mixer
           auto kernels = planned.getOps<seq::KernelOp>();
           explain(mixer, os, {kernels.empty() ? seq::KernelOp() : *kernels.begin()});
         }

@@ -307,3 +307,14 @@ void mlir::seq::recordCarryWindows(MixerOp mixer) {
   if (auto token = tokenDimOf(mixer))
     mixer->setAttr(kTokenDim, token);
 }
+
+void mlir::seq::keepCarryWindows(MixerOp mixer, llvm::function_ref<bool(StringAttr)> isWanted) {
+  auto recorded = mixer->getAttrOfType<ArrayAttr>(kWindows);
+  if (!recorded)
+    return;
+  SmallVector<Attribute> kept;
+  for (auto info : recorded.getAsRange<DictionaryAttr>())
+    if (isWanted(info.getAs<FlatSymbolRefAttr>("of").getAttr()))
+      kept.push_back(info);
+  mixer->setAttr(kWindows, ArrayAttr::get(mixer.getContext(), kept));
+}

@@ -57,6 +57,9 @@ void recordCarryWindows(MixerOp mixer);
 /// not the token plus indices of fixed dims and constants.
 std::optional<std::pair<int64_t, int64_t>> tokenSpan(MixerOp mixer, ReadOp read);
 
+/// Forgets the recorded windows of what `isWanted` does not name.
+void keepCarryWindows(MixerOp mixer, llvm::function_ref<bool(StringAttr)> isWanted);
+
 /// The batch dims that a tensor, state, definition or produced tensor varies over, in declared
 /// order: a tensor's own, all of them for what comes from a state, and those of what it reads for a
 /// definition.

@@ -32,8 +32,11 @@ def Seq_MixerOp : Seq_Op<"mixer", [SymbolTable, Symbol, IsolatedFromAbove, NoTer
     Equations stand in an order in which every read at the same token comes after its definition.
     `compute` is the type in which definitions and states are held (f32, or f64).
     `no_step` gives the reason why there is no decode step (reads ahead, runs backwards, uses the length as a number).
+    `summary_of` names another mixer, of which this one is the summary: with the same tensors and no outputs it makes, for a segment of
+    tokens, what its `seq.transition`s need to tell the state behind the segment from that in front of it.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$compute, OptionalAttr<StrAttr>:$no_step);
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$compute, OptionalAttr<StrAttr>:$no_step,
+                       OptionalAttr<FlatSymbolRefAttr>:$summary_of);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `compute` $compute attr-dict-with-keyword $body";
   let hasVerifier = 1;

@@ -98,4 +98,21 @@ def Seq_PairsOp : Seq_Op<"pairs", [HasParent<"MixerOp">, NoTerminator,
   }];
 }
 
+def Seq_TransitionOp : Seq_Op<"transition", [HasParent<"MixerOp">]> {
+  let summary = "how the state behind a segment follows from that in front of it";
+  let description = [{
+    Stands in a summary (a mixer with `summary_of`). Behind a segment
+
+        to = its value in the summary, which starts from zero
+             + for each transition: the product of `factors` behind the segment * `from` in front of it
+
+    `factors` are states of the summary that start from one (or from zero where `to` and `from` differ) and take the transition alone; without any
+    the product is one. `places` gives for each factor the numbers of the dims of `to` that it varies over.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$to, FlatSymbolRefAttr:$from, FlatSymbolRefArrayAttr:$factors,
+                       TypedArrayAttrBase<DenseI64ArrayAttr, "dims of each factor">:$places);
+  let assemblyFormat = "$to `from` $from `by` $factors `over` $places attr-dict";
+  let hasVerifier = 1;
+}
+
 #endif // SEQ_STRUCTURE_OPS

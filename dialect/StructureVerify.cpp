@@ -10,6 +10,7 @@
 
 #include "dialect/VerifySupport.h"
 
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;
@@ -192,5 +193,47 @@ LogicalResult RecurrenceOp::verify() {
     for (Attribute member : other.getMembers())
       if (other != *this && llvm::is_contained(getMembers(), member))
         return emitOpError() << "member " << member << " belongs to another recurrence too";
+  return success();
+}
+
+LogicalResult TransitionOp::verify() {
+  // c62
+  auto to = findAs<StateOp>(*this, getToAttr()), from = findAs<StateOp>(*this, getFromAttr());
+  if (!to || !from || to.getDims() != from.getDims())
+    return emitOpError() << "must be between states of the same dims";
+  // c63
+  if (getFactors().size() > 2 || getPlaces().size() != getFactors().size())
+    return emitOpError("has at most two factors and the places of each");
+  for (auto [factor, attr] : llvm::zip_equal(getFactors().getAsRange<FlatSymbolRefAttr>(),
+                                             getPlaces().getAsRange<DenseI64ArrayAttr>())) {
+    SmallVector<Attribute> dims;
+    int64_t last = -1;
+    for (int64_t place : attr.asArrayRef()) {
+      if (place <= last || place >= static_cast<int64_t>(to.getDims().size()))
+        return emitOpError("numbers the places of a factor upwards, among the dims of the state");
+      dims.push_back(to.getDims()[last = place]);
+    }
+    auto state = findAs<StateOp>(*this, factor);
+    if (!state || state.getDims().getValue() != ArrayRef<Attribute>(dims))
+      return emitOpError() << factor << " is not a state over the dims at its places";
+  }
+  return success();
+}
+
+LogicalResult mlir::seq::verify::checkSummary(MixerOp mixer) {
+  // c64
+  FlatSymbolRefAttr of = mixer.getSummaryOfAttr();
+  if (!of)
+    return mixer.getOps<TransitionOp>().empty()
+               ? success()
+               : (*mixer.getOps<TransitionOp>().begin())
+                     .emitOpError("stands in a mixer that is no summary");
+  auto module = mixer->getParentOfType<ModuleOp>();
+  auto whole = module ? module.lookupSymbol<MixerOp>(of.getAttr()) : MixerOp();
+  if (!whole || whole.getSummaryOfAttr())
+    return mixer.emitOpError() << "is the summary of " << of
+                               << ", which is no mixer beside it with outputs of its own";
+  if (!mixer.getOps<OutputOp>().empty())
+    return mixer.emitOpError("is a summary and has an output");
   return success();
 }

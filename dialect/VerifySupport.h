@@ -36,6 +36,9 @@ LogicalResult checkDims(Operation *op, ArrayAttr dims);
 /// The attributes that name symbols, each once.
 bool allDifferent(ArrayAttr symbols);
 
+/// Checks the mixer that a summary is of, and that transitions stand in a summary only.
+LogicalResult checkSummary(MixerOp mixer);
+
 } // namespace mlir::seq::verify
 
 #endif // SEQMIX_DIALECT_VERIFYSUPPORT_H

@@ -168,23 +168,46 @@ typedef void (*SeqTaskFn)(void *context, int64_t task, int32_t thread);
 void seqRunTasks(SeqTaskFn function, void *context, int64_t count, int32_t threads);
 
 //===----------------------------------------------------------------------===//
-// Plan.c, Run.c
+// Plan.c, Segments.c, Run.c
 //===----------------------------------------------------------------------===//
+
+/// How the tasks of a kernel divide the features, and where what they share stands.
+typedef struct SeqGrid {
+  int64_t splits;      // tasks along the split dim
+  int64_t groups;      // runs of the shared kernel
+  int64_t sharedBytes; // one group's part
+  int64_t sharedAt;
+} SeqGrid;
+
+/// Segments of sequences that run at the same time. The first of a sequence, in the direction of
+/// its states, goes through the mixer's kernel at once; of those behind it, but for the last, the
+/// summary is made meanwhile. What stands between two segments is a border: the states in front of
+/// the later one.
+typedef struct SeqSegmentPlan {
+  bool split;          // false: none of what follows means anything
+  int64_t most;        // segments behind the first of a sequence, at most
+  int64_t tokens;      // of each of them; 0: all segments of a sequence are equally long
+  int64_t least;       // tokens of a first segment
+  int64_t segments;    // of all sequences
+  int64_t borders;     // between them
+  int64_t borderBytes; // of one: the components of the summary
+  int64_t segmentsAt, summariesAt, bordersAt;
+  int64_t componentAt[SEQ_MAX_COMPONENTS]; // in a border, by component of the summary
+} SeqSegmentPlan;
 
 /// Sizes and offsets of everything in the workspace.
 typedef struct SeqPlan {
   int64_t
       units; // groups of elements of the first batch dim that go through one task together, at most
   int64_t otherBatch; // product of the other batch dims
-  int64_t splits;     // tasks along the split dim
-  int64_t groups;     // runs of the shared kernel
   int64_t block;      // elements of a unit at most
   bool listUnits;     // the units stand in the workspace: packed, or of different positions
   int32_t threads;
+  SeqGrid own, summary; // of the mixer's kernel, of its summary's
+  SeqSegmentPlan segments;
   int64_t threadBytes;                       // one thread's part
   int64_t frameBytes, scratchAt, sequenceAt; // in it; the frame comes first
-  int64_t sharedBytes;                       // one group's part
-  int64_t threadsAt, sharedAt, unitsAt;
+  int64_t threadsAt, unitsAt;
   int64_t snapshotAt[SEQ_MAX_COMPONENTS]; // -1 for none
   int64_t bytes;
 } SeqPlan;
@@ -200,6 +223,33 @@ bool seqComponentShared(const SeqCall *call, const SeqPlan *plan, const SeqCompo
 /// False when a size does not fit 63 bits. Without `exact`, positions, aliases and lengths are not
 /// known yet: makes room for all.
 bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan);
+
+/// A sum of sizes; `overflow` once one does not fit.
+typedef struct SeqSize {
+  int64_t value;
+  bool overflow;
+} SeqSize;
+
+int64_t seqMultiply(SeqSize *size, int64_t a, int64_t b);
+
+/// Reserves bytes, rounded up to the alignment of workspaces, and returns where they begin.
+int64_t seqReserve(SeqSize *size, int64_t bytes);
+
+/// Threads that pay for being woken for this call.
+int32_t seqUsefulThreads(const SeqCall *call, int32_t most);
+
+/// A number from the environment, `otherwise` when it is absent or not a number in [0, most].
+long seqEnvironmentNumber(const char *name, long most, long otherwise);
+
+/// The kernel of the summary that goes with the call's.
+const SeqKernel *seqSummaryKernel(const SeqCall *call);
+
+/// Decides whether and where the sequences of a call are cut; the plan's threads and own grid are
+/// known.
+void seqPlanSegments(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *plan);
+
+/// Segments behind the first of a sequence of so many tokens.
+int64_t seqLaterSegments(const SeqSegmentPlan *plan, int64_t tokens);
 
 /// Runs a validated call in its workspace.
 void seqRun(const SeqCall *call, const SeqPlan *plan, char *workspace);

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { SEQ_DESCRIPTOR_VERSION = 1 };
+enum { SEQ_DESCRIPTOR_VERSION = 2 };
 
 enum SeqDimKind { SEQ_DIM_BATCH = 0, SEQ_DIM_RUNTIME = 1, SEQ_DIM_FIXED = 2 };
 enum SeqRole { SEQ_ROLE_INPUT = 0, SEQ_ROLE_PARAM = 1, SEQ_ROLE_OUTPUT = 2 };
@@ -147,6 +147,31 @@ typedef struct SeqKernel {
   int32_t reserved;
 } SeqKernel;
 
+struct SeqMixer;
+
+/// How a state behind a segment follows from those in front of it:
+///     to = its value in the summary + the sum over transitions of (product of factors) * from
+/// All are components of the summary.
+typedef struct SeqTransition {
+  int32_t to, from;
+  int32_t factors[2]; // states that hold running products; -1 for none
+  uint32_t places[2]; // bit d: the factor varies over the d-th own dim of the state
+} SeqTransition;
+
+/// What a segment of tokens does to the carry of a mixer, so that segments can run at the same
+/// time.
+typedef struct SeqSummary {
+  // The same dims, inputs and params, no outputs. Its components: the mixer's states, which start
+  // from zero; states for the running products; windows; the position. As many kernels, in the same
+  // order.
+  const struct SeqMixer *mixer;
+  const int32_t *components; // for each of them the mixer's; -1 for a product
+  const SeqTransition *transitions;
+  double work; // of its kernel for a token, the mixer's own being 1
+  int32_t transition_count;
+  int32_t backward; // 1: the states run from the last token to the first
+} SeqSummary;
+
 /// One mixer at one choice of fixed sizes.
 typedef struct SeqMixer {
   const char *name;
@@ -155,6 +180,7 @@ typedef struct SeqMixer {
   const SeqTensor *tensors;       // inputs and params in declared order, then outputs
   const SeqComponent *components; // states in declared order, windows, rows, position
   const SeqKernel *kernels;       // the best first
+  const SeqSummary *summary;      // null: tokens run one after the other only
   uint64_t shared_dims;           // bit d: what the shared kernel makes varies over batch dim d
   int32_t version;                // SEQ_DESCRIPTOR_VERSION
   int32_t dim_count;

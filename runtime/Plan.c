@@ -7,20 +7,13 @@
 #include "runtime/Call.h"
 #include "runtime/Frame.h"
 
-// Sizes grow through these; one overflow makes the whole plan fail.
-typedef struct Size {
-  int64_t value;
-  bool overflow;
-} Size;
-
-static int64_t multiply(Size *size, int64_t a, int64_t b) {
+int64_t seqMultiply(SeqSize *size, int64_t a, int64_t b) {
   int64_t result = 0;
   size->overflow |= __builtin_mul_overflow(a, b, &result);
   return result;
 }
 
-// Reserves bytes, rounded up to the alignment, and returns where they begin.
-static int64_t reserve(Size *size, int64_t bytes) {
+int64_t seqReserve(SeqSize *size, int64_t bytes) {
   int64_t at = size->value;
   size->overflow |= __builtin_add_overflow(at, bytes, &size->value) ||
                     size->value > INT64_MAX - SEQ_WORKSPACE_ALIGN;
@@ -50,8 +43,10 @@ bool seqComponentShared(const SeqCall *call, const SeqPlan *plan, const SeqCompo
   for (int32_t dim = 0; dim < call->batchDims; ++dim)
     if (!(whole >> dim & 1) && call->extent[dim] > 1)
       return true;
-  return plan->splits > 1 && !(whole >> call->kernel->split_dim & 1);
+  return plan->own.splits > 1 && !(whole >> call->kernel->split_dim & 1);
 }
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static int64_t frameBytes(const SeqMixer *mixer) {
   int64_t slots = SEQ_FRAME_FIRST + 4 * (int64_t)mixer->component_count;
@@ -82,36 +77,55 @@ static int64_t chooseBlock(const SeqCall *call, int64_t tasksEach, int64_t threa
   return even < 1 ? 1 : even < block ? even : block;
 }
 
-static void planTasks(const SeqCall *call, bool exact, Size *size, SeqPlan *plan) {
-  const SeqMixer *mixer = call->mixer;
-  const SeqKernel *kernel = call->kernel;
-  plan->otherBatch = 1;
-  plan->groups = 1;
-  for (int32_t dim = 0; dim < call->batchDims; ++dim) {
-    if (dim > 0)
-      plan->otherBatch = multiply(size, plan->otherBatch, call->extent[dim]);
+// Tasks along the split dim of a kernel, and runs of what they share, which covers the task's part
+// of that dim only.
+static void planGrid(const SeqCall *call, const SeqMixer *mixer, const SeqKernel *kernel,
+                     SeqSize *size, SeqGrid *grid) {
+  grid->groups = grid->splits = 1;
+  for (int32_t dim = 0; dim < call->batchDims; ++dim)
     if (mixer->shared_dims >> dim & 1)
-      plan->groups = multiply(size, plan->groups, call->extent[dim]);
-  }
-  plan->splits = 1;
+      grid->groups = seqMultiply(size, grid->groups, call->extent[dim]);
   if (kernel->split_dim >= 0) {
     int64_t extent = mixer->dims[kernel->split_dim].size;
-    plan->splits = (extent + kernel->split_size - 1) / kernel->split_size;
+    grid->splits = (extent + kernel->split_size - 1) / kernel->split_size;
   }
-  // What is shared covers the task's part of the split dim only.
-  plan->groups = multiply(size, plan->groups, plan->splits);
-  plan->block = chooseBlock(call, multiply(size, plan->otherBatch, plan->splits), plan->threads);
+  grid->groups = seqMultiply(size, grid->groups, grid->splits);
+}
+
+static void reserveShared(const SeqKernel *kernel, SeqSize *size, SeqGrid *grid) {
+  SeqSize group = {0, false};
+  seqReserve(&group, kernel->shared_bytes);
+  grid->sharedBytes = group.value;
+  grid->sharedAt =
+      seqReserve(size, kernel->shared ? seqMultiply(size, group.value, grid->groups) : 0);
+  size->overflow |= group.overflow;
+}
+
+static void planTasks(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *plan) {
+  const SeqKernel *kernel = call->kernel;
+  plan->otherBatch = 1;
+  for (int32_t dim = 1; dim < call->batchDims; ++dim)
+    plan->otherBatch = seqMultiply(size, plan->otherBatch, call->extent[dim]);
+  planGrid(call, call->mixer, kernel, size, &plan->own);
+  plan->block =
+      chooseBlock(call, seqMultiply(size, plan->otherBatch, plan->own.splits), plan->threads);
+  seqPlanSegments(call, exact, size, plan);
+  if (plan->segments.split) {
+    plan->block = 1; // a segment is of one sequence
+    planGrid(call, call->mixer->summary->mixer, seqSummaryKernel(call), size, &plan->summary);
+  }
   bool byPosition = (kernel->flags & SEQ_KERNEL_POSITION) && plan->block > 1;
-  plan->listUnits = exact ? call->seqlens || (byPosition && positionsDiffer(call)) : true;
+  plan->listUnits =
+      !exact || call->seqlens || plan->segments.split || (byPosition && positionsDiffer(call));
   plan->units =
       plan->listUnits ? call->sequences : (call->sequences + plan->block - 1) / plan->block;
 }
 
-static int64_t componentBytes(const SeqCall *call, const SeqComponent *component, Size *size) {
+static int64_t componentBytes(const SeqCall *call, const SeqComponent *component, SeqSize *size) {
   int64_t bytes = seqTypeBytes(component->dtype);
   for (int32_t i = 0; i < component->rank; ++i)
     bytes =
-        multiply(size, bytes, seqAxisExtent(call, &component->axes[i])); // rows: those of a ring
+        seqMultiply(size, bytes, seqAxisExtent(call, &component->axes[i])); // rows: those of a ring
   return bytes;
 }
 
@@ -119,12 +133,13 @@ static int64_t componentBytes(const SeqCall *call, const SeqComponent *component
 // updated in place.
 static bool needsSnapshot(const SeqCall *call, const SeqPlan *plan, int32_t index, bool exact) {
   const SeqView *in = &call->carryIn[index], *out = &call->carryOut[index];
-  if (exact && !(in->present && out->present && in->data == out->data))
+  if (call->mixer->components[index].kind == SEQ_CARRY_POSITION ||
+      (exact && !(in->present && out->present && in->data == out->data)))
     return false;
   const SeqComponent *component = &call->mixer->components[index];
   if (component->kind == SEQ_CARRY_ROWS && component->window == 0)
     return false; // new rows stand behind all that are read
-  return seqComponentShared(call, plan, &call->mixer->components[index]);
+  return plan->segments.split || seqComponentShared(call, plan, &call->mixer->components[index]);
 }
 
 static int64_t viewExtent(const SeqView *view, int32_t axis) {
@@ -140,7 +155,7 @@ static double viewElements(const SeqView *view) {
 
 // Threads that pay for being woken, by a rough count of what is computed: every token reads and
 // writes the states, and meets the params.
-static int32_t usefulThreads(const SeqCall *call, int32_t most) {
+int32_t seqUsefulThreads(const SeqCall *call, int32_t most) {
   const SeqMixer *mixer = call->mixer;
   const double elementsEach = 50000; // some microseconds
   double sequences = call->sequences > 0 ? (double)call->sequences : 1;
@@ -162,39 +177,43 @@ static int32_t usefulThreads(const SeqCall *call, int32_t most) {
 }
 
 bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
-  Size size = {0, false};
+  SeqSize size = {0, false};
   int32_t threads = call->options ? call->options->threads : 0;
   plan->threads = threads > 0 ? threads : seq_num_threads();
   if (exact && threads == 0)
-    plan->threads = usefulThreads(call, plan->threads);
+    plan->threads = seqUsefulThreads(call, plan->threads);
   planTasks(call, exact, &size, plan);
-  int64_t tasks = multiply(&size, multiply(&size, plan->units, plan->otherBatch), plan->splits);
-  int64_t most = tasks > plan->groups ? tasks : plan->groups;
-  if (most < plan->threads)
+  int64_t most =
+      seqMultiply(&size, seqMultiply(&size, plan->units, plan->otherBatch), plan->own.splits);
+  if (plan->own.groups > most)
+    most = plan->own.groups;
+  if (most < plan->threads && !plan->segments.split)
     plan->threads = (int32_t)(most > 0 ? most : 1);
 
-  Size part = {0, false};
-  plan->frameBytes = frameBytes(call->mixer);
-  reserve(&part, plan->frameBytes);
-  plan->scratchAt = reserve(&part, call->kernel->scratch_bytes);
-  plan->sequenceAt = reserve(
-      &part, multiply(&size, call->longest + SEQ_SEQUENCE_EDGE, call->kernel->sequence_bytes));
+  const SeqMixer *other = plan->segments.split ? call->mixer->summary->mixer : call->mixer;
+  const SeqKernel *kernel = call->kernel,
+                  *second = plan->segments.split ? seqSummaryKernel(call) : kernel;
+  SeqSize part = {0, false};
+  plan->frameBytes = larger(frameBytes(call->mixer), frameBytes(other));
+  seqReserve(&part, plan->frameBytes);
+  plan->scratchAt = seqReserve(&part, larger(kernel->scratch_bytes, second->scratch_bytes));
+  plan->sequenceAt =
+      seqReserve(&part, seqMultiply(&size, call->longest + SEQ_SEQUENCE_EDGE,
+                                    larger(kernel->sequence_bytes, second->sequence_bytes)));
   plan->threadBytes = part.value;
-  plan->threadsAt = reserve(&size, multiply(&size, plan->threadBytes, plan->threads));
+  plan->threadsAt = seqReserve(&size, seqMultiply(&size, plan->threadBytes, plan->threads));
 
-  Size group = {0, false};
-  reserve(&group, call->kernel->shared_bytes);
-  plan->sharedBytes = group.value;
-  plan->sharedAt =
-      reserve(&size, call->kernel->shared ? multiply(&size, plan->sharedBytes, plan->groups) : 0);
-  plan->unitsAt =
-      reserve(&size, plan->listUnits ? multiply(&size, plan->units, (int64_t)sizeof(SeqUnit)) : 0);
+  reserveShared(kernel, &size, &plan->own);
+  if (plan->segments.split)
+    reserveShared(second, &size, &plan->summary);
+  plan->unitsAt = seqReserve(
+      &size, plan->listUnits ? seqMultiply(&size, plan->units, (int64_t)sizeof(SeqUnit)) : 0);
   for (int32_t i = 0; i < call->mixer->component_count; ++i) {
     plan->snapshotAt[i] = -1;
     if (needsSnapshot(call, plan, i, exact))
       plan->snapshotAt[i] =
-          reserve(&size, componentBytes(call, &call->mixer->components[i], &size));
+          seqReserve(&size, componentBytes(call, &call->mixer->components[i], &size));
   }
   plan->bytes = size.value;
-  return !size.overflow && !part.overflow && !group.overflow;
+  return !size.overflow && !part.overflow;
 }

@@ -70,8 +70,7 @@ static int64_t nanoseconds(void) {
   return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-// A number from the environment, `otherwise` when it is absent or not a number in [0, most].
-static long environmentNumber(const char *name, long most, long otherwise) {
+long seqEnvironmentNumber(const char *name, long most, long otherwise) {
   const char *text = getenv(name);
   if (!text || !*text)
     return otherwise;
@@ -106,7 +105,7 @@ int seq_num_threads(void) {
   int threads = atomic_load_explicit(&threadSetting, memory_order_relaxed);
   if (threads > 0)
     return threads;
-  threads = (int)environmentNumber("SEQMIX_NUM_THREADS", SEQ_MAX_THREADS, 0);
+  threads = (int)seqEnvironmentNumber("SEQMIX_NUM_THREADS", SEQ_MAX_THREADS, 0);
   if (threads == 0)
     threads = availableCpus();
   // A concurrent call finds the same number; one that was set meanwhile must win.
@@ -220,7 +219,7 @@ static void noticeFork(void) {
       atomic_store(&pool.waiting, 0);
       atomic_store(&pool.sleepers, 0);
       pool.workers = 0;
-      pool.spinNanoseconds = 1000 * environmentNumber("SEQMIX_SPIN_US", 1000000, 20000);
+      pool.spinNanoseconds = 1000 * seqEnvironmentNumber("SEQMIX_SPIN_US", 1000000, 20000);
       atomic_flag_clear(&pool.busy);
       atomic_store(&pool.process, self);
       return;
@@ -259,7 +258,7 @@ static void makeWorkers(int wanted) {
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
-  bool pin = !pool.crowded && environmentNumber("SEQMIX_PIN", 1, 1);
+  bool pin = !pool.crowded && seqEnvironmentNumber("SEQMIX_PIN", 1, 1);
   while (pool.workers < wanted && makeWorker(pin))
     ++pool.workers;
   pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -126,8 +126,9 @@ static int checkOptions(const SeqCall *call, const seq_options *options) {
     if (((const char *)options)[i])
       return seqFail(call, SEQ_INVALID_ARGUMENT, "options has fields that runtime %s does not know",
                      seq_version());
-  if (options->flags & ~(uint32_t)SEQ_CHECKED)
-    return seqFail(call, SEQ_INVALID_ARGUMENT, "options.flags is 0x%x; known are SEQ_CHECKED (1)",
+  if (options->flags & ~(uint32_t)(SEQ_CHECKED | SEQ_UNSPLIT))
+    return seqFail(call, SEQ_INVALID_ARGUMENT,
+                   "options.flags is 0x%x; known are SEQ_CHECKED (1) and SEQ_UNSPLIT (2)",
                    options->flags);
   if (options->threads < 0 || options->threads > SEQ_MAX_THREADS)
     return seqFail(call, SEQ_INVALID_ARGUMENT, "options.threads is %d; expected 0 to %d",

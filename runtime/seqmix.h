@@ -42,8 +42,10 @@ enum {
 
 /** Bits of seq_options.flags. */
 enum {
-  SEQ_CHECKED = 1 /**< verify the declared ranges and look for NaN in every input before anything is
-                     computed */
+  SEQ_CHECKED = 1, /**< verify the declared ranges and look for NaN in every input before anything
+                      is computed */
+  SEQ_UNSPLIT = 2  /**< never run parts of one sequence at the same time: the same bits for every
+                      number of threads and every batch */
 };
 
 /** Alignment, in bytes, of a workspace. */
@@ -58,7 +60,7 @@ enum { SEQ_MAX_RANK = 12 };
  */
 typedef struct seq_options {
   uint32_t size;  /**< sizeof(seq_options) */
-  uint32_t flags; /**< SEQ_CHECKED */
+  uint32_t flags; /**< SEQ_CHECKED, SEQ_UNSPLIT */
   /** [sequences + 1], i32 or i64, from 0 to T, not decreasing: packed sequences. Null: every batch
    * element is one. */
   const DLTensor *cu_seqlens;

@@ -79,6 +79,8 @@ struct KernelPlan {
   int32_t batchBlock = 1;
 };
 
+struct SummaryPlan;
+
 /// One mixer at one choice of sizes.
 struct MixerPlan {
   std::string name;
@@ -92,6 +94,23 @@ struct MixerPlan {
   uint64_t sharedDims = 0;               ///< batch dims that what is shared varies over
   bool usesPosition = false;
   bool startsAtZero = false; ///< reads all positions: earlier calls leave nothing to go on from
+  std::shared_ptr<SummaryPlan> summary; ///< null: sequences are never cut
+};
+
+/// SeqTransition, with numbers of the summary's components.
+struct TransitionPlan {
+  int32_t to = 0, from = 0;
+  int32_t factors[2] = {-1, -1};
+  uint32_t places[2] = {0, 0};
+};
+
+/// What segments of a sequence are joined by.
+struct SummaryPlan {
+  MixerPlan mixer; ///< without outputs; its kernels are added target by target, as the mixer's
+  std::vector<int32_t> components; ///< the mixer's for each of its own; -1: a product
+  std::vector<TransitionPlan> transitions;
+  double work = 1;
+  bool backward = false;
 };
 
 /// All sizes of one mixer.
@@ -117,6 +136,10 @@ std::string mixerText(llvm::StringRef file, llvm::StringRef name);
 /// Describes a mixer whose equations are still there (seq to chunk stage), without kernels. Emits a
 /// located error and fails for what the runtime cannot describe.
 llvm::FailureOr<MixerPlan> planMixer(mlir::seq::MixerOp mixer);
+
+/// Adds the summary of the plan's mixer, which stands at the structure stage. `work` is that of its
+/// kernel for a token, the mixer's own being 1.
+llvm::LogicalResult addSummary(MixerPlan &plan, mlir::seq::MixerOp summary, double work);
 
 /// Adds the kernels of one target. `op` is the schedule they were made from; symbols and bytes in
 /// `kernel` are set by the caller, the shape of the tasks is read from the op. Targets are added

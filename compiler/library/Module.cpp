@@ -145,11 +145,40 @@ private:
     return array(elements, "kernels");
   }
 
+  Constant *transitions(const SummaryPlan &summary) {
+    SmallVector<Constant *> elements;
+    for (const TransitionPlan &plan : summary.transitions) {
+      auto pair = [&](int32_t a, int32_t b) {
+        return ConstantArray::get(ArrayType::get(i32, 2), {number32(a), number32(b)});
+      };
+      elements.push_back(structure(
+          {number32(plan.to), number32(plan.from), pair(plan.factors[0], plan.factors[1]),
+           pair(static_cast<int32_t>(plan.places[0]), static_cast<int32_t>(plan.places[1]))},
+          sizeof(SeqTransition)));
+    }
+    return array(elements, "transitions");
+  }
+
+  Constant *summary(const MixerPlan &plan) {
+    if (!plan.summary)
+      return null();
+    const SummaryPlan &summary = *plan.summary;
+    SmallVector<Constant *> components;
+    for (int32_t number : summary.components)
+      components.push_back(number32(number));
+    return global(
+        structure({mixer(summary.mixer), array(components, "components"), transitions(summary),
+                   real(summary.work), number32(static_cast<int32_t>(summary.transitions.size())),
+                   number32(summary.backward)},
+                  sizeof(SeqSummary)),
+        plan.name + ".summary");
+  }
+
   Constant *mixer(const MixerPlan &mixer) {
     auto count = [&](size_t size) { return number32(static_cast<int32_t>(size)); };
     return global(structure({text(mixer.name), mixer.noStep ? text(*mixer.noStep) : null(),
                              dims(mixer), tensors(mixer), components(mixer), kernels(mixer),
-                             number(static_cast<int64_t>(mixer.sharedDims)),
+                             summary(mixer), number(static_cast<int64_t>(mixer.sharedDims)),
                              number32(SEQ_DESCRIPTOR_VERSION), count(mixer.dims.size()),
                              count(mixer.tensors.size()), count(mixer.components.size()),
                              count(mixer.kernels.size()), number32(mixer.tokenDim)},

@@ -280,6 +280,40 @@ FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   return plan;
 }
 
+LogicalResult addSummary(MixerPlan &plan, MixerOp op, double work) {
+  auto described = planMixer(op);
+  if (failed(described))
+    return failure();
+  auto summary = std::make_shared<SummaryPlan>();
+  summary->mixer = std::move(*described);
+  summary->work = work;
+  llvm::StringMap<int32_t> numbers;
+  for (auto [number, component] : llvm::enumerate(summary->mixer.components)) {
+    numbers[component.name] = static_cast<int32_t>(number);
+    auto own = llvm::find_if(plan.components, [&](const ComponentPlan &candidate) {
+      return candidate.name == component.name;
+    });
+    summary->components.push_back(
+        own == plan.components.end() ? -1 : static_cast<int32_t>(own - plan.components.begin()));
+  }
+  for (auto transition : op.getOps<TransitionOp>()) {
+    TransitionPlan result;
+    result.to = numbers.lookup(transition.getTo());
+    result.from = numbers.lookup(transition.getFrom());
+    for (auto [number, factor] :
+         llvm::enumerate(transition.getFactors().getAsRange<FlatSymbolRefAttr>())) {
+      result.factors[number] = numbers.lookup(factor.getValue());
+      for (int64_t place : cast<DenseI64ArrayAttr>(transition.getPlaces()[number]).asArrayRef())
+        result.places[number] |= 1u << place;
+    }
+    summary->transitions.push_back(result);
+  }
+  for (auto state : op.getOps<StateOp>())
+    summary->backward = state.getDirection() == Direction::Backward;
+  plan.summary = std::move(summary);
+  return success();
+}
+
 void addKernel(MixerPlan &plan, KernelOp op, KernelPlan kernel) {
   kernel.batchBlock = static_cast<int32_t>(op.getBatchBlock());
   kernel.splitDim = -1;

@@ -7,6 +7,7 @@
 #include "compiler/structure/Explain.h"
 
 #include "compiler/structure/ExplainText.h"
+#include "compiler/structure/Summary.h"
 #include "compiler/structure/Work.h"
 #include "dialect/Carry.h"
 #include "llvm/ADT/STLExtras.h"
@@ -82,6 +83,42 @@ static void explainCarry(ExplainText &text) {
     text.line("step", fmt::format("none: {}", view(reason)));
 }
 
+// Whether and how a sequence can be cut into segments that run at the same time.
+static void explainSegments(ExplainText &text) {
+  if (auto reason = text.mixer->getAttrOfType<StringAttr>("seq.unsplit")) {
+    text.line("segments", fmt::format("none, a sequence runs in one piece: {}", view(reason)));
+    return;
+  }
+  MixerOp summary = summaryOf(text.mixer);
+  if (!summary)
+    return;
+  text.line(
+      "segments",
+      fmt::format("a call with fewer tasks than threads cuts long sequences; the summary of a "
+                  "segment takes {:.2f} of the work",
+                  summaryWork(summary)));
+  Model model(summary);
+  for (auto transition : summary.getOps<TransitionOp>()) {
+    std::string product;
+    for (auto factor : transition.getFactors().getAsRange<FlatSymbolRefAttr>())
+      product += fmt::format("{} * ", view(factor.getAttr()));
+    text.line("", fmt::format("{} behind one: {}{} in front of it{}",
+                              view(transition.getToAttr().getAttr()), product,
+                              view(transition.getFromAttr().getAttr()),
+                              transition.getTo() == transition.getFrom()
+                                  ? ", and what it is when it starts from zero"
+                                  : ""));
+    for (auto factor : transition.getFactors().getAsRange<FlatSymbolRefAttr>()) {
+      const Equation &equation = *model.equation(factor.getAttr());
+      Expr body = model.exprs().inlineReads(equation.body, [&](StringAttr name) {
+        return name.getValue().contains('.') && !model.state(name) ? model.equation(name) : nullptr;
+      });
+      text.line("", fmt::format("  with {} = {}", text.leftText(equation, false),
+                                toString(model.exprs(), body)));
+    }
+  }
+}
+
 static void explainWork(ExplainText &text) {
   Work work = workOf(text.model);
   text.line("work",
@@ -108,6 +145,7 @@ void explain(MixerOp mixer, llvm::raw_ostream &os, const ExplainOptions &options
     os << "\nno states: every definition is made for all tokens at once\n";
   explainAround(text);
   explainCarry(text);
+  explainSegments(text);
   explainWork(text);
   os << "\n";
 }

@@ -27,7 +27,7 @@ public:
     if (failed(found))
       return failure();
     groups = std::move(*found);
-    while (fuseOne())
+    while (fuseOne() || fuseProduct())
       ;
     splitSums();
     for (Group &group : groups) {
@@ -60,6 +60,23 @@ private:
           groups.erase(b);
           return true;
         }
+    return false;
+  }
+
+  // In a summary the product of a transition runs with its state, so that its coefficients are made
+  // once.
+  bool fuseProduct() {
+    auto groupOf = [&](FlatSymbolRefAttr name) {
+      return llvm::find_if(groups, [&](const Group &g) { return g.contains(name.getAttr()); });
+    };
+    for (auto transition : model.mixer().getOps<TransitionOp>())
+      for (auto factor : transition.getFactors().getAsRange<FlatSymbolRefAttr>()) {
+        auto state = groupOf(transition.getToAttr()), product = groupOf(factor);
+        if (state != groups.end() && state != product && fuse(*state, *product)) {
+          groups.erase(product);
+          return true;
+        }
+      }
     return false;
   }
 

@@ -18,6 +18,8 @@ void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t la
   passes.addPass(createNormalize());
   // Before groups are formed: what an affine state makes is no part of any loop.
   passes.addPass(createFindAffine({minSize, lanes}));
+  // While the equations of each state still stand alone.
+  passes.addPass(createSummarise());
   passes.addPass(createFormGroups());
 }
 

@@ -42,11 +42,11 @@ static bool isFree(Expr e) {
 }
 
 // For all elements of an equation: each part for the indices that it depends on, a reduction for
-// those of its body.
-static Work workOf(Model &model, Expr body) {
+// those of its body. Parts in `seen` are there already.
+static Work workOf(Model &model, Expr body, llvm::DenseSet<Expr> &seen) {
   Work work;
   model.exprs().walk(body, [&](Expr e) {
-    if (isFree(e))
+    if (isFree(e) || !seen.insert(e).second)
       return;
     double count = 1;
     for (Var var : e->is(ExprKind::Reduce) ? e->operand(0)->freeVars() : e->freeVars())
@@ -59,8 +59,10 @@ static Work workOf(Model &model, Expr body) {
 
 Work workOf(Model &model, PairsOp op) {
   Work work;
-  for (unsigned part = 0; part < op.getParts().size(); ++part)
-    work += workOf(model, model.exprs().import(op, part).body);
+  for (unsigned part = 0; part < op.getParts().size(); ++part) {
+    llvm::DenseSet<Expr> alone;
+    work += workOf(model, model.exprs().import(op, part).body, alone);
+  }
   for (auto result : op.getOuts().getAsRange<PairResultAttr>()) {
     // A weight times a value, and the sum; each score is compared.
     double features = 1;
@@ -87,8 +89,67 @@ double pairsOfRow(PairsOp op, double tokens) {
   return tokens > 0 ? window - window * (window - 1) / (2 * tokens) : 0;
 }
 
+namespace {
+/// The loop that makes each equation, if one does: what its members have in common it makes once.
+class Loops {
+public:
+  explicit Loops(Model &model) : model(model) {
+    for (auto group : model.mixer().getOps<RecurrenceOp>())
+      for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>())
+        loopOf[member.getAttr()] = group;
+  }
+
+  Work workOf(const Equation &equation) {
+    auto found = loopOf.find(equation.name);
+    llvm::DenseSet<Expr> alone;
+    if (found == loopOf.end())
+      return seqmix::workOf(model, equation.body, alone);
+    // Equal parts are one expression over the same variables.
+    Substitution common;
+    llvm::DenseMap<StringAttr, unsigned> count;
+    for (Var var : equation.left) {
+      Var &shared = vars[{var->dim, count[var->dim]++}];
+      shared = shared ? shared : var;
+      common[var] = model.exprs().index(shared);
+    }
+    return seqmix::workOf(model, model.exprs().substitute(equation.body, common),
+                          seen[found->second]);
+  }
+
+private:
+  Model &model;
+  llvm::DenseMap<StringAttr, Operation *> loopOf;
+  llvm::DenseMap<Operation *, llvm::DenseSet<Expr>> seen;
+  llvm::DenseMap<std::pair<StringAttr, unsigned>, Var> vars;
+};
+} // namespace
+
 static double bytesOf(Type type) {
   return type.isInteger(1) ? 1 : type.getIntOrFloatBitWidth() / 8.0;
+}
+
+// What an equation or a canonical recurrence reads, or the caller gets as it is.
+static llvm::DenseSet<StringAttr> readSymbols(Model &model) {
+  llvm::DenseSet<StringAttr> names = model.outputs();
+  for (auto &[name, equation] : model.definitions())
+    for (StringAttr source : model.sources(equation.body))
+      names.insert(source);
+  for (auto &[name, equation] : model.nexts())
+    for (StringAttr source : model.sources(equation.body))
+      names.insert(source);
+  for (auto affine : model.mixer().getOps<AffineOp>())
+    for (StringAttr factor : factorsOf(affine))
+      names.insert(factor);
+  for (auto pairs : model.mixer().getOps<PairsOp>())
+    for (StringAttr source : sourcesOf(pairs))
+      names.insert(source);
+  return names;
+}
+
+double timeOf(const Work &work) {
+  // A function takes about eight operations' time. So does a stream of four bytes; what is written
+  // is read before.
+  return work.operations + 8 * work.functions + 2 * (work.bytesIn + 2 * work.bytesOut);
 }
 
 Work workOf(Model &model) {
@@ -100,12 +161,13 @@ Work workOf(Model &model) {
         count *= model.size(dim.getAttr());
     return count;
   };
+  Loops loops(model);
   auto addEquations = [&](Model::Equations &equations) {
     for (auto &[name, equation] : equations) {
       // What has no token dim is made once.
       if (!model.tokenOf(equation))
         continue;
-      total += workOf(model, equation.body);
+      total += loops.workOf(equation);
     }
   };
   addEquations(model.definitions());
@@ -116,8 +178,10 @@ Work workOf(Model &model) {
     passes += (affine.getRowDecayAttr() ? 1 : 0) + (affine.getColDecayAttr() ? 1 : 0);
     total.operations += passes * size;
   }
+  llvm::DenseSet<StringAttr> isRead = readSymbols(model);
   for (auto tensor : model.mixer().getOps<TensorOp>())
-    if (tensor.getRole() == Role::Input && model.variesOverTokens(tensor.getSymNameAttr()))
+    if (tensor.getRole() == Role::Input && model.variesOverTokens(tensor.getSymNameAttr()) &&
+        isRead.contains(tensor.getSymNameAttr()))
       total.bytesIn += elements(tensor.getDims()) * bytesOf(tensor.getDtype());
   for (auto output : model.mixer().getOps<OutputOp>())
     total.bytesOut +=

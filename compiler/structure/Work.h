@@ -30,6 +30,9 @@ Work workOf(Model &model, mlir::seq::PairsOp op);
 /// allows, of any other all.
 double pairsOfRow(mlir::seq::PairsOp op, double tokens);
 
+/// Work as one number: roughly operations that take as long, on data that come from memory.
+double timeOf(const Work &work);
+
 /// The work of one token of a mixer at the structure stage; affine recurrences as the step form
 /// does them.
 Work workOf(Model &model);

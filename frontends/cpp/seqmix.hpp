@@ -256,7 +256,9 @@ public:
 
   Options &threads(int count) { return value.threads = count, *this; }
   /// Verify declared ranges and look for NaN in the inputs first.
-  Options &checked(bool on = true) { return value.flags = on ? uint32_t(SEQ_CHECKED) : 0u, *this; }
+  Options &checked(bool on = true) { return flag(SEQ_CHECKED, on); }
+  /// Never run parts of one sequence at the same time: the same bits for every number of threads.
+  Options &unsplit(bool on = true) { return flag(SEQ_UNSPLIT, on); }
   Options &carryIn(const Carry &carry) {
     value.carry_in = carry.get();
     return value.carry_count = static_cast<int32_t>(carry.count()), *this;
@@ -276,6 +278,10 @@ public:
   operator const seq_options *() const { return &value; }
 
 private:
+  Options &flag(uint32_t bit, bool on) {
+    return value.flags = on ? value.flags | bit : value.flags & ~bit, *this;
+  }
+
   seq_options value = SEQ_OPTIONS_INIT;
 };
 

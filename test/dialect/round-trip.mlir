@@ -192,3 +192,26 @@ seq.mixer @schedule compute f64 {
     }
   }
 }
+
+// CHECK: seq.mixer @half compute f32 {
+seq.mixer @half compute f32 {
+  seq.dim @T <runtime>
+}
+// CHECK: seq.mixer @half.summary compute f32 attributes {summary_of = @half} {
+seq.mixer @half.summary compute f32 attributes {summary_of = @half} {
+  seq.dim @T <runtime>
+  seq.state @h [] init 0.0 <forward>
+  seq.state @p [] init 1.0 <forward>
+  // CHECK: seq.transition @h from @h by [@p] over [array<i64>]
+  seq.transition @h from @h by [@p] over [array<i64>]
+  seq.next @h [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @h[%t - 1] : f64
+    seq.yield %0 : f64
+  }
+  seq.next @p [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @p[%t - 1] : f64
+    seq.yield %0 : f64
+  }
+}

@@ -295,3 +295,139 @@ seq.mixer @m compute f32 {
   seq.recurrence [@h] members [@h] <elementwise> <forward> lanes @K
   seq.recurrence [@h] members [@h] <elementwise> <forward> lanes @K
 }
+
+// -----
+
+// c62
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @K <fixed> 4
+  seq.state @h [@K] init 0.0 <forward>
+  seq.state @p [] init 1.0 <forward>
+  seq.next @h [@T, @K] as ["t", "i"] {
+  ^bb0(%t: index, %i: index):
+    %0 = seq.read @h[%t - 1, %i] : f64
+    seq.yield %0 : f64
+  }
+  seq.next @p [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @p[%t - 1] : f64
+    seq.yield %0 : f64
+  }
+  // expected-error@below {{must be between states of the same dims}}
+  seq.transition @h from @p by [] over []
+}
+
+// -----
+
+// c63
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @K <fixed> 4
+  seq.state @h [@K] init 0.0 <forward>
+  seq.state @p [] init 1.0 <forward>
+  seq.next @h [@T, @K] as ["t", "i"] {
+  ^bb0(%t: index, %i: index):
+    %0 = seq.read @h[%t - 1, %i] : f64
+    seq.yield %0 : f64
+  }
+  seq.next @p [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @p[%t - 1] : f64
+    seq.yield %0 : f64
+  }
+  // expected-error@below {{@p is not a state over the dims at its places}}
+  seq.transition @h from @h by [@p] over [array<i64: 0>]
+}
+
+// -----
+
+// c63
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @K <fixed> 4
+  seq.state @h [@K] init 0.0 <forward>
+  seq.state @p [] init 1.0 <forward>
+  seq.next @h [@T, @K] as ["t", "i"] {
+  ^bb0(%t: index, %i: index):
+    %0 = seq.read @h[%t - 1, %i] : f64
+    seq.yield %0 : f64
+  }
+  seq.next @p [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @p[%t - 1] : f64
+    seq.yield %0 : f64
+  }
+  // expected-error@below {{has at most two factors and the places of each}}
+  seq.transition @h from @h by [@p] over []
+}
+
+// -----
+
+// c63
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @K <fixed> 4
+  seq.state @h [@K] init 0.0 <forward>
+  seq.state @p [] init 1.0 <forward>
+  seq.next @h [@T, @K] as ["t", "i"] {
+  ^bb0(%t: index, %i: index):
+    %0 = seq.read @h[%t - 1, %i] : f64
+    seq.yield %0 : f64
+  }
+  seq.next @p [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @p[%t - 1] : f64
+    seq.yield %0 : f64
+  }
+  // expected-error@below {{numbers the places of a factor upwards}}
+  seq.transition @h from @h by [@h] over [array<i64: 1>]
+}
+
+// -----
+
+// c64
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @K <fixed> 4
+  seq.state @h [@K] init 0.0 <forward>
+  seq.state @p [] init 1.0 <forward>
+  seq.next @h [@T, @K] as ["t", "i"] {
+  ^bb0(%t: index, %i: index):
+    %0 = seq.read @h[%t - 1, %i] : f64
+    seq.yield %0 : f64
+  }
+  seq.next @p [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @p[%t - 1] : f64
+    seq.yield %0 : f64
+  }
+  // expected-error@below {{stands in a mixer that is no summary}}
+  seq.transition @h from @h by [@p] over [array<i64>]
+}
+
+// -----
+
+// c64
+// expected-error@below {{is the summary of @other, which is no mixer beside it with outputs of its own}}
+seq.mixer @m compute f32 attributes {summary_of = @other} {
+  seq.dim @T <runtime>
+}
+
+// -----
+
+// c64
+seq.mixer @other compute f32 {
+  seq.dim @T <runtime>
+}
+// expected-error@below {{is a summary and has an output}}
+seq.mixer @m compute f32 attributes {summary_of = @other} {
+  seq.dim @T <runtime>
+  seq.tensor @x <input> [@T] per [] : f32
+  seq.define @y [@T] as ["t"] {
+  ^bb0(%t: index):
+    %0 = seq.read @x[%t] : f64
+    seq.yield %0 : f64
+  }
+  seq.output @y : f32
+}

@@ -209,3 +209,24 @@ def test_not_lowered_yet(path, tmp_path):
     run = subprocess.run([os.environ["SEQMIX_SEQC"], path, "-o", str(tmp_path / "library.so")], capture_output=True, text=True)
     assert run.returncode != 0, f"{path} compiles: take it out of not_lowered.txt"
     assert re.match(re.escape(path) + r":\d+:\d+: error: not lowered yet: \S", run.stderr), run.stderr
+
+
+def test_long_sequences_are_cut_where_threads_have_nothing_else_to_do():
+    """Two threads for each of B sequences: the bits of a sequence depend on that, but not on its slot; `unsplit` prevents it."""
+    library = _library(ROOT / "examples/elementwise/hgrn.seq", (("D", 32),), "f32")
+    random = np.random.default_rng(1)
+    tokens = 6000
+    one = {"x": random.standard_normal((1, tokens, 32)), "f": 4 + random.standard_normal((1, tokens, 32))}
+    one = {name: array.astype(np.float32) for name, array in one.items()}
+    lb = random.random(32).astype(np.float32)
+    whole, end = library.hgrn(**one, lb=lb, threads=1, return_carry=True)
+    cut, cut_end = library.hgrn(**one, lb=lb, threads=2, return_carry=True)
+    assert not np.array_equal(whole, cut)
+    np.testing.assert_allclose(cut, whole, rtol=0, atol=2e-5 * np.abs(whole).max())
+    np.testing.assert_allclose(cut_end["h"], end["h"], rtol=0, atol=2e-5 * np.abs(end["h"]).max())
+    for threads in (1, 2, 4):
+        assert np.array_equal(library.hgrn(**one, lb=lb, threads=threads, unsplit=True), whole)
+    twice = {name: np.concatenate([array, array[:, ::-1], array]) for name, array in one.items()}
+    slots = library.hgrn(**twice, lb=lb, threads=6)
+    assert np.array_equal(slots[0], slots[2])
+    assert np.array_equal(slots[:1], cut)

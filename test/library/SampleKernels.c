@@ -19,7 +19,7 @@
 //     output y[t,i]
 //
 // `scan` is split along K by 4, takes up to 3 batch elements a task, and keeps w in what is shared
-// by the batch.
+// by the batch. It has a summary for segments of sequences.
 
 #include "test/library/SampleKernels.h"
 
@@ -49,11 +49,12 @@ void sampleScanShared(const int64_t *frame, int64_t size) {
     shared[i] = w[i * frame[W + 2]];
 }
 
-static float earlier(const float *window, int64_t length, const float *rows, int64_t stride,
-                     int64_t at) {
-  if (at >= 0)
+// Rows in front of the first one stand in the tensor as far as its history goes.
+static float earlier(const int64_t *frame, const float *window, int64_t length, const float *rows,
+                     int64_t stride, int64_t at) {
+  if (at >= -frame[SEQ_FRAME_HISTORY])
     return rows[at * stride];
-  return window ? window[length + at] : 0;
+  return window ? window[length + at + frame[SEQ_FRAME_HISTORY]] : 0;
 }
 
 // One batch element, one column.
@@ -72,13 +73,13 @@ static void scanColumn(const int64_t *frame, int64_t element, int64_t i, int64_t
   float state = read ? *read : 1;
   for (int64_t t = 0; t < tokens; ++t) {
     state = g[t * frame[G + 2]] * state + x[t * frame[X + 2]];
-    y[t * frame[Y + 2]] = shared[i] * state + earlier(xWindow, 1, x, frame[X + 2], t - 1) +
-                          2 * earlier(gWindow, 2, g, frame[G + 2], t - 2) +
+    y[t * frame[Y + 2]] = shared[i] * state + earlier(frame, xWindow, 1, x, frame[X + 2], t - 1) +
+                          2 * earlier(frame, gWindow, 2, g, frame[G + 2], t - 2) +
                           (float)(position + t) / 4;
   }
-  float lastX = earlier(xWindow, 1, x, frame[X + 2], tokens - 1);
-  windows[0] = earlier(gWindow, 2, g, frame[G + 2], tokens - 2);
-  windows[1] = earlier(gWindow, 2, g, frame[G + 2], tokens - 1);
+  float lastX = earlier(frame, xWindow, 1, x, frame[X + 2], tokens - 1);
+  windows[0] = earlier(frame, gWindow, 2, g, frame[G + 2], tokens - 2);
+  windows[1] = earlier(frame, gWindow, 2, g, frame[G + 2], tokens - 1);
   if (write)
     *write = state;
   if (xWrite)
@@ -97,6 +98,25 @@ void sampleScanForward(const int64_t *frame, int64_t size) {
       write[0] = windows[0];
       write[1] = windows[1];
     }
+  }
+}
+
+// The state of `scan` from zero, and the product of its gates.
+void sampleScanSummary(const int64_t *frame) {
+  enum { Made = Y, Product = Made + 4 }; // there are no outputs
+  int64_t begin = frame[SEQ_FRAME_SPLIT_BEGIN], count = frame[SEQ_FRAME_SPLIT_COUNT];
+  const float *g = pointer(frame, G, 0);
+  float *product = pointer(frame, Product + 1, 0);
+  for (int64_t i = begin; i < begin + count; ++i) {
+    const float *x = pointer(frame, X, i * frame[X + 3]);
+    float state = 0, all = 1;
+    for (int64_t t = 0; t < frame[SEQ_FRAME_TOKENS]; ++t) {
+      state = g[t * frame[G + 2]] * state + x[t * frame[X + 2]];
+      all *= g[t * frame[G + 2]];
+    }
+    *pointer(frame, Made + 1, i) = state;
+    if (product)
+      *product = all;
   }
 }
 

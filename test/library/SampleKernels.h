@@ -17,6 +17,7 @@ void sampleScan8Shared(const int64_t *frame);
 void sampleScan8Forward(const int64_t *frame);
 void sampleScan5Shared(const int64_t *frame);
 void sampleScan5Forward(const int64_t *frame);
+void sampleScanSummary(const int64_t *frame);
 void sampleCopyForward(const int64_t *frame);
 
 #ifdef __cplusplus

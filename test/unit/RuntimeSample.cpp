@@ -53,12 +53,48 @@ const SeqDim kDims8[] = {{"B", 0, SEQ_DIM_BATCH, 0},
                          {"K", 8, SEQ_DIM_FIXED, 0}};
 const SeqDim kDims5[] = {kDims8[0], kDims8[1], kDims8[2], {"K", 5, SEQ_DIM_FIXED, 0}};
 
-const SeqMixer kScan8 = {
-    "scan", nullptr, kDims8, kTensors, kComponents, kKernels8, 1u << H, SEQ_DESCRIPTOR_VERSION, 4,
-    4,      4,       2,      T};
-const SeqMixer kScan5 = {
-    "scan", nullptr, kDims5, kTensors, kComponents, kKernels5, 1u << H, SEQ_DESCRIPTOR_VERSION, 4,
-    4,      4,       1,      T};
+// The summary: the state, and the product of the gates, which is one number a head.
+const SeqAxis kProduct[] = {{B, -1, 1, 0}, {H, -1, 1, 0}};
+const SeqComponent kMade[] = {{"S", kState, 0, 0, SEQ_CARRY_STATE, SEQ_F32, 3, 0},
+                              {"S.product", kProduct, 1, 0, SEQ_CARRY_STATE, SEQ_F32, 2, 0},
+                              {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
+const SeqKernel kMaking[] = {impossible(),
+                             {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0}};
+const SeqMixer kSummary = {
+    "scan.summary",         nullptr, kDims8, kTensors, kMade, kMaking, nullptr, 1u << H,
+    SEQ_DESCRIPTOR_VERSION, 4,       3,      3,        2,     T};
+const int32_t kOwn[] = {0, -1, 3};
+const SeqTransition kTransition = {0, 0, {1, -1}, {0, 0}};
+const SeqSummary kSegments = {&kSummary, kOwn, &kTransition, 0.5, 1, 0};
+
+const SeqMixer kScan8 = {"scan",
+                         nullptr,
+                         kDims8,
+                         kTensors,
+                         kComponents,
+                         kKernels8,
+                         &kSegments,
+                         1u << H,
+                         SEQ_DESCRIPTOR_VERSION,
+                         4,
+                         4,
+                         4,
+                         2,
+                         T};
+const SeqMixer kScan5 = {"scan",
+                         nullptr,
+                         kDims5,
+                         kTensors,
+                         kComponents,
+                         kKernels5,
+                         nullptr,
+                         1u << H,
+                         SEQ_DESCRIPTOR_VERSION,
+                         4,
+                         4,
+                         4,
+                         1,
+                         T};
 const SeqMixer *const kSizes[] = {&kScan8, &kScan5};
 const SeqMixerSet kSet = {"scan", kSizes, 2, 0}, kSet8 = {"scan", kSizes, 1, 0};
 

@@ -61,8 +61,12 @@ std::vector<std::string> coverageOf(ModuleOp module, const Options &options) {
   for (auto mixer : module.getOps<seq::MixerOp>())
     addWritten(mixer, features);
   if (succeeded(runStructure(module, options)))
-    for (auto mixer : module.getOps<seq::MixerOp>())
-      addStructure(mixer, features);
+    for (auto mixer : module.getOps<seq::MixerOp>()) {
+      if (mixer.getSummaryOf())
+        features.insert("structure: summary of segments");
+      else
+        addStructure(mixer, features);
+    }
   return {features.begin(), features.end()};
 }
 

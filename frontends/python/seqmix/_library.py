@@ -30,6 +30,7 @@ class _Options(ctypes.Structure):
 
 
 _CHECKED = 1
+_UNSPLIT = 2
 
 
 class _Call:
@@ -195,8 +196,9 @@ class _Function:
         larger[tuple(slice(0, extent) for extent in array.shape)] = array
         return larger
 
-    def _options(self, call, threads, checked, workspace):
-        options = _Options(size=ctypes.sizeof(_Options), flags=_CHECKED if checked else 0, threads=threads)
+    def _options(self, call, threads, checked, workspace, unsplit=False):
+        flags = (_CHECKED if checked else 0) | (_UNSPLIT if unsplit else 0)
+        options = _Options(size=ctypes.sizeof(_Options), flags=flags, threads=threads)
         if workspace is not None:
             if not isinstance(workspace, np.ndarray) or not workspace.flags.c_contiguous or not workspace.flags.writeable:
                 raise SeqmixTypeError("workspace must be a contiguous, writable NumPy array (see Mixer.workspace)")
@@ -368,6 +370,7 @@ class Mixer(_Function):
         checked=False,
         workspace=None,
         rows=0,
+        unsplit=False,
         **arrays,
     ):
         """Runs whole sequences; returns the output (a tuple of several), with `return_carry` and the final carry.
@@ -379,6 +382,7 @@ class Mixer(_Function):
         checked       verify declared ranges and look for NaN in the inputs first
         workspace     memory for the call, from `workspace()`
         rows          tokens that the returned carry has room for at least, in parts that hold a row a token
+        unsplit       never run parts of one sequence at the same time: the same bits for every number of threads
         """
         self._check_names(arrays)
         _require_arrays(arrays)
@@ -392,7 +396,7 @@ class Mixer(_Function):
         extents = self._extents(size, arrays, sequences, outputs, carry)
         as_torch = all(map(_dlpack.is_torch, arrays.values()))
         outputs = outputs or self._make_outputs(size, extents, packed, as_torch)
-        options = self._options(call, threads, checked, workspace)
+        options = self._options(call, threads, checked, workspace, unsplit)
         options.cu_seqlens = call.pointer(cu_seqlens, "cu_seqlens")
         options.carry_count = len(size.carry)
         if carry is not None:

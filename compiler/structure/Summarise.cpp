@@ -1,0 +1,372 @@
+//===- Summarise.cpp - what a segment of tokens does to the carry -------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Passes.h"
+#include "compiler/structure/LinearForm.h"
+#include "dialect/Carry.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include <fmt/format.h>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix {
+#define GEN_PASS_DEF_SUMMARISE
+#include "compiler/Passes.h.inc"
+
+namespace {
+
+// The product of the transitions of this many states at one index has the square of it as elements.
+constexpr size_t kMostCoupled = 4;
+
+std::string_view view(StringAttr name) { return std::string_view(name.getValue()); }
+
+/// The tokens around its own that a read of something with tokens, a state aside, touches.
+struct Reach {
+  bool perToken = false;
+  std::optional<std::pair<int64_t, int64_t>> span;
+};
+
+Reach reachOf(MixerOp mixer, ReadOp read) {
+  Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
+  if (!isa<TensorOp, DefineOp, ProducedOp>(source) ||
+      !isTokenIndexed(mixer, source->getAttrOfType<ArrayAttr>("dims")))
+    return {};
+  return {true, tokenSpan(mixer, read)};
+}
+
+/// Why tokens in the middle of a sequence cannot be run by themselves, whatever the states; empty
+/// when they can.
+std::string whyNotApart(MixerOp mixer) {
+  if (!mixer.getOps<PairsOp>().empty() || carriesRows(mixer))
+    return "it reads all positions in front of a token";
+  StateOp first = *mixer.getOps<StateOp>().begin();
+  for (auto state : mixer.getOps<StateOp>())
+    if (state.getDirection() != first.getDirection())
+      return fmt::format("{} and {} run in different directions", view(first.getSymNameAttr()),
+                         view(state.getSymNameAttr()));
+  for (auto output : mixer.getOps<OutputOp>()) {
+    Operation *source = SymbolTable::lookupSymbolIn(mixer, output.getSourceAttr().getAttr());
+    if (!isa<StateOp>(source) && !isTokenIndexed(mixer, source->getAttrOfType<ArrayAttr>("dims")))
+      return fmt::format("the output {} has no tokens", std::string_view(output.getSource()));
+  }
+  std::string reason;
+  mixer.walk([&](ReadOp read) {
+    Reach reach = reachOf(mixer, read);
+    if (!reach.perToken)
+      return;
+    Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
+    if (!reach.span || reach.span->second > 0)
+      reason = fmt::format("{} is read ahead", std::string_view(read.getSource()));
+    else if (reach.span->first < 0 && !isa<TensorOp>(source))
+      reason = fmt::format("{} is read at earlier tokens and is no input",
+                           std::string_view(read.getSource()));
+  });
+  return reason;
+}
+
+/// Turns a copy of a mixer into its summary.
+class Summariser {
+public:
+  explicit Summariser(MixerOp mixer)
+      : mixer(mixer), model(mixer), context(model.exprs()), forms(model) {}
+
+  /// Empty, or why there is no summary; the mixer is then of no use.
+  std::string run() {
+    for (auto affine : mixer.getOps<AffineOp>())
+      if (std::string why = whyNotDiagonal(affine); !why.empty())
+        return why;
+    for (auto &[name, equation] : model.nexts()) {
+      std::string why;
+      auto form = forms.of(equation, why);
+      if (!form)
+        return why;
+      transitions[name] = std::move(*form);
+    }
+    std::string why;
+    auto clusters = findClusters(why);
+    if (!why.empty())
+      return why;
+    for (auto state : mixer.getOps<StateOp>())
+      state.setInitAttr(FloatAttr::get(state.getInitAttr().getType(), 0.0));
+    for (const auto &cluster : clusters)
+      addProducts(cluster);
+    SmallVector<ProducedOp> produced(mixer.getOps<ProducedOp>());
+    for (auto affine : llvm::to_vector(mixer.getOps<AffineOp>()))
+      addDecays(affine);
+    model.write();
+    for (ProducedOp op : produced)
+      op.erase();
+    keepWindows();
+    return "";
+  }
+
+private:
+  //===--- affine recurrences ---------------------------------------------===//
+
+  int64_t extent(StateOp state, ArrayRef<int64_t> places) {
+    int64_t size = 1;
+    for (int64_t place : places)
+      size *= model.size(cast<FlatSymbolRefAttr>(state.getDims()[place]).getAttr());
+    return size;
+  }
+
+  std::string whyNotDiagonal(AffineOp affine) {
+    StringAttr name = affine.getStateAttr().getAttr();
+    for (StringAttr factor : factorsOf(affine))
+      if (forms.isCarried(factor))
+        return fmt::format("the factors of {} depend on another state", view(name));
+    size_t rank = 0;
+    for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
+      rank += llvm::any_of(update.getTerms(), [](TermAttr term) { return term.getRead() >= 0; });
+    if (rank == 0)
+      return "";
+    // Reads and updates of the product and of the state from zero, against the forward pass's.
+    StateOp state = model.state(name);
+    double rows = extent(state, affine.getRows()), cols = extent(state, affine.getCols());
+    double work = (rank + affine.getUpdates().size()) * (rows + cols) /
+                  ((affine.getReads().size() + affine.getUpdates().size()) * cols);
+    return fmt::format("the transition of {} is a diagonal plus rank {}: products of it are dense, "
+                       "{:.0f} by {:.0f}, and with them a summary takes {:.1f} of the work itself",
+                       view(name), rank, rows, rows, work);
+  }
+
+  StringAttr tokenDim(AffineOp affine) {
+    for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+      if (read.getResult())
+        return cast<FlatSymbolRefAttr>(model.dimsOf(read.getResult().getAttr())[0]).getAttr();
+    for (auto dim : mixer.getOps<DimOp>())
+      if (dim.getKind() == DimKind::Runtime && !dim.getOf())
+        return dim.getSymNameAttr();
+    llvm_unreachable("a mixer with states has tokens");
+  }
+
+  /// A state for the running product of a decay over some of the dims of a matrix state.
+  void addDecay(AffineOp affine, FlatSymbolRefAttr decay, ArrayRef<int64_t> side,
+                SmallVectorImpl<Attribute> &factors, SmallVectorImpl<Attribute> &places) {
+    if (!decay)
+      return;
+    StateOp state = model.state(affine.getStateAttr().getAttr());
+    StringAttr token = tokenDim(affine);
+    auto dims = llvm::to_vector(model.dimsOf(decay.getAttr()).getAsRange<FlatSymbolRefAttr>());
+    bool perToken = model.variesOverTokens(decay.getAttr());
+    SmallVector<int64_t> at;
+    for (FlatSymbolRefAttr dim : llvm::drop_begin(dims, perToken ? 1 : 0))
+      for (int64_t place : side)
+        if (state.getDims()[place] == dim && !llvm::is_contained(at, place)) {
+          at.push_back(place);
+          break;
+        }
+    llvm::sort(at);
+    StringAttr &name = decays[decay.getAttr()];
+    if (!name) {
+      SmallVector<Attribute> own;
+      SmallVector<Var> left{context.freshVar(token, nullptr)};
+      SmallVector<Expr> subscripts;
+      if (perToken)
+        subscripts.push_back(context.index(left[0]));
+      for (FlatSymbolRefAttr dim : llvm::drop_begin(dims, perToken ? 1 : 0)) {
+        own.push_back(dim);
+        left.push_back(context.freshVar(dim.getAttr(), nullptr));
+        subscripts.push_back(context.index(left.back()));
+      }
+      name = addState(decay.getValue() + ".product", own, 1, state);
+      Expr factor = context.read(decay.getAttr(), subscripts);
+      addNext(name, left, context.mul(factor, readBefore(name, left, state.getDirection())),
+              affine.getLoc());
+    }
+    factors.push_back(FlatSymbolRefAttr::get(name));
+    places.push_back(DenseI64ArrayAttr::get(context.mlirContext(), at));
+  }
+
+  /// The dims that a decay of one side may vary over, in the state's order.
+  static SmallVector<int64_t> withOuter(AffineOp affine, ArrayRef<int64_t> side) {
+    SmallVector<int64_t> numbers(affine.outerDims());
+    llvm::append_range(numbers, side);
+    llvm::sort(numbers);
+    return numbers;
+  }
+
+  void addDecays(AffineOp affine) {
+    SmallVector<Attribute> factors, places;
+    addDecay(affine, affine.getRowDecayAttr(), withOuter(affine, affine.getRows()), factors,
+             places);
+    addDecay(affine, affine.getColDecayAttr(), withOuter(affine, affine.getCols()), factors,
+             places);
+    addTransition(affine.getStateAttr(), affine.getStateAttr(), factors, places, affine.getLoc());
+    affine.setReadsAttr(ArrayAttr::get(context.mlirContext(), {}));
+  }
+
+  //===--- states with equations ------------------------------------------===//
+
+  /// States that mix with each other, directly or through others, in declared order.
+  std::vector<SmallVector<StringAttr>> findClusters(std::string &why) {
+    std::vector<SmallVector<StringAttr>> clusters;
+    llvm::DenseSet<StringAttr> seen;
+    for (auto state : mixer.getOps<StateOp>()) {
+      StringAttr first = state.getSymNameAttr();
+      if (!transitions.contains(first) || !seen.insert(first).second)
+        continue;
+      SmallVector<StringAttr> cluster{first};
+      for (size_t i = 0; i < cluster.size(); ++i)
+        for (auto &[name, form] : transitions)
+          if ((form.contains(cluster[i]) || transitions[cluster[i]].contains(name)) &&
+              seen.insert(name).second)
+            cluster.push_back(name);
+      llvm::sort(cluster, [&](StringAttr a, StringAttr b) {
+        return model.state(a)->isBeforeInBlock(model.state(b));
+      });
+      if (cluster.size() > kMostCoupled) {
+        why = fmt::format("{} states are coupled with {}", cluster.size() - 1, view(first));
+        return {};
+      }
+      clusters.push_back(std::move(cluster));
+    }
+    return clusters;
+  }
+
+  /// Whether each state of a cluster depends on each, over one token or more.
+  static SmallVector<SmallVector<bool>> closure(ArrayRef<StringAttr> cluster,
+                                                const llvm::DenseMap<StringAttr, LinearForm> &of) {
+    size_t count = cluster.size();
+    SmallVector<SmallVector<bool>> reach(count, SmallVector<bool>(count));
+    for (size_t i = 0; i < count; ++i)
+      for (size_t j = 0; j < count; ++j)
+        reach[i][j] = of.find(cluster[i])->second.contains(cluster[j]);
+    for (size_t via = 0; via < count; ++via)
+      for (size_t i = 0; i < count; ++i)
+        for (size_t j = 0; j < count; ++j)
+          reach[i][j] = reach[i][j] || (reach[i][via] && reach[via][j]);
+    return reach;
+  }
+
+  /// States for the elements of the product of a cluster's transitions, each over the dims of its
+  /// state so that they are computed, and split, as the state is.
+  void addProducts(ArrayRef<StringAttr> cluster) {
+    size_t count = cluster.size();
+    auto reach = closure(cluster, transitions);
+    auto at = [&](size_t i) -> LinearForm & { return transitions[cluster[i]]; };
+    if (count == 1 && reach[0][0] && at(0)[cluster[0]]->isReal(1)) {
+      FlatSymbolRefAttr name = FlatSymbolRefAttr::get(cluster[0]);
+      return addTransition(name, name, {}, {}, model.state(cluster[0]).getLoc());
+    }
+    // What starts from one is there even when nothing is left of it after a token.
+    auto has = [&](size_t i, size_t j) { return i == j || reach[i][j]; };
+    SmallVector<SmallVector<StringAttr>> names(count, SmallVector<StringAttr>(count));
+    for (size_t j = 0; j < count; ++j)
+      for (size_t i = 0; i < count; ++i)
+        if (has(i, j) && llvm::any_of(llvm::seq(count), [&](size_t k) { return reach[k][j]; })) {
+          StateOp state = model.state(cluster[i]);
+          std::string base = cluster[i].str() + ".product";
+          if (count > 1)
+            base += "." + cluster[j].str();
+          names[i][j] = addState(base, llvm::to_vector(state.getDims()), i == j ? 1 : 0, state);
+        }
+    for (size_t j = 0; j < count; ++j)
+      for (size_t i = 0; i < count; ++i) {
+        if (!names[i][j])
+          continue;
+        Equation &equation = *model.equation(cluster[i]);
+        StateOp state = model.state(cluster[i]);
+        Expr body = nullptr;
+        for (size_t via = 0; via < count; ++via)
+          if (at(i).contains(cluster[via]) && names[via][j]) {
+            Expr term = context.mul(at(i)[cluster[via]],
+                                    readBefore(names[via][j], equation.left, state.getDirection()));
+            body = body ? context.add(body, term) : term;
+          }
+        addNext(names[i][j], equation.left, body ? body : context.real(0), equation.loc);
+        if (!reach[i][j])
+          continue;
+        SmallVector<int64_t> all = llvm::to_vector(llvm::seq<int64_t>(0, state.getDims().size()));
+        addTransition(FlatSymbolRefAttr::get(cluster[i]), FlatSymbolRefAttr::get(cluster[j]),
+                      FlatSymbolRefAttr::get(names[i][j]),
+                      DenseI64ArrayAttr::get(context.mlirContext(), all), equation.loc);
+      }
+  }
+
+  //===--- writing --------------------------------------------------------===//
+
+  StringAttr addState(const Twine &base, ArrayRef<Attribute> dims, double init, StateOp like) {
+    StringAttr name = model.freshName(base);
+    OpBuilder builder(context.mlirContext());
+    // Behind the states there are: the first components of the carry are those of the mixer.
+    StateOp last = like;
+    for (auto state : mixer.getOps<StateOp>())
+      last = state;
+    builder.setInsertionPointAfter(last);
+    model.declare(StateOp::create(builder, like.getLoc(), name, builder.getArrayAttr(dims),
+                                  builder.getF64FloatAttr(init), like.getDirectionAttr()));
+    return name;
+  }
+
+  Expr readBefore(StringAttr name, ArrayRef<Var> left, Direction direction) {
+    int64_t past = direction == Direction::Forward ? -1 : 1;
+    SmallVector<Expr> subscripts{context.add(context.index(left[0]), context.integer(past))};
+    for (Var var : left.drop_front())
+      subscripts.push_back(context.index(var));
+    return context.read(name, subscripts);
+  }
+
+  void addNext(StringAttr name, ArrayRef<Var> left, Expr body, Location loc) {
+    model.nexts().insert({name, Equation{name, llvm::to_vector(left), body, nullptr, loc}});
+  }
+
+  void addTransition(FlatSymbolRefAttr to, FlatSymbolRefAttr from, ArrayRef<Attribute> factors,
+                     ArrayRef<Attribute> places, Location loc) {
+    auto builder = OpBuilder::atBlockEnd(&mixer.getBody().front());
+    TransitionOp::create(builder, loc, to, from, builder.getArrayAttr(factors),
+                         builder.getArrayAttr(places));
+  }
+
+  /// Windows of what is still read at earlier tokens.
+  void keepWindows() {
+    llvm::DenseSet<StringAttr> wanted;
+    mixer.walk([&](ReadOp read) {
+      if (Reach reach = reachOf(mixer, read); reach.span && reach.span->first < 0)
+        wanted.insert(read.getSourceAttr().getAttr());
+    });
+    keepCarryWindows(mixer, [&](StringAttr name) { return wanted.contains(name); });
+  }
+
+  MixerOp mixer;
+  Model model;
+  ExprContext &context;
+  LinearForms forms;
+  llvm::DenseMap<StringAttr, LinearForm> transitions; // of states with equations
+  llvm::DenseMap<StringAttr, StringAttr> decays;      // decay -> state of its product
+};
+
+class Summarise : public impl::SummariseBase<Summarise> {
+  void runOnOperation() override {
+    SmallVector<MixerOp> mixers(getOperation().getOps<MixerOp>());
+    for (MixerOp mixer : mixers)
+      if (!mixer.getSummaryOf() && !mixer.getOps<StateOp>().empty())
+        summarise(mixer);
+  }
+
+  void summarise(MixerOp mixer) {
+    std::string reason = whyNotApart(mixer);
+    if (reason.empty()) {
+      OpBuilder builder(mixer.getContext());
+      builder.setInsertionPointAfter(mixer);
+      auto copy = cast<MixerOp>(builder.clone(*mixer));
+      copy.setSymName((mixer.getSymName() + ".summary").str());
+      copy.setSummaryOfAttr(FlatSymbolRefAttr::get(mixer.getSymNameAttr()));
+      for (auto output : llvm::make_early_inc_range(copy.getOps<OutputOp>()))
+        output.erase();
+      reason = Summariser(copy).run();
+      if (reason.empty())
+        return;
+      copy.erase();
+    }
+    mixer->setAttr("seq.unsplit", StringAttr::get(mixer.getContext(), reason));
+  }
+};
+
+} // namespace
+} // namespace seqmix
