@@ -258,6 +258,8 @@ Expr PairTerms::separate(Expr e, Var row, Var over) {
 }
 
 Expr PairTerms::add(PairRequest request, Var row, Var over, bool mustExist) {
+  if (!row)
+    return refuse("a reduction over all positions for no token");
   for (Expr *part : {&request.score, &request.weight, &request.value})
     if (*part)
       *part = within(*part, request.domain);

@@ -223,10 +223,13 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
   std::vector<TensorBuffer> tensors, carryIn, carryOut;
   for (const TensorPlan &tensor : plan.tensors) {
     bool isOutput = tensor.role == SEQ_ROLE_OUTPUT;
-    tensors.emplace_back(tensor.dtype,
-                         isOutput ? shapeOf(plan, tensor, call.extents)
-                                  : call.inputs.at(tensor.name).shape,
-                         call.layout, denseAxes(plan, tensor));
+    std::vector<int64_t> shape =
+        isOutput ? shapeOf(plan, tensor, call.extents) : call.inputs.at(tensor.name).shape;
+    // Without tokens there is one value a sequence.
+    if (isOutput && !call.lengths.empty() && !hasTokens(plan, tensor))
+      if (int axis = axisOf(tensor.axes, 0); axis >= 0)
+        shape[axis] = sequenceCount / tensor.axes[axis].div;
+    tensors.emplace_back(tensor.dtype, shape, call.layout, denseAxes(plan, tensor));
     if (!isOutput)
       tensors.back().store(call.inputs.at(tensor.name));
   }
