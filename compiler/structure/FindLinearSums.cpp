@@ -127,6 +127,12 @@ private:
     if (!row || row->dim != over->dim || over->dim != token.getAttr())
       return nullptr;
 
+    // A state varies over all batch dims, and so would what is read from it.
+    if (!variesOverWholeBatch(current->name)) {
+      note("it varies over fewer batch dims than a state");
+      return nullptr;
+    }
+
     size_t before = states.size();
     body = rewrite(body);
     std::string reason;
@@ -147,6 +153,14 @@ private:
     }
     // Other equations read states at their own token only.
     return row == model.tokenOf(*current) ? result : states.named(result, "sum");
+  }
+
+  bool variesOverWholeBatch(StringAttr name) {
+    auto own = batchDimsOf(model.mixer(), name.getValue());
+    auto isWhole = [](BatchAttr batch) { return batch.getDiv() == 1; };
+    auto all = llvm::count_if(model.mixer().getOps<DimOp>(),
+                              [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
+    return static_cast<int64_t>(own.size()) == all && llvm::all_of(own, isWhole);
   }
 
   void note(const std::string &reason) {

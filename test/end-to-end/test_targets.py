@@ -44,4 +44,4 @@ def test_each_target_agrees_with_the_reference(mixer, case, reference, target, m
         pytest.skip(str(error))  # the machine lacks it
     want, want_end = cases.run_reference(mixer, arrays, carry, reference, case.lengths)
     test_examples._compare_outputs(test_examples._named(mixer, outputs), want, case)
-    test_examples._compare_carry(end, want_end, case)
+    test_examples._compare_carry(mixer, end, want_end, case)

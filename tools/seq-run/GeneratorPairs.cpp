@@ -92,7 +92,9 @@ void Generator::addSeparableSum() {
     if (random.chance(0.15) && dims[rank[0]].size <= 8)
       score = fmt::format("(1 + {})^2", score);
   }
-  switch (domain.empty() ? random.below(2) : random.below(4)) {
+  // Without a domain something must tell one token from another.
+  bool isSame = domain.empty() && score == "0.3";
+  switch (isSame ? 0 : domain.empty() ? random.below(2) : random.below(4)) {
   case 0:
     score += fmt::format(" * exp(-{} * abs(t - s))", number(0, 0.5));
     break;
