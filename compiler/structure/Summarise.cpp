@@ -154,14 +154,7 @@ private:
     StringAttr token = tokenDim(affine);
     auto dims = llvm::to_vector(model.dimsOf(decay.getAttr()).getAsRange<FlatSymbolRefAttr>());
     bool perToken = model.variesOverTokens(decay.getAttr());
-    SmallVector<int64_t> at;
-    for (FlatSymbolRefAttr dim : llvm::drop_begin(dims, perToken ? 1 : 0))
-      for (int64_t place : side)
-        if (state.getDims()[place] == dim && !llvm::is_contained(at, place)) {
-          at.push_back(place);
-          break;
-        }
-    llvm::sort(at);
+    SmallVector<int64_t> at = affine.numbersOf(decay, side);
     StringAttr &name = decays[decay.getAttr()];
     if (!name) {
       SmallVector<Attribute> own;
@@ -183,20 +176,10 @@ private:
     places.push_back(DenseI64ArrayAttr::get(context.mlirContext(), at));
   }
 
-  /// The dims that a decay of one side may vary over, in the state's order.
-  static SmallVector<int64_t> withOuter(AffineOp affine, ArrayRef<int64_t> side) {
-    SmallVector<int64_t> numbers(affine.outerDims());
-    llvm::append_range(numbers, side);
-    llvm::sort(numbers);
-    return numbers;
-  }
-
   void addDecays(AffineOp affine) {
     SmallVector<Attribute> factors, places;
-    addDecay(affine, affine.getRowDecayAttr(), withOuter(affine, affine.getRows()), factors,
-             places);
-    addDecay(affine, affine.getColDecayAttr(), withOuter(affine, affine.getCols()), factors,
-             places);
+    addDecay(affine, affine.getRowDecayAttr(), affine.getRows(), factors, places);
+    addDecay(affine, affine.getColDecayAttr(), affine.getCols(), factors, places);
     addTransition(affine.getStateAttr(), affine.getStateAttr(), factors, places, affine.getLoc());
     affine.setReadsAttr(ArrayAttr::get(context.mlirContext(), {}));
   }
