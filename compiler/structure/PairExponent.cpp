@@ -210,17 +210,15 @@ std::optional<PairExponents::Running> PairExponents::running(const Product &term
 /// Pairs c * G[t] with -c * G[s].
 bool PairExponents::matchRunning() {
   for (auto *term = ofRow.begin(); term != ofRow.end();) {
-    auto row = running(*term, order.row);
-    auto *partner = ofOver.end();
-    std::optional<Running> over;
-    for (auto *candidate = ofOver.begin(); row && candidate != ofOver.end(); ++candidate) {
-      over = running(*candidate, order.over);
-      if (over && over->multiple == row->multiple && over->coef == -row->coef) {
-        partner = candidate;
-        break;
-      }
-    }
-    if (partner == ofOver.end()) {
+    std::optional<Running> row = running(*term, order.row), over;
+    auto *partner = row ? llvm::find_if(ofOver,
+                                        [&](const Product &candidate) {
+                                          over = running(candidate, order.over);
+                                          return over && over->multiple == row->multiple &&
+                                                 over->coef == -row->coef;
+                                        })
+                        : ofOver.end();
+    if (!row || !over || partner == ofOver.end()) {
       ++term;
       continue;
     }

@@ -98,8 +98,6 @@ void Generator::addSeparableSum() {
   case 0:
     score += fmt::format(" * exp(-{} * abs(t - s))", number(0, 0.5));
     break;
-  case 1:
-    break;
   case 2:
     score += fmt::format(" * {}^({})", number(0, 1), isBefore ? "t - s" : "s - t");
     break;
@@ -111,6 +109,8 @@ void Generator::addSeparableSum() {
                          read(sum, scopeOf({}), isBefore ? "s" : "t"));
     break;
   }
+  default: // no decay
+    break;
   }
   DimList list = chooseDimList(random.below(3), 300);
   Value value = addInput(list, Value::Real);
