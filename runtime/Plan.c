@@ -43,7 +43,8 @@ bool seqComponentShared(const SeqCall *call, const SeqPlan *plan, const SeqCompo
   for (int32_t dim = 0; dim < call->batchDims; ++dim)
     if (!(whole >> dim & 1) && call->extent[dim] > 1)
       return true;
-  return plan->own.splits > 1 && !(whole >> call->kernel->split_dim & 1);
+  int32_t split = call->kernel->split_dim;
+  return plan->own.splits > 1 && split >= 0 && !(whole >> split & 1);
 }
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
