@@ -30,11 +30,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 # These run backwards, read later tokens or use the sequence's length.
-WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_elementwise", "look_ahead",
-                "relative_position", "full_attention", "distance_filter"}
+WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_elementwise", "look_ahead", "relative_position",
+                "full_attention", "distance_filter", "local_global_attention", "t5_encoder_attention", "prefix_attention",
+                "block_causal_attention", "jrt", "low_rank_matrix", "toeplitz_two_sided", "circulant_matrix", "cauchy_matrix",
+                "vandermonde_matrix", "dft_matrix", "fnet", "monarch_convolution"}
 
-# Mixers of new_mixers over pairs of positions whose sums the compiler makes states of.
-OVER_PAIRS = {"feature_attention", "retention_pairs", "gated_pairs", "distance_filter", "polynomial_attention", "hybrid_attention"}
+# Mixers over pairs of positions whose sums the compiler makes states of.
+OVER_PAIRS = {"feature_attention", "retention_pairs", "gated_pairs", "distance_filter", "polynomial_attention",
+              "hybrid_attention", "based_attention", "jrt", "low_rank_matrix", "performer_relu", "semiseparable_matrix"}
 
 
 @dataclasses.dataclass
@@ -210,7 +213,7 @@ def _case(text):
         elif name == "extreme":
             case.extreme = tuple(value.split(","))
         else:
-            case.sizes[name] = int(value)
+            case.sizes[name] = float(value) if "." in value else int(value)
     return case
 
 
@@ -271,10 +274,9 @@ def random_carry(mixer, case, reference):
 
 
 def bind(mixer, case, reference):
-    """A reference with the mixer's constants given to those of its parameters that have their names."""
-    sizes = mixer.sizes(case)
+    """A reference with the mixer's constants and sizes given to those of its parameters that have their names."""
     named = inspect.signature(reference).parameters
-    return functools.partial(reference, **{name: sizes[name] for name in mixer.consts if name in named})
+    return functools.partial(reference, **{name: size for name, size in mixer.sizes(case).items() if name in named})
 
 
 def _shortened(mixer, arrays):
@@ -284,6 +286,12 @@ def _shortened(mixer, arrays):
 def varies_over_time(mixer, tensor):
     """Whether the tensor is an input over the run-time dim T (which is then axis 1)."""
     return tensor.kind == "input" and any(mixer.index_dim.get(i) == "T" for i in tensor.indices)
+
+
+def compared_carry(mixer, got, want):
+    """What of a final carry is compared: without a step, states that the compiler makes of sums serve nobody, and a reference
+    need not have them."""
+    return {name: value for name, value in got.items() if name in want or mixer.has_step or ".state" not in name}
 
 
 def wide(array):
@@ -307,7 +315,9 @@ def run_reference(mixer, arrays, carry, reference, lengths=None, empty=False):
     for n, (b, first, last) in enumerate(spans):
         one = dict(params)
         for t in inputs:
-            value = wide(arrays[t.name])[b]
+            value = wide(arrays[t.name])
+            if t.per is None or mixer.batch[0] in (dim for dim, _ in t.per):
+                value = value[b]
             one[t.name] = value[first:last] if varies_over_time(mixer, t) else value
         own = None if carry is None else {name: wide(value)[n] for name, value in carry.items()}
         out, end = reference(one, own)

@@ -5,7 +5,7 @@ Every query at position n looks at the rows of keys and values that its mask all
 
 import numpy as np
 
-from .common import all_rows, logsumexp, position, sigmoid, silu, softmax
+from .common import all_rows, logsumexp, position, sigmoid, silu, softmax, start
 
 
 def causal_attention(x, carry):
@@ -171,3 +171,332 @@ def hstu(x, carry, longest=2048):
         for h in range(H):
             o[t, h] = silu(k[: n + 1, h] @ q[t, h] + bias) / longest @ v[: n + 1, h]
     return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows, "time_rows": time_rows}
+
+
+def rope_position_interpolation(x, carry, factor=4):
+    """A8, linear scaling: theta / s."""
+    M = x["q"].shape[3]
+    return rope(x, carry, 10000.0 ** (-np.arange(M) / M) / factor)
+
+
+def rope_ntk(x, carry, factor=4):
+    """A8, NTK-aware: base * s^(d/(d-2)) with d = 2M."""
+    M = x["q"].shape[3]
+    return rope(x, carry, (10000.0 * factor ** (2 * M / (2 * M - 2))) ** (-np.arange(M) / M))
+
+
+def rope_truncated(x, carry, length=2048):
+    """A8, Giraffe's truncated basis: the second test is on the original frequency."""
+    M = x["q"].shape[3]
+    theta = 10000.0 ** (-np.arange(M) / M)
+    cut, low = 2 * np.pi / length, 2 * np.pi / (16 * length)
+    kept = np.where(theta < cut, low, theta)
+    return rope(x, carry, np.where(theta < cut / 8, 0, kept))
+
+
+def mla(x, carry):
+    """A3, absorbed in the new tokens: scores and sums are over latents, turned into keys and values to be kept."""
+    qn, qr = x["qn"], x["qr"]
+    kn, kn_rows = all_rows(carry, "kn_rows", np.einsum("hnr,sr->shn", x["Wk"], x["c"]), 1)
+    v, v_rows = all_rows(carry, "v_rows", np.einsum("hjr,sr->shj", x["Wv"], x["c"]), 1)
+    kr, kr_rows = all_rows(carry, "kr_rows", x["kr"])
+    T, H, N = qn.shape
+    first = position(carry)
+    o = np.zeros((T, H, v.shape[2]))
+    for t in range(T):
+        for h in range(H):
+            new = x["c"][: t + 1]
+            a = np.concatenate([kn[:first, h] @ qn[t, h], new @ (x["Wk"][h].T @ qn[t, h])])
+            p = softmax((a + kr[: first + t + 1] @ qr[t, h]) / np.sqrt(N + qr.shape[2]))
+            o[t, h] = p[:first] @ v[:first, h] + x["Wv"][h] @ (p[first:] @ new)
+    return {"o": o}, {"kn_rows": kn_rows, "kr_rows": kr_rows, "v_rows": v_rows}
+
+
+def masked(x, carry, seen, ring=None, scores=None):
+    """Softmax attention with factor K^-0.5; `seen(n)` lists the positions that the query at n attends to.
+
+    Heads of keys and values are shared by as many neighbours as it takes. `scores(t, h, positions, a)` changes the scores.
+    """
+    q = x["q"]
+    k, k_rows = all_rows(carry, "k_rows", x["k"], 1, ring)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1, ring)
+    T, H, K = q.shape
+    group = H // k.shape[1]
+    o = np.zeros((T, H, v.shape[2]))
+    for t in range(T):
+        here = np.array(seen(position(carry) + t), dtype=int)
+        for h in range(H):
+            a = k[here, h // group] @ q[t, h] / np.sqrt(K)
+            if scores is not None:
+                a = scores(t, h, here, a)
+            o[t, h] = softmax(a) @ v[here, h // group]
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+
+def dilated_attention(x, carry, W=512, D=4):
+    """A5 (a), causal, W tokens counting the own one."""
+    return masked(x, carry, lambda n: [s for s in range(n + 1) if n - s < W and (n - s) % D == 0], ring=W)
+
+
+def local_global_attention(x, carry, W=256):
+    """A5 (c), the form with one projection."""
+    free = x["isglobal"]
+    T = len(free)
+    return masked(x, None, lambda n: [s for s in range(T) if abs(n - s) <= W or free[n] or free[s]])[0], {}
+
+
+def streaming_attention(x, carry, N=4, W=1020):
+    """A10 (b), mask form, G = H / 2."""
+    return masked(x, carry, lambda n: [s for s in range(n + 1) if s < N or n - s < W])
+
+
+def strided_attention(x, carry, L=128):
+    """A5 (b), local and strided in one softmax."""
+    return masked(x, carry, lambda n: [s for s in range(n + 1) if n - s < L or (n - s) % L == 0])
+
+
+def t5_bucket(n, buckets, far):
+    """A7 for a distance n >= 0 with `buckets` of them."""
+    exact = buckets // 2
+    if n < exact:
+        return n
+    return min(buckets - 1, exact + int(np.floor(np.log(n / exact) / np.log(far / exact) * (buckets - exact))))
+
+
+def t5_attention(x, carry, far=128):
+    """A7, causal, tau = 1."""
+    scaled = dict(x, q=x["q"] * np.sqrt(x["q"].shape[2]))
+    R = x["bias"].shape[1]
+
+    def scores(t, h, here, a):
+        return a + [x["bias"][h, t5_bucket(position(carry) + t - s, R, far)] for s in here]
+
+    return masked(scaled, carry, lambda n: range(n + 1), scores=scores)
+
+
+def t5_encoder_attention(x, carry, far=128):
+    """A7, bidirectional, tau = 1."""
+    scaled = dict(x, q=x["q"] * np.sqrt(x["q"].shape[2]))
+    R = x["bias"].shape[1]
+
+    def scores(t, h, here, a):
+        return a + [x["bias"][h, t5_bucket(abs(s - t), R // 2, far) + (R // 2 if s > t else 0)] for s in here]
+
+    return masked(scaled, None, lambda n: range(len(x["q"])), scores=scores)[0], {}
+
+
+def relative_key_attention(x, carry):
+    """Vectors by clipped distance on keys and values (Shaw et al., 2018, causal)."""
+    q = x["q"]
+    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
+    T, H, K = q.shape
+    o = np.zeros(x["v"].shape)
+    for t in range(T):
+        n = position(carry) + t
+        lag = np.minimum(n - np.arange(n + 1), len(x["rk"]) - 1)
+        for h in range(H):
+            p = softmax((k[: n + 1, h] + x["rk"][lag]) @ q[t, h] / np.sqrt(K))
+            o[t, h] = p @ (v[: n + 1, h] + x["rv"][lag])
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+
+def document_attention(x, carry):
+    """A11, causal, ids that need not be sorted."""
+    doc, doc_rows = all_rows(carry, "doc_rows", x["doc"])
+    out, end = masked(x, carry, lambda n: [s for s in range(n + 1) if doc[s] == doc[n]])
+    return out, dict(end, doc_rows=doc_rows)
+
+
+def prefix_attention(x, carry):
+    """A12."""
+    T, prefix = len(x["q"]), int(x["len"])
+    return masked(x, None, lambda n: [s for s in range(T) if s < prefix or s <= n])[0], {}
+
+
+def sigmoid_attention(x, carry):
+    """A15, causal."""
+    q = x["q"]
+    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
+    T, H, K = q.shape
+    o = np.zeros(x["v"].shape)
+    for t in range(T):
+        n = position(carry) + t
+        for h in range(H):
+            o[t, h] = sigmoid(k[: n + 1, h] @ q[t, h] / np.sqrt(K) + x["b"][h]) @ v[: n + 1, h]
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+
+def by_lag(table, lag):
+    """Entries of a table at distances of at least 0; zero beyond it."""
+    return np.where(lag < len(table), table[np.minimum(lag, len(table) - 1)], 0)
+
+
+def urpe(x, carry):
+    """A16, causal; the factors' table ends with its last distance."""
+    q = x["q"]
+    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
+    T, H, K = q.shape
+    o = np.zeros(x["v"].shape)
+    for t in range(T):
+        n = position(carry) + t
+        lag = n - np.arange(n + 1)
+        for h in range(H):
+            p = softmax(k[: n + 1, h] @ q[t, h] / np.sqrt(K) + by_lag(x["b"][h], lag))
+            o[t, h] = (p * by_lag(x["c"][h], lag)) @ v[: n + 1, h]
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+
+def gau(x, carry, longest=2048):
+    """A18, GAU with the bias inside of the division by the length; gated."""
+    q = x["gq"] * x["z"] + x["bq"]
+    k, k_rows = all_rows(carry, "k_rows", x["gk"] * x["z"] + x["bk"])
+    v, v_rows = all_rows(carry, "v_rows", x["v"])
+    o = np.zeros(x["v"].shape)
+    for t in range(len(o)):
+        n = position(carry) + t
+        a = (k[: n + 1] @ q[t] + by_lag(x["b"], n - np.arange(n + 1))) / longest
+        o[t] = x["u"][t] * (np.maximum(a, 0) ** 2 @ v[: n + 1])
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+
+def flash_gau(x, carry, C=256):
+    """A18, FLASH: chunks by themselves, and the sum of what earlier chunks hold."""
+    k, k_rows = all_rows(carry, "k_rows", x["k"], ring=C)
+    kl, kl_rows = all_rows(carry, "kl_rows", x["kl"])
+    v, v_rows = all_rows(carry, "v_rows", x["v"])
+    o = np.zeros(x["v"].shape)
+    for t in range(len(o)):
+        n = position(carry) + t
+        chunk = n // C * C
+        inside = slice(chunk, n + 1)
+        a = k[inside] @ x["q"][t] / C + by_lag(x["b"], n - np.arange(chunk, n + 1))
+        state = kl[:chunk].T @ v[:chunk] / C
+        o[t] = x["u"][t] * (np.maximum(a, 0) ** 2 @ v[inside] + x["ql"][t] @ state)
+    return {"o": o}, {"k_rows": k_rows, "kl_rows": kl_rows, "v_rows": v_rows}
+
+
+def mega_attention(x, carry):
+    """A19's chunked softmax attention with its gate after it; chunks are as long as the bias table."""
+    C, K = len(x["b"]), x["z"].shape[1]
+    q = x["gq"] * silu(x["z"]) + x["bq"]
+    k, k_rows = all_rows(carry, "k_rows", x["gk"] * silu(x["z"]) + x["bk"], ring=C)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], ring=C)
+    o = np.zeros(x["v"].shape)
+    for t in range(len(o)):
+        n = position(carry) + t
+        inside = slice(n // C * C, n + 1)
+        a = k[inside] @ q[t] / np.sqrt(K) + x["b"][n - np.arange(n // C * C, n + 1)]
+        o[t] = x["g"][t] * (softmax(a) @ v[inside])
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+
+def fox(x, carry):
+    """A21."""
+    lf = -np.log1p(np.exp(-np.abs(x["f"]))) + np.minimum(x["f"], 0)
+    before = np.zeros(lf.shape[1]) if carry is None else carry["F.cumsum"]
+    F, F_rows = all_rows(carry, "F_rows", before + np.cumsum(lf, axis=0), 1)
+    last = F[-1] if len(lf) else before
+
+    def scores(t, h, here, a):
+        return a + F[position(carry) + t, h] - F[here, h]
+
+    out, end = masked(x, carry, lambda n: range(n + 1), scores=scores)
+    return out, dict(end, F_rows=F_rows, **{"F.cumsum": last})
+
+
+def performer_relu(x, carry, eps=0.001):
+    """A34 with phi = relu(W x) + 1e-3, causal, as linear attention with its normaliser."""
+    v = x["v"]
+    fq = np.maximum(np.einsum("ri,thi->thr", x["W"], x["q"]), 0) + eps
+    fk = np.maximum(np.einsum("ri,thi->thr", x["W"], x["k"]), 0) + eps
+    T, H, R = fq.shape
+    S, z = start(carry, "o.state", (H, R, v.shape[2])), start(carry, "o.state.1", (H, R))
+    o = np.zeros(v.shape)
+    for t in range(T):
+        for h in range(H):
+            S[h] += np.outer(fk[t, h], v[t, h])
+            z[h] += fk[t, h]
+            o[t, h] = fq[t, h] @ S[h] / (fq[t, h] @ z[h])
+    return {"o": o}, {"o.state": S, "o.state.1": z}
+
+
+def block_causal_attention(x, carry, M=16):
+    """A14: block(j) <= block(i)."""
+    T = len(x["q"])
+    return masked(x, None, lambda n: range(min(T, (n // M + 1) * M)))[0], {}
+
+
+def set_prompting(x, carry):
+    """A13 with ids of options, and A6's slopes on the positions that are given."""
+    option, option_rows = all_rows(carry, "option_rows", x["option"])
+    at, at_rows = all_rows(carry, "at_rows", x["at"])
+
+    def hidden(n, s):
+        return option[n] != 0 and option[s] != 0 and option[n] != option[s]
+
+    def scores(t, h, here, a):
+        return a - x["slope"][h] * (at[position(carry) + t] - at[here])
+
+    out, end = masked(x, carry, lambda n: [s for s in range(n + 1) if not hidden(n, s)], scores=scores)
+    return out, dict(end, option_rows=option_rows, at_rows=at_rows)
+
+
+def seqboat(x, carry, W=128):
+    """A20's attention over the compressed sequence, causal with W + 1 places, scattered back and scaled."""
+    on, on_rows = all_rows(carry, "active_rows", (x["route"] > 0))
+    before = 0.0 if carry is None else float(carry["n.cumsum"])
+    n, n_rows = all_rows(carry, "n_rows", np.floor(before + np.cumsum(x["route"] > 0)).astype(np.int64))
+    k, k_rows = all_rows(carry, "k_rows", x["k"])
+    v, v_rows = all_rows(carry, "v_rows", x["v"])
+    K = x["q"].shape[1]
+    o = np.zeros(x["v"].shape)
+    for t in range(len(o)):
+        here = position(carry) + t
+        if on[here]:
+            seen = [s for s in range(here + 1) if on[s] and n[here] - n[s] <= W]
+            attended = softmax(k[seen] @ x["q"][t] / np.sqrt(K)) @ v[seen]
+            o[t] = sigmoid(x["route"][t] / float(x["temperature"])) * x["g"][t] * attended
+    end = {"active_rows": on_rows, "n_rows": n_rows, "k_rows": k_rows, "v_rows": v_rows}
+    return {"o": o}, dict(end, **{"n.cumsum": np.float64(before + np.sum(x["route"] > 0))})
+
+
+def taylor(s):
+    return 1 + s + s**2 / 2
+
+
+def based_attention(x, carry):
+    """Recurrences 3.6 as pairs, eps = 1e-12; what is carried are the sums of 1, k and k k^T with and without values."""
+    q, k, v = x["q"], x["k"], x["v"]
+    T, H, K = q.shape
+    shapes = {"": (v.shape[2],), ".1": (K, v.shape[2]), ".2": (K, K, v.shape[2]), ".3": (), ".4": (K,), ".5": (K, K)}
+    S = {n: start(carry, f"o.state{n}", (H,) + shape) for n, shape in shapes.items()}
+    o = np.zeros(v.shape)
+    for t in range(T):
+        for h in range(H):
+            b = q[t, h] / np.sqrt(K)
+            a = taylor(k[: t + 1, h] @ b)
+            above = S[""][h] + b @ S[".1"][h] + np.einsum("i,n,inj->j", b, b, S[".2"][h]) / 2
+            below = S[".3"][h] + b @ S[".4"][h] + b @ S[".5"][h] @ b / 2
+            o[t, h] = (a @ v[: t + 1, h] + above) / (a.sum() + below + 1e-12)
+    one = np.ones((T, H))
+    added = {"": np.einsum("th,thj->hj", one, v), ".1": np.einsum("thi,thj->hij", k, v),
+             ".2": np.einsum("thi,thn,thj->hinj", k, k, v), ".3": one.sum(0), ".4": k.sum(0),
+             ".5": np.einsum("thi,thn->hin", k, k)}
+    return {"o": o}, {f"o.state{n}": S[n] + added[n] for n in shapes}
+
+
+def jrt(x, carry):
+    """Recurrences 12.2: a prefix with projections of its own, seen by all."""
+    q, k, v = x["q"], x["k"], x["v"]
+    T, H, K = q.shape
+    E = min(int(x["len"]), T)
+    o = np.zeros(v.shape)
+    for t in range(T):
+        for h in range(H):
+            a = taylor(k[: t + 1, h] @ q[t, h] / np.sqrt(K))
+            b = taylor(x["ke"][:E, h] @ q[t, h] / np.sqrt(K))
+            o[t, h] = (a @ v[: t + 1, h] + b @ x["ve"][:E, h]) / (a.sum() + b.sum() + 1e-12)
+    return {"o": o}, {}
