@@ -127,4 +127,12 @@ def Seq_PairResultAttr : AttrDef<Seq_Dialect, "PairResult"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+def Seq_LagOperandAttr : AttrDef<Seq_Dialect, "LagOperand"> {
+  let mnemonic = "lag_operand";
+  let summary = "an operand of a convolution: a symbol over a position or distance, then features of the result";
+  let description = [{ `features` numbers, for each dim of the symbol behind the first, the feature of the result that it is. }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$symbol, OptionalArrayRefParameter<"int64_t">:$features);
+  let assemblyFormat = "`<` $symbol (`over` $features^)? `>`";
+}
+
 #endif // SEQ_ATTRS

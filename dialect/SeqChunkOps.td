@@ -116,4 +116,15 @@ def Seq_SweepOp : Seq_Op<"sweep", [HasParent<"PassOp">]> {
   let hasVerifier = 1;
 }
 
+def Seq_ConvolveOp : Seq_Op<"convolve", [HasParent<"PassOp">]> {
+  let summary = "runs a convolution over the whole sequence, before the pass's first chunk";
+  let description = [{
+    `of` names the result of the `seq.convolution`, a buffer of the whole sequence; its operands are the caller's or were made in earlier passes.
+    `lanes` numbers the result's feature that is vectorised (-1: there is none). The direct form makes `rows` positions from a window of registers.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$of, I64Attr:$lanes, I64Attr:$rows);
+  let assemblyFormat = "$of `lanes` $lanes `rows` $rows attr-dict";
+  let hasVerifier = 1;
+}
+
 #endif // SEQ_CHUNK_OPS

@@ -115,4 +115,34 @@ def Seq_TransitionOp : Seq_Op<"transition", [HasParent<"MixerOp">]> {
   let hasVerifier = 1;
 }
 
+def Seq_ConvolutionOp : Seq_Op<"convolution", [HasParent<"MixerOp">]> {
+  let summary = "a sum over all positions whose weights depend on the distance alone";
+  let description = [{
+    Makes a produced tensor over (t, features):
+
+        produced_t = sum over 0 <= n <= last of past_n * signal_{t-n}
+                   + sum over 1 <= n <= -first of ahead_n * signal_{t+n}
+
+    `past` and `ahead` are tensors or definitions over a distance n, counted by the dim of the positions, `signal` is one over the positions; each may
+    vary over some of the features. Distances from `first` to `last` count (absent: all that there are); an absent filter is zero, so that a convolution
+    without `ahead` is causal. A circulant matrix has the same form: both filters then hold the same weights.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$produced, Seq_LagOperandAttr:$signal, OptionalAttr<Seq_LagOperandAttr>:$past,
+                       OptionalAttr<Seq_LagOperandAttr>:$ahead, OptionalAttr<I64Attr>:$first, OptionalAttr<I64Attr>:$last);
+  let assemblyFormat = [{
+    $produced `of` $signal (`past` $past^)? (`ahead` $ahead^)? (`from` $first^)? (`to` $last^)? attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The operands that there are: the signal, then the filters.
+    ::llvm::SmallVector<::mlir::seq::LagOperandAttr, 3> getLagOperands() {
+      ::llvm::SmallVector<::mlir::seq::LagOperandAttr, 3> operands = {getSignal()};
+      for (auto filter : {getPast(), getAhead()})
+        if (filter)
+          operands.push_back(*filter);
+      return operands;
+    }
+  }];
+}
+
 #endif // SEQ_STRUCTURE_OPS

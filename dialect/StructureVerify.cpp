@@ -34,9 +34,12 @@ LogicalResult ProducedOp::verify() {
         llvm::count_if(pairs.getOuts().getAsRange<PairResultAttr>(), [&](PairResultAttr result) {
           return result.getProduced().getAttr() == getSymNameAttr();
         });
+  makers += llvm::count_if(mixer.getOps<ConvolutionOp>(), [&](ConvolutionOp convolution) {
+    return convolution.getProducedAttr().getAttr() == getSymNameAttr();
+  });
   if (makers != 1)
     return emitOpError() << "is made by " << makers
-                         << " reads or pairwise reductions; expected one";
+                         << " reads, pairwise reductions or convolutions; expected one";
   return success();
 }
 

@@ -90,6 +90,16 @@ Node pairsNode(MixerOp mixer, PairsOp pairs) {
   return node;
 }
 
+/// Every operand is read at all its positions.
+Node convolutionNode(ConvolutionOp convolution) {
+  Node node;
+  node.op = convolution;
+  node.makes.push_back(convolution.getProducedAttr().getAttr());
+  for (LagOperandAttr operand : convolution.getLagOperands())
+    addRead(node, operand.getSymbol().getAttr(), Span());
+  return node;
+}
+
 Node recurrenceNode(MixerOp mixer, RecurrenceOp recurrence,
                     const llvm::DenseMap<StringAttr, Operation *> &equations) {
   Node node;
@@ -210,6 +220,8 @@ FailureOr<Dependencies> findDependencies(MixerOp mixer) {
       nodes.push_back(affineNode(affine));
     else if (auto pairs = dyn_cast<PairsOp>(op))
       nodes.push_back(pairsNode(mixer, pairs));
+    else if (auto convolution = dyn_cast<ConvolutionOp>(op))
+      nodes.push_back(convolutionNode(convolution));
     else if (auto recurrence = dyn_cast<RecurrenceOp>(op))
       nodes.push_back(recurrenceNode(mixer, recurrence, equations));
     else if (auto next = dyn_cast<NextOp>(op);

@@ -23,7 +23,7 @@ struct ReadSpan {
 /// One step of a task: a definition, the canonical recurrence of a state, or a group of members
 /// that run token by token.
 struct Node {
-  mlir::Operation *op = nullptr;               // DefineOp, AffineOp, PairsOp or RecurrenceOp
+  mlir::Operation *op = nullptr; // DefineOp, AffineOp, PairsOp, ConvolutionOp or RecurrenceOp
   llvm::SmallVector<mlir::Operation *> bodies; // the equations in it, in order of execution
   llvm::SmallVector<mlir::StringAttr> makes;   // symbols that it gives a value
   llvm::MapVector<mlir::StringAttr, ReadSpan> reads;

@@ -138,6 +138,22 @@ struct Votes {
   }
 };
 
+/// The lanes of a convolution: the feature that its readers want contiguous, else the widest; -1
+/// without features. Operands want them contiguous, too.
+int64_t lanesOfConvolution(MixerOp mixer, ConvolutionOp convolution, Votes &votes) {
+  StringAttr name = convolution.getProducedAttr().getAttr();
+  ArrayAttr dims = dimsOf(lookup(mixer, name));
+  int64_t lanes = votes.best(name).value_or(widestDim(mixer, dims) - 1);
+  if (lanes < 0)
+    return -1;
+  votes.add(name, lanes, 1);
+  for (LagOperandAttr operand : convolution.getLagOperands())
+    for (auto [place, feature] : llvm::enumerate(operand.getFeatures()))
+      if (feature == lanes)
+        votes.add(operand.getSymbol().getAttr(), place, 1);
+  return lanes;
+}
+
 } // namespace
 
 /// The block form wants its factors' rows as they are, one matrix after the other.
@@ -185,6 +201,8 @@ Layout chooseLayout(MixerOp mixer, const Dependencies &all) {
   // Readers first, so that a definition is made along the dim that they want contiguous.
   for (const Node &node : llvm::reverse(all.nodes)) {
     FlatSymbolRefAttr groupLanes;
+    if (auto convolution = dyn_cast<ConvolutionOp>(node.op))
+      layout.lanes[convolution] = lanesOfConvolution(mixer, convolution, votes);
     if (auto recurrence = dyn_cast<RecurrenceOp>(node.op))
       groupLanes = recurrence.getLanesAttr();
     for (auto [equation, name] : llvm::zip(node.bodies, node.makes)) {
@@ -216,6 +234,12 @@ Layout chooseLayout(MixerOp mixer, const Dependencies &all) {
 FlatSymbolRefAttr findSplitDim(MixerOp mixer, const Dependencies &all) {
   auto splits = [&](FlatSymbolRefAttr dim) {
     for (const Node &node : all.nodes) {
+      if (auto convolution = dyn_cast<ConvolutionOp>(node.op)) {
+        // A dim of an operand is the feature of that dim, so that equal ones meet.
+        if (llvm::count(dimsOf(lookup(mixer, convolution.getProducedAttr())), dim) > 1)
+          return false;
+        continue;
+      }
       if (!isa<DefineOp, RecurrenceOp>(node.op))
         return false;
       for (Operation *equation : node.bodies) {

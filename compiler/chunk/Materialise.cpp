@@ -111,6 +111,9 @@ private:
           [&](FlatSymbolRefAttr name) { pinned.insert(name.getAttr()); });
     for (auto pairs : mixer.getOps<PairsOp>())
       pairs->walk([&](ReadOp read) { pinned.insert(read.getSourceAttr().getAttr()); });
+    for (auto convolution : mixer.getOps<ConvolutionOp>())
+      for (LagOperandAttr operand : convolution.getLagOperands())
+        pinned.insert(operand.getSymbol().getAttr());
     for (Operation &op : mixer.getBody().front()) {
       Equation equation{{}, {}, nullptr, nullptr, op.getLoc()};
       if (auto define = dyn_cast<DefineOp>(op))

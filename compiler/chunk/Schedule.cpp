@@ -134,6 +134,8 @@ private:
     widen(buffer, span);
     if (inside)
       return;
+    if (isa<ConvolutionOp>(made->op))
+      buffer.space = Space::Sequence;
     if (made->fromInputs
             ? !inTimeEverywhere(reader, span)
             : llvm::any_of(passesOf(reader), [&](int pass) { return pass != made->pass; })) {
@@ -171,9 +173,10 @@ private:
       for (StringAttr name : node.makes) {
         if (isa<StateOp>(lookup(mixer, name)))
           continue;
-        Space space = node.tokenFree               ? spaceWithoutTokens(node)
-                      : isa<RecurrenceOp>(node.op) ? Space::Token
-                                                   : Space::Rows;
+        Space space = node.tokenFree                ? spaceWithoutTokens(node)
+                      : isa<RecurrenceOp>(node.op)  ? Space::Token
+                      : isa<ConvolutionOp>(node.op) ? Space::Sequence
+                                                    : Space::Rows;
         auto &buffer = buffers.insert({name, {space}}).first->second;
         buffer.halo = std::max(buffer.halo, windowOf(name));
         if (madeOnce.contains(name))
@@ -347,10 +350,14 @@ private:
         if (isa<TensorOp>(lookup(mixer, name)) && buffer.space == Space::Rows &&
             (windowOf(name) || isOutput(name)))
           tensors.insert(name);
+    for (const Node *node : nodes)
+      if (isa<ConvolutionOp>(node->op))
+        emitConvolve(*node);
     for (StringAttr name : tensors)
       GatherOp::create(builder, mixer.getLoc(), FlatSymbolRefAttr::get(name));
     for (const Node *node : nodes)
-      emitStep(*node);
+      if (!isa<ConvolutionOp>(node->op))
+        emitStep(*node);
     llvm::SetVector<StringAttr> scattered;
     for (auto output : mixer.getOps<OutputOp>()) {
       StringAttr name = output.getSourceAttr().getAttr();
@@ -372,6 +379,14 @@ private:
                       builder.getI64IntegerAttr(sweepVectors()));
     else
       emitLoop(node);
+  }
+
+  void emitConvolve(const Node &node) {
+    // A window of 2 * rows - 1 vectors, as many sums as rows, and a weight are in registers.
+    int64_t rows = options.registers >= 32 ? 8 : 4;
+    ConvolveOp::create(builder, node.op->getLoc(), FlatSymbolRefAttr::get(node.makes[0]),
+                       builder.getI64IntegerAttr(layout.lanes.lookup(node.op)),
+                       builder.getI64IntegerAttr(rows));
   }
 
   void emitSolve(AffineOp affine) {

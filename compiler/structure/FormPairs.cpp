@@ -124,6 +124,9 @@ private:
 
   unsigned levelBelow(const PairRequest &request) {
     unsigned level = 0;
+    if (request.lags)
+      for (const LagOperand *operand : operandsOf(*request.lags))
+        level = std::max(level, levelOf(operand->name));
     for (Expr part : {request.score, request.domain, request.weight, request.value})
       if (part)
         for (StringAttr source : model.sources(part))
@@ -138,7 +141,8 @@ private:
     auto place = [&](const PairRequest &request) {
       unsigned level = levels.lookup(request.name);
       auto fits = [&](const Op &op) {
-        return op.level == level && op.first->rowDim == request.rowDim &&
+        return op.level == level && !op.first->lags && !request.lags &&
+               op.first->rowDim == request.rowDim &&
                op.first->overDim == request.overDim && op.first->domain == request.domain &&
                (!request.score || op.score == request.score);
       };
@@ -171,7 +175,11 @@ private:
       if (reads(equation.body))
         return true;
     return llvm::any_of(terms.requests(), [&](const PairRequest &other) {
-      return reads(other.score) || reads(other.domain) || reads(other.weight) || reads(other.value);
+      bool isOperand = other.lags && llvm::any_of(operandsOf(*other.lags), [&](const auto *operand) {
+                         return operand->name == request.name;
+                       });
+      return isOperand || reads(other.score) || reads(other.domain) || reads(other.weight) ||
+             reads(other.value);
     });
   }
 
@@ -189,7 +197,35 @@ private:
       }
     }
     for (const Op &op : ops)
-      writeOp(op);
+      op.first->lags ? writeConvolution(*op.first) : writeOp(op);
+  }
+
+  static SmallVector<const LagOperand *> operandsOf(const LagSum &sum) {
+    SmallVector<const LagOperand *> operands;
+    for (const LagOperand *operand : {&sum.signal, &sum.past, &sum.ahead})
+      if (operand->name)
+        operands.push_back(operand);
+    return operands;
+  }
+
+  void writeConvolution(const PairRequest &request) {
+    OpBuilder builder(context.mlirContext());
+    builder.setInsertionPointToEnd(&model.mixer().getBody().front());
+    auto operand = [&](const LagOperand &own) {
+      if (!own.name)
+        return LagOperandAttr();
+      SmallVector<int64_t> features;
+      for (Var var : own.features)
+        features.push_back(llvm::find(request.features, var) - request.features.begin());
+      return LagOperandAttr::get(builder.getContext(), FlatSymbolRefAttr::get(own.name), features);
+    };
+    auto optional = [&](std::optional<int64_t> bound) {
+      return bound ? builder.getI64IntegerAttr(*bound) : IntegerAttr();
+    };
+    const LagSum &sum = *request.lags;
+    ConvolutionOp::create(builder, request.loc, FlatSymbolRefAttr::get(request.name),
+                          operand(sum.signal), operand(sum.past), operand(sum.ahead),
+                          optional(sum.first), optional(sum.last));
   }
 
   void writeOp(const Op &op) {

@@ -154,6 +154,13 @@ SmallVector<StringAttr> sourcesOf(PairsOp op) {
   return result.takeVector();
 }
 
+SmallVector<StringAttr> sourcesOf(ConvolutionOp op) {
+  SmallVector<StringAttr> result;
+  for (LagOperandAttr operand : op.getLagOperands())
+    result.push_back(operand.getSymbol().getAttr());
+  return result;
+}
+
 static StringAttr firstResult(PairsOp op) {
   return cast<PairResultAttr>(op.getOuts()[0]).getProduced().getAttr();
 }
@@ -198,6 +205,8 @@ public:
       for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
         makers[result.getProduced().getAttr()] = firstResult(pairs);
     }
+    for (auto convolution : model.mixer().getOps<ConvolutionOp>())
+      nodes[convolution.getProducedAttr().getAttr()] = convolution;
     for (auto group : model.mixer().getOps<RecurrenceOp>())
       groups.push_back(group);
   }
@@ -237,6 +246,8 @@ public:
         llvm::append_range(stack, factorsOf(affine));
       if (auto pairs = dyn_cast_or_null<PairsOp>(nodes.lookup(name)))
         llvm::append_range(stack, sourcesOf(pairs));
+      if (auto convolution = dyn_cast_or_null<ConvolutionOp>(nodes.lookup(name)))
+        llvm::append_range(stack, sourcesOf(convolution));
       if (Equation *equation = model.equation(name)) {
         llvm::append_range(stack, model.sources(equation->body));
         if (equation->domain)
@@ -257,6 +268,9 @@ private:
         visit(factor);
     } else if (auto pairs = dyn_cast_or_null<PairsOp>(nodes.lookup(name))) {
       for (StringAttr source : sourcesOf(pairs))
+        visit(source);
+    } else if (auto convolution = dyn_cast_or_null<ConvolutionOp>(nodes.lookup(name))) {
+      for (StringAttr source : sourcesOf(convolution))
         visit(source);
     } else if (Equation *equation = model.equation(name)) {
       Var token = model.tokenOf(*equation);
@@ -294,6 +308,8 @@ void Model::write() {
     canonical[affine.getStateAttr().getAttr()] = affine;
   for (auto pairs : mixerOp.getOps<PairsOp>())
     canonical[firstResult(pairs)] = pairs;
+  for (auto convolution : mixerOp.getOps<ConvolutionOp>())
+    canonical[convolution.getProducedAttr().getAttr()] = convolution;
   for (Operation &op : llvm::make_early_inc_range(block))
     if (isa<DefineOp, NextOp>(op)) {
       if (auto define = dyn_cast<DefineOp>(op))

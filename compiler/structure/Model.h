@@ -79,6 +79,9 @@ private:
 /// The symbols that a pairwise reduction reads.
 llvm::SmallVector<mlir::StringAttr> sourcesOf(mlir::seq::PairsOp op);
 
+/// The symbols that a convolution reads.
+llvm::SmallVector<mlir::StringAttr> sourcesOf(mlir::seq::ConvolutionOp op);
+
 /// The symbols that a canonical recurrence reads.
 llvm::SmallVector<mlir::StringAttr> factorsOf(mlir::seq::AffineOp op);
 

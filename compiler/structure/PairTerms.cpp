@@ -39,7 +39,7 @@ PairTerms::PairTerms(Model &model) : model(model), context(model.exprs()) {
                    llvm::none_of(ArrayRef(equation.left).drop_front(),
                                  [&](Var var) { return isRuntime(var); });
     if (isPlain)
-      definitions.insert({canonicalBody(equation.body, equation.left), name});
+      definitions.insert({{canonicalBody(equation.body, equation.left), 0u}, name});
   }
 }
 
@@ -184,20 +184,30 @@ bool PairTerms::isElement(Expr e, Var row, Var over) {
   return position->is(ExprKind::Index) && (position->var() == row || position->var() == over);
 }
 
-Expr PairTerms::named(Expr e, StringRef what) {
+Expr PairTerms::named(Expr e, StringRef what, Var position) {
   SmallVector<Var> vars;
+  if (position && !e->dependsOn(position))
+    vars.push_back(position);
   for (bool runtime : {true, false})
     llvm::copy_if(e->freeVars(), std::back_inserter(vars),
                   [&](Var var) { return isRuntime(var) == runtime; });
   SmallVector<Expr> subscripts;
   for (Var var : vars)
     subscripts.push_back(context.index(var));
-  StringAttr &name = definitions[canonicalBody(e, vars)];
-  if (name)
-    return context.read(name, subscripts, e->type());
-  Expr read = model.define(owner.getValue() + "." + what, e, *loc, vars);
-  name = read->symbol();
-  return read;
+  unsigned isConstant = position && !e->dependsOn(position);
+  StringAttr &name = definitions[{canonicalBody(e, vars), isConstant}];
+  if (!name) {
+    Equation equation{model.freshName(owner.getValue() + "." + what), {}, nullptr, nullptr, *loc};
+    Substitution own;
+    for (Var var : vars) {
+      equation.left.push_back(context.freshVar(var->dim, var->name));
+      own[var] = context.index(equation.left.back());
+    }
+    equation.body = context.substitute(e, own);
+    name = equation.name;
+    model.addDefinition(std::move(equation));
+  }
+  return context.read(name, subscripts, e->type());
 }
 
 Expr PairTerms::within(Expr e, Expr domain) {
@@ -392,7 +402,10 @@ Expr PairTerms::sum(Var over, Expr body, Expr domain) {
   Expr result = nullptr;
   auto accumulate = [&](Expr e) { result = result ? context.add(result, e) : e; };
   for (const Product &term : terms) {
-    if (llvm::any_of(term.factors, [&](Expr f) { return f->dependsOn(over) && hasOwnTerms(f); }))
+    if (Expr read = convolutionOf(over, term, domain))
+      accumulate(read);
+    else if (llvm::any_of(term.factors,
+                          [&](Expr f) { return f->dependsOn(over) && hasOwnTerms(f); }))
       accumulate(sumOfProduct(over, term, domain));
     else
       plain.push_back(term);
@@ -404,9 +417,10 @@ Expr PairTerms::sum(Var over, Expr body, Expr domain) {
   return result;
 }
 
-Expr PairTerms::sumOfProduct(Var over, const Product &term, Expr domain) {
+void PairTerms::separateFactors(Var over, const Product &term, Expr &domain, Product &outside,
+                                Product &inside) {
   domain = conjunction(domain, nullptr);
-  Product outside{term.coef, {}}, inside;
+  outside.coef = term.coef;
   SmallVector<Expr> work(term.factors);
   while (!work.empty()) {
     Expr factor = work.pop_back_val();
@@ -425,7 +439,24 @@ Expr PairTerms::sumOfProduct(Var over, const Product &term, Expr domain) {
   }
   llvm::sort(inside.factors,
              [](Expr a, Expr b) { return ExprContext::compareStructure(a, b) < 0; });
+}
 
+Expr PairTerms::convolutionOf(Var over, const Product &term, Expr domain) {
+  Product outside, inside;
+  separateFactors(over, term, domain, outside, inside);
+  SmallVector<Expr> parts(inside.factors);
+  parts.push_back(domain);
+  auto row = rowOf(parts, over);
+  Expr read = llvm::failed(row) ? nullptr : convolution(over, *row, inside.factors, domain);
+  if (!read)
+    return nullptr;
+  outside.factors.push_back(read);
+  return context.product(outside);
+}
+
+Expr PairTerms::sumOfProduct(Var over, const Product &term, Expr domain) {
+  Product outside, inside;
+  separateFactors(over, term, domain, outside, inside);
   SmallVector<Expr> parts(inside.factors);
   parts.push_back(domain);
   auto row = rowOf(parts, over);

@@ -9,7 +9,23 @@
 
 #include "compiler/structure/Model.h"
 
+#include <optional>
+
 namespace seqmix {
+
+/// A tensor or definition over a position, then over some of a request's features.
+struct LagOperand {
+  mlir::StringAttr name; // null for none
+  llvm::SmallVector<mlir::seq::Var> features;
+  bool operator==(const LagOperand &) const = default;
+};
+
+/// A sum whose weights depend on the distance t - s alone, between `first` and `last`.
+struct LagSum {
+  LagOperand signal, past, ahead;
+  std::optional<int64_t> first, last;
+  bool operator==(const LagSum &) const = default;
+};
 
 /// One reduction over all positions s for each row t, over canonical variables: equal reductions
 /// are equal requests.
@@ -23,6 +39,7 @@ struct PairRequest {
   mlir::seq::Expr value = nullptr;  // over (t, s, features); null for 1
   llvm::SmallVector<mlir::seq::Var> features;
   mlir::Location loc;
+  std::optional<LagSum> lags = {}; // instead of score, domain, weight and value
 };
 
 /// Takes the reductions over run-time dims out of expressions.
@@ -53,6 +70,14 @@ private:
   Expr sum(Var over, Expr body, Expr domain);
   Expr sumOfProduct(Var over, const mlir::seq::Product &term, Expr domain);
   Expr extremum(mlir::seq::PairKind kind, Var over, Expr body, Expr domain);
+  /// The factors of a sum over s with and without s; their own domains go into `domain`.
+  void separateFactors(Var over, const mlir::seq::Product &term, Expr &domain,
+                       mlir::seq::Product &outside, mlir::seq::Product &inside);
+  /// A sum as a convolution; null when its weights are not those of distances.
+  Expr convolutionOf(Var over, const mlir::seq::Product &term, Expr domain);
+  Expr convolution(Var over, Var row, llvm::ArrayRef<Expr> factors, Expr domain);
+  /// Whether a value is the element of a symbol at a position and at indices, each once.
+  bool isPlain(Expr e, Var position);
   /// The read of a request's result. Its expressions are in `row` and `over`; an equal one that is
   /// there already is taken, else a new one made (with `mustExist`: null).
   Expr add(PairRequest request, Var row, Var over, bool mustExist = false);
@@ -65,8 +90,9 @@ private:
   /// Gives what depends on one of t and s only, and is more than an element, a definition.
   Expr separate(Expr e, Var row, Var over);
   bool isElement(Expr e, Var row, Var over);
-  /// A definition of an expression of one position, the same for equal ones.
-  Expr named(Expr e, llvm::StringRef what);
+  /// A definition of an expression of one position, the same for equal ones. It varies over
+  /// `position`, when given, even if the expression does not.
+  Expr named(Expr e, llvm::StringRef what, Var position = nullptr);
   Expr canonicalBody(Expr e, llvm::ArrayRef<Var> vars);
   /// Chooses the sides of conditions that the domain grants.
   Expr within(Expr e, Expr domain);
@@ -76,7 +102,8 @@ private:
   mlir::seq::ExprContext &context;
   std::vector<PairRequest> all;
   std::map<std::pair<const void *, unsigned>, Var> canonicalVars;
-  llvm::DenseMap<Expr, mlir::StringAttr> definitions; // by their canonical bodies
+  /// By their canonical bodies, and whether they vary over a position that these do not name.
+  llvm::DenseMap<std::pair<Expr, unsigned>, mlir::StringAttr> definitions;
   mlir::StringAttr owner;
   std::optional<mlir::Location> loc;
   bool failed = false;

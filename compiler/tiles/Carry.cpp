@@ -68,6 +68,8 @@ bool isMadeBy(PassOp pass, StringAttr name) {
   pass.walk([&](Operation *op) {
     if (auto eval = dyn_cast<EvalOp>(op))
       made |= eval.getOfAttr().getAttr() == name;
+    if (auto convolve = dyn_cast<ConvolveOp>(op))
+      made |= convolve.getOfAttr().getAttr() == name;
     if (auto loop = dyn_cast<LoopOp>(op))
       for (auto member : loop.getMembers().getAsRange<FlatSymbolRefAttr>())
         made |= member.getAttr() == name;

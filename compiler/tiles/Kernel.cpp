@@ -75,14 +75,17 @@ Value Kernel::pointer(const BufferLayout &buffer) {
   switch (buffer.space) {
   case Space::Shared:
     return advance(builder, loc, shared, buffer.offset);
-  case Space::Sequence: {
-    Value rows = arith::AddIOp::create(builder, loc, tokens, constant(SEQ_SEQUENCE_EDGE));
-    Value bytes = arith::MulIOp::create(builder, loc, rows, constant(buffer.offset));
-    return advance(builder, loc, sequence, bytes);
-  }
+  case Space::Sequence:
+    return sequenceAt(buffer.offset);
   default:
     return advance(builder, loc, scratch, buffer.offset);
   }
+}
+
+Value Kernel::sequenceAt(int64_t tokenBytes) {
+  Value rows = arith::AddIOp::create(builder, loc, tokens, constant(SEQ_SEQUENCE_EDGE));
+  Value bytes = arith::MulIOp::create(builder, loc, rows, constant(tokenBytes));
+  return advance(builder, loc, sequence, bytes);
 }
 
 IndexValue Kernel::address(const BufferLayout &buffer, const IndexValue &row,

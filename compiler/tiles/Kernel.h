@@ -71,6 +71,8 @@ public:
   /// Emits what moves a buffer's rows from or to the caller's memory: it runs unless they are
   /// there.
   void unlessInPlace(const BufferLayout &buffer, llvm::function_ref<void()> body);
+  /// A pointer into the sequence region, behind what takes so many bytes a token.
+  mlir::Value sequenceAt(int64_t tokenBytes);
   const CallerMemory &tensor(mlir::StringAttr name) const { return tensors.find(name)->second; }
   const CallerMemory &output(mlir::StringAttr name) const { return outputs.find(name)->second; }
 

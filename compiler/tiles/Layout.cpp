@@ -6,6 +6,7 @@
 
 #include "compiler/tiles/Layout.h"
 
+#include "compiler/tiles/ConvolvePlan.h"
 #include "compiler/tiles/Prefetch.h"
 #include "compiler/tiles/Solve.h"
 #include "compiler/tiles/SweepPlan.h"
@@ -236,6 +237,15 @@ void Layout::addSweeps(MixerOp mixer, KernelOp kernel) {
   scratchBytes += llvm::alignTo(bytes, kAlignment);
 }
 
+void Layout::addConvolutions(MixerOp mixer, KernelOp kernel) {
+  int64_t bytes = 0;
+  kernel.walk([&](ConvolveOp convolve) {
+    bytes = std::max(bytes, planConvolve(*this, mixer, convolve).tokenBytes);
+  });
+  convolveScratch = sequenceBytes;
+  sequenceBytes += llvm::alignTo(bytes, kAlignment);
+}
+
 void Layout::placeBuffers() {
   int64_t realBytes = real.getIntOrFloatBitWidth() / 8;
   for (auto &buffer : all) {
@@ -296,6 +306,7 @@ FailureOr<Layout> Layout::compute(MixerOp mixer, KernelOp kernel, const TargetIn
   layout.findInPlace(mixer, kernel);
   layout.addSweeps(mixer, kernel);
   layout.placeBuffers();
+  layout.addConvolutions(mixer, kernel);
   layout.placeFrame(mixer);
   return layout;
 }

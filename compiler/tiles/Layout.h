@@ -102,6 +102,8 @@ public:
   int64_t prefetchTable = 0;
   /// Where the sweeps' scratch stands in it.
   int64_t sweepScratch = 0;
+  /// Where the convolutions' scratch stands in the sequence region: bytes a token in front of it.
+  int64_t convolveScratch = 0;
   int64_t chunk = 1, lanes = 1, batchBlock = 1, splitSize = 0;
   mlir::StringAttr split;
   mlir::Type real;
@@ -114,6 +116,7 @@ private:
                                 const TargetInfo &target);
   void findInPlace(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
   void addSweeps(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
+  void addConvolutions(mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
   void placeBuffers();
   void placeFrame(mlir::seq::MixerOp mixer);
 

@@ -67,6 +67,7 @@ mlir::LogicalResult emitLoop(Kernel &kernel, mlir::seq::LoopOp op);
 mlir::LogicalResult emitLaneLoop(Kernel &kernel, mlir::seq::LoopOp op, bool &handled);
 mlir::LogicalResult emitSolve(Kernel &kernel, mlir::seq::SolveOp op);
 mlir::LogicalResult emitSweep(Kernel &kernel, mlir::seq::SweepOp op);
+void emitConvolve(Kernel &kernel, mlir::seq::ConvolveOp op);
 
 /// Emits one of two branches by a condition known at run time.
 void emitIf(Kernel &kernel, mlir::Value condition, llvm::function_ref<void()> whenTrue,

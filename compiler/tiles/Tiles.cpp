@@ -77,6 +77,11 @@ LogicalResult emitPass(Kernel &kernel, PassOp pass) {
     if (isTokenFree(kernel, scatter) && failed(emitScatter(kernel, scatter)))
       return failure();
   emitInitialRows(kernel, pass, Space::Sequence);
+  for (auto convolve : llvm::make_early_inc_range(pass.getBody().getOps<ConvolveOp>())) {
+    emitConvolve(kernel, convolve);
+    convolve.erase();
+  }
+  kernel.loc = loc;
   if (forward)
     emitInitialRows(kernel, pass, Space::Rows);
   Value chunk = kernel.constant(kernel.layout.chunk);
