@@ -42,7 +42,7 @@ def FormPairs : Pass<"seq-form-pairs", "::mlir::ModuleOp"> {
   let description = [{
     Values for every pair (t, s) are put where they are used. A reduction over s becomes a produced tensor over t: softmax and logsumexp are a maximum and
     sums of exponentials, a sum of exp(a - g) whose maximum is known one of exp(a - max), factors without s stand outside, conditions with a zero
-    side become domains. What depends on one of t and s only gets a definition. Reductions with one domain and one score share a `seq.pairs`.
+    side become domains. A sum whose weights depend on t - s alone becomes a `seq.convolution`. What depends on one of t and s only gets a definition. Reductions with one domain and one score share a `seq.pairs`.
 
     *Requires*: `seq-unroll-windows`.
     *Produces*: no reduction over a run-time dim in equations; what has no such form is refused with a located error.

@@ -42,8 +42,7 @@ LogicalResult ConvolutionOp::verify() {
   auto produced = findAs<ProducedOp>(*this, getProducedAttr());
   if (!produced || produced.getDims().empty() ||
       !isDim(*this, produced.getDims()[0], DimKind::Runtime))
-    return emitOpError() << getProducedAttr()
-                         << " is not a produced tensor over a run-time dim";
+    return emitOpError() << getProducedAttr() << " is not a produced tensor over a run-time dim";
   // c65
   if (!getPast() && !getAhead())
     return emitOpError("has no filter");
@@ -57,9 +56,8 @@ LogicalResult ConvolutionOp::verify() {
 LogicalResult ConvolveOp::verify() {
   // c67
   auto mixer = (*this)->getParentOfType<MixerOp>();
-  bool isMade = llvm::any_of(mixer.getOps<ConvolutionOp>(), [&](ConvolutionOp op) {
-    return op.getProducedAttr() == getOfAttr();
-  });
+  bool isMade = llvm::any_of(mixer.getOps<ConvolutionOp>(),
+                             [&](ConvolutionOp op) { return op.getProducedAttr() == getOfAttr(); });
   auto produced = findAs<ProducedOp>(*this, getOfAttr());
   int64_t lanes = getLanes(), rows = getRows();
   if (!isMade || !produced || lanes < -1 ||

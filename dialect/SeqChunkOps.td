@@ -120,10 +120,11 @@ def Seq_ConvolveOp : Seq_Op<"convolve", [HasParent<"PassOp">]> {
   let summary = "runs a convolution over the whole sequence, before the pass's first chunk";
   let description = [{
     `of` names the result of the `seq.convolution`, a buffer of the whole sequence; its operands are the caller's or were made in earlier passes.
-    `lanes` numbers the result's feature that is vectorised (-1: there is none). The direct form makes `rows` positions from a window of registers.
+    `lanes` numbers the result's feature that is vectorised (-1: there is none). The direct form makes `rows` positions from a window of registers. With
+    `transforms`, Fourier transforms take its place for lengths at which they cost less.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$of, I64Attr:$lanes, I64Attr:$rows);
-  let assemblyFormat = "$of `lanes` $lanes `rows` $rows attr-dict";
+  let arguments = (ins FlatSymbolRefAttr:$of, I64Attr:$lanes, I64Attr:$rows, UnitAttr:$transforms);
+  let assemblyFormat = "$of `lanes` $lanes `rows` $rows (`transforms` $transforms^)? attr-dict";
   let hasVerifier = 1;
 }
 

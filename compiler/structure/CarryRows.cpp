@@ -31,6 +31,10 @@ public:
 
   /// Why there can be no later call; empty when there can, and `rows` then holds what it needs.
   std::string find() {
+    // The signal's earlier positions are not carried.
+    if (!formed.getOps<ConvolutionOp>().empty())
+      return fmt::format("its convolution over '{}' takes all positions in one call",
+                         name(token.getAttr()));
     for (auto pairs : formed.getOps<PairsOp>()) {
       if (pairs.getOverAttr() != token)
         continue;

@@ -269,8 +269,7 @@ Expr PairTerms::convolution(Var over, Var row, ArrayRef<Expr> factors, Expr doma
   if (!past && !ahead)
     return nullptr;
 
-  PairRequest request{{},      {},      {}, PairKind::Sum, nullptr, nullptr,
-                      nullptr, nullptr, {}, *loc};
+  PairRequest request{{}, {}, {}, PairKind::Sum, nullptr, nullptr, nullptr, nullptr, {}, *loc};
   request.rowDim = request.overDim = over->dim;
   LagSum sum;
   sum.first = range.low;

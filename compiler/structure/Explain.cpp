@@ -121,13 +121,15 @@ static void explainSegments(ExplainText &text) {
 
 static void explainWork(ExplainText &text) {
   Work work = workOf(text.model);
+  const char *besides = !text.mixer.getOps<PairsOp>().empty()         ? ", besides the pairs"
+                        : !text.mixer.getOps<ConvolutionOp>().empty() ? ", besides the convolutions"
+                                                                      : "";
   text.line("work",
             fmt::format("{:.0f} operations and {:.0f} calls of functions, {:.0f} bytes in and "
                         "{:.0f} bytes out, for each token{}",
-                        work.operations, work.functions, work.bytesIn, work.bytesOut,
-                        text.mixer.getOps<PairsOp>().empty() ? "" : ", besides the pairs"));
+                        work.operations, work.functions, work.bytesIn, work.bytesOut, besides));
   double bytes = work.bytesIn + work.bytesOut;
-  if (bytes > 0 && text.mixer.getOps<PairsOp>().empty())
+  if (bytes > 0 && !*besides)
     text.line("",
               fmt::format("{:.1f} operations a byte", (work.operations + work.functions) / bytes));
 }
@@ -141,7 +143,10 @@ void explain(MixerOp mixer, llvm::raw_ostream &os, const ExplainOptions &options
     explainState(text, state);
   for (auto pairs : mixer.getOps<PairsOp>())
     explainPairs(text, pairs);
-  if (mixer.getOps<StateOp>().empty() && mixer.getOps<PairsOp>().empty())
+  for (auto convolution : mixer.getOps<ConvolutionOp>())
+    explainConvolution(text, convolution);
+  if (mixer.getOps<StateOp>().empty() && mixer.getOps<PairsOp>().empty() &&
+      mixer.getOps<ConvolutionOp>().empty())
     os << "\nno states: every definition is made for all tokens at once\n";
   explainAround(text);
   explainCarry(text);

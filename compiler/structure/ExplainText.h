@@ -53,6 +53,8 @@ void explainSums(ExplainText &text);
 void explainAffine(ExplainText &text, mlir::seq::StateOp state, mlir::seq::AffineOp op);
 /// The part about reductions over pairs of positions.
 void explainPairs(ExplainText &text, mlir::seq::PairsOp op);
+/// The part about a sum whose weights depend on the distance.
+void explainConvolution(ExplainText &text, mlir::seq::ConvolutionOp op);
 /// The part about a group of states that runs token by token.
 void explainGroup(ExplainText &text, mlir::seq::RecurrenceOp group);
 

@@ -142,9 +142,8 @@ private:
       unsigned level = levels.lookup(request.name);
       auto fits = [&](const Op &op) {
         return op.level == level && !op.first->lags && !request.lags &&
-               op.first->rowDim == request.rowDim &&
-               op.first->overDim == request.overDim && op.first->domain == request.domain &&
-               (!request.score || op.score == request.score);
+               op.first->rowDim == request.rowDim && op.first->overDim == request.overDim &&
+               op.first->domain == request.domain && (!request.score || op.score == request.score);
       };
       auto found = llvm::find_if(ops, fits);
       if (found == ops.end()) {
@@ -175,9 +174,10 @@ private:
       if (reads(equation.body))
         return true;
     return llvm::any_of(terms.requests(), [&](const PairRequest &other) {
-      bool isOperand = other.lags && llvm::any_of(operandsOf(*other.lags), [&](const auto *operand) {
-                         return operand->name == request.name;
-                       });
+      bool isOperand =
+          other.lags && llvm::any_of(operandsOf(*other.lags), [&](const auto *operand) {
+            return operand->name == request.name;
+          });
       return isOperand || reads(other.score) || reads(other.domain) || reads(other.weight) ||
              reads(other.value);
     });

@@ -72,8 +72,8 @@ private:
   int64_t lanes;
   const BufferLayout &result;
   const SymbolInfo &info;
-  Value signal, product, filter; // panels
-  Value first, last;             // distances that this sequence has: first <= n <= last
+  Value signal, product, filter;       // panels
+  Value first, last;                   // distances that this sequence has: first <= n <= last
   PanelTransform *transform = nullptr; // null in the direct form
 
   //===--- small things ---------------------------------------------------===//
@@ -92,7 +92,9 @@ private:
     return flatMemref(builder, loc, pointer, kernel.real);
   }
   VectorType vectorType() { return kernel.vectorType(kernel.real); }
-  Value zero() { return arith::ConstantOp::create(builder, loc, builder.getZeroAttr(vectorType())); }
+  Value zero() {
+    return arith::ConstantOp::create(builder, loc, builder.getZeroAttr(vectorType()));
+  }
 
   void fillRows(Value panel, Value from, Value count) {
     Value value = zero();
@@ -153,8 +155,7 @@ private:
            (op.getAhead() && variesOver(*op.getAhead(), feature));
   }
   Value countOf(int64_t feature) {
-    return kernel.isSplit(info.dims[feature]) ? kernel.splitCount
-                                              : constant(info.sizes[feature]);
+    return kernel.isSplit(info.dims[feature]) ? kernel.splitCount : constant(info.sizes[feature]);
   }
 
   /// Outside are the features that the filters have, so that each filter is packed once.
@@ -240,8 +241,8 @@ private:
     if (size % lanes == 0 && (!isSplit || kernel.layout.splitSize % lanes == 0))
       return copy(IndexValue::constant(lanes));
     Value left = sub(countOf(plan.lanesFeature), indices[plan.lanesFeature]);
-    Value isWhole = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, left,
-                                          constant(lanes));
+    Value isWhole =
+        arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, left, constant(lanes));
     emitIf(
         kernel, isWhole, [&] { copy(IndexValue::constant(lanes)); },
         [&] { copy(IndexValue::of(left)); });
@@ -295,8 +296,7 @@ private:
     if (op.getPast()) {
       Value start = maximum(first, none);
       Value count = maximum(sub(add(last, constant(1)), start), none);
-      packRows(*op.getPast(), start, panelRows(panel, add(pastZero, start), lanes), count,
-               indices);
+      packRows(*op.getPast(), start, panelRows(panel, add(pastZero, start), lanes), count, indices);
     }
   }
 
@@ -319,8 +319,8 @@ private:
       Value start = maximum(first, sub(token, sub(kernel.tokens, constant(1))));
       Value end = minimum(last, add(token, constant(rows - 1)));
       SmallVector<Value> sums(rows, zero());
-      auto loop = scf::ForOp::create(builder, loc, start, add(end, constant(1)), constant(rows),
-                                     sums);
+      auto loop =
+          scf::ForOp::create(builder, loc, start, add(end, constant(1)), constant(rows), sums);
       {
         OpBuilder::InsertionGuard guard(builder);
         builder.setInsertionPointToStart(loop.getBody());
@@ -344,8 +344,8 @@ private:
     for (int64_t lag = 0; lag < rows; ++lag) {
       Value weight = load(filter, add(weights, constant(lag)));
       for (int64_t number = 0; number < rows; ++number)
-        sums[number] = vector::FMAOp::create(builder, loc, weight,
-                                             window[number - lag + rows - 1], sums[number]);
+        sums[number] = vector::FMAOp::create(builder, loc, weight, window[number - lag + rows - 1],
+                                             sums[number]);
     }
     return sums;
   }
@@ -383,12 +383,7 @@ ConvolvePlan seqmix::planConvolve(const Layout &layout, MixerOp mixer, ConvolveO
   plan.lanesFeature = convolve.getLanes();
   plan.rows = convolve.getRows();
   int64_t row = layout.lanes * (layout.real.getIntOrFloatBitWidth() / 8);
-  auto bound = [](std::optional<uint64_t> value, bool isThere) -> std::optional<int64_t> {
-    return isThere ? value : std::optional<uint64_t>(0);
-  };
-  auto least = bound(plan.op.getFirst(), plan.op.getAhead().has_value());
-  auto most = bound(plan.op.getLast(), plan.op.getPast().has_value());
-  plan.transforms = !least || !most || *most - *least >= kLeastTransformed;
+  plan.transforms = convolve.getTransforms();
   // Rows around the signal's, and up to a tile behind the result's, and weights of both signs. A
   // transform is up to four times as long as the signal.
   plan.resultAt = 2 * row;

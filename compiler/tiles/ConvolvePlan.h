@@ -25,12 +25,8 @@ struct ConvolvePlan {
   int64_t tokenBytes = 0;
 };
 
-/// Below so many distances the direct form costs less for every length.
-inline constexpr int64_t kLeastTransformed = 160;
-
 /// Lays out a convolution.
-ConvolvePlan planConvolve(const Layout &layout, mlir::seq::MixerOp mixer,
-                          mlir::seq::ConvolveOp op);
+ConvolvePlan planConvolve(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::ConvolveOp op);
 
 } // namespace seqmix
 

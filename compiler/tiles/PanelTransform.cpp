@@ -138,7 +138,8 @@ PanelTransform::Complex PanelTransform::timesConjugate(Complex a, Complex b) {
 }
 PanelTransform::Complex PanelTransform::timesPlus(Complex a, Complex b, Complex sum) {
   Value negated = arith::NegFOp::create(builder, loc, a.im);
-  return {fused(negated, b.im, fused(a.re, b.re, sum.re)), fused(a.im, b.re, fused(a.re, b.im, sum.im))};
+  return {fused(negated, b.im, fused(a.re, b.re, sum.re)),
+          fused(a.im, b.re, fused(a.re, b.im, sum.im))};
 }
 PanelTransform::Complex PanelTransform::scaled(Complex a, Value by) {
   return {arith::MulFOp::create(builder, loc, a.re, by),
@@ -215,8 +216,8 @@ void PanelTransform::fillTable(Table table, Value at, Value number, Value count,
       for (bool isImaginary : {false, true}) {
         Value stored = isImaginary ? value.im : value.re;
         if (kernel.real.isF32())
-          stored = arith::TruncFOp::create(builder, loc, VectorType::get({width}, kernel.real),
-                                           stored);
+          stored =
+              arith::TruncFOp::create(builder, loc, VectorType::get({width}, kernel.real), stored);
         vector::StoreOp::create(builder, loc, stored, tableAt(table + 2 * power + isImaginary),
                                 add(at, place));
       }
@@ -232,8 +233,7 @@ void PanelTransform::emitTables() {
     };
   };
   fillTable(Factor, none, none, quotient(size, constant(4)), turns(0.25), /*powers=*/true);
-  emitIf(kernel, isOdd,
-         [&] { fillTable(Half, none, none, half, turns(0.5), /*powers=*/false); });
+  emitIf(kernel, isOdd, [&] { fillTable(Half, none, none, half, turns(0.5), /*powers=*/false); });
   // The places of a transform stand for frequencies; the last digit of an odd one is binary.
   auto ofPlace = [&](Value numbers) -> Value {
     auto type = cast<VectorType>(numbers.getType());
@@ -334,8 +334,8 @@ void PanelTransform::emitForward(Value panel) {
         size, [&](Value blockSize) { return less(part, blockSize); }, quarter,
         [&](Value blockSize) {
           Value rest = arith::RemUIOp::create(builder, loc, first, blockSize);
-          Value begins = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, rest,
-                                               constant(0));
+          Value begins =
+              arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, rest, constant(0));
           emitIf(kernel, begins, [&] {
             emitStep(panel, first, blockSize, quotient(first, blockSize), /*inverse=*/false);
           });
@@ -359,10 +359,11 @@ void PanelTransform::emitInverse(Value panel) {
     Value end = add(first, part);
     repeat(
         mul(part, 4), [&](Value blockSize) { return less(blockSize, add(size, constant(1))); },
-        fourfold, [&](Value blockSize) {
+        fourfold,
+        [&](Value blockSize) {
           Value rest = arith::RemUIOp::create(builder, loc, end, blockSize);
-          Value ends = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, rest,
-                                             constant(0));
+          Value ends =
+              arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, rest, constant(0));
           emitIf(kernel, ends, [&] {
             Value start = sub(end, blockSize);
             emitStep(panel, start, blockSize, quotient(start, blockSize), /*inverse=*/true);

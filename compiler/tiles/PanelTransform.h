@@ -109,7 +109,8 @@ private:
   void forPairs(
       llvm::function_ref<void(mlir::Value slot, mlir::Value number, mlir::Value opposite)> body);
   /// Calls `body` for those that are their own opposites, frequencies 0 and size / 2.
-  void forSelfPaired(llvm::function_ref<void(mlir::Value slot, mlir::Value number, bool middle)> body);
+  void
+  forSelfPaired(llvm::function_ref<void(mlir::Value slot, mlir::Value number, bool middle)> body);
 
   Kernel &kernel;
   mlir::OpBuilder &builder;

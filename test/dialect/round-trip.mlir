@@ -153,6 +153,10 @@ seq.mixer @schedule compute f64 {
     %0 = seq.read @v[%s, %j] : f64
     seq.yield %0 : f64
   }
+  // CHECK: seq.convolution @c of <@v over 0> past <@k2> ahead <@v over 0> from -3 to 7
+  seq.tensor @k2 <param> [@T] per [] : f32
+  seq.produced @c [@T, @V]
+  seq.convolution @c of <@v over 0> past <@k2> ahead <@v over 0> from -3 to 7
   // CHECK: seq.kernel chunk 64 split @V by 4 attributes {batch_block = 2 : i64} {
   // CHECK-NEXT: seq.buffer @a <shared> order [0]
   seq.kernel chunk 64 split @V by 4 attributes {batch_block = 2 : i64} {
@@ -165,6 +169,7 @@ seq.mixer @schedule compute f64 {
     seq.buffer @o <sequence> order [0]
     seq.buffer @S <state> order [0, 1]
     seq.buffer @p.sum <rows> order [0]
+    seq.buffer @c <sequence> order [0]
     // CHECK: seq.prologue <shared> {
     // CHECK-NEXT: seq.gather @a
     seq.prologue <shared> {
@@ -176,6 +181,7 @@ seq.mixer @schedule compute f64 {
       seq.eval @w lanes 0
     }
     // CHECK: seq.pass <forward> {
+    // CHECK-NEXT: seq.convolve @c lanes 0 rows 8 transforms
     // CHECK-NEXT: seq.gather @k
     // CHECK-NEXT: seq.eval @b lanes -1
     // CHECK-NEXT: seq.solve @S block 16 panel 2
@@ -183,6 +189,7 @@ seq.mixer @schedule compute f64 {
     // CHECK-NEXT: seq.loop [@h] lanes @V keep [@h]
     // CHECK-NEXT: seq.scatter @o
     seq.pass <forward> {
+      seq.convolve @c lanes 0 rows 8 transforms
       seq.gather @k
       seq.eval @b lanes -1
       seq.solve @S block 16 panel 2

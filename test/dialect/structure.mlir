@@ -27,7 +27,7 @@ seq.mixer @m compute f32 {
   seq.tensor @v <input> [@T, @V] per [] : f32
   seq.tensor @g <input> [@T] per [] : f32
   seq.state @S [@K, @V] init 0.0 <forward>
-  // expected-error@below {{is made by 0 reads or pairwise reductions; expected one}}
+  // expected-error@below {{is made by 0 reads, pairwise reductions or convolutions; expected one}}
   seq.produced @o [@T, @V]
   seq.affine @S rows [0] cols [1] row_decay @g updates [#seq.update<@k, [#seq.term<right = @v>]>] reads [#seq.row_read<row = @k, before = false>] <forward>
 }
