@@ -42,6 +42,6 @@ enum SeqFrameSlot {
 
 // Rows of the sequence storage beside those of the tokens: what is read in front of the first token
 // and behind the last one.
-enum { SEQ_SEQUENCE_EDGE = 16 };
+enum { SEQ_SEQUENCE_EDGE = 64 };
 
 #endif // SEQMIX_RUNTIME_FRAME_H

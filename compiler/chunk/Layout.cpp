@@ -235,8 +235,10 @@ FlatSymbolRefAttr findSplitDim(MixerOp mixer, const Dependencies &all) {
   auto splits = [&](FlatSymbolRefAttr dim) {
     for (const Node &node : all.nodes) {
       if (auto convolution = dyn_cast<ConvolutionOp>(node.op)) {
-        // A dim of an operand is the feature of that dim, so that equal ones meet.
-        if (llvm::count(dimsOf(lookup(mixer, convolution.getProducedAttr())), dim) > 1)
+        // A dim of an operand is the feature of that dim, so that equal ones meet. Tasks that share
+        // a signal would all write its rows to the carry.
+        if (llvm::count(dimsOf(lookup(mixer, convolution.getProducedAttr())), dim) > 1 ||
+            !llvm::is_contained(dimsOf(lookup(mixer, convolution.getSignal().getSymbol())), dim))
           return false;
         continue;
       }

@@ -9,6 +9,7 @@
 #include "compiler/chunk/Dependencies.h"
 #include "compiler/chunk/Layout.h"
 #include "compiler/chunk/Reads.h"
+#include "compiler/structure/ConvolutionCost.h"
 #include "compiler/tiles/Solve.h"
 #include "dialect/Carry.h"
 #include "mlir/IR/Builders.h"
@@ -28,9 +29,6 @@ int64_t splitSize(int64_t size, int64_t lanes) {
   constexpr int64_t target = 128;
   return size >= 2 * target ? target : size > 4 * lanes ? llvm::alignTo((size + 1) / 2, lanes) : 0;
 }
-
-/// Below so many distances the direct form of a convolution costs less at every length.
-constexpr int64_t kLeastTransformed = 160;
 
 /// Columns of a tile of a pairwise reduction.
 constexpr int64_t kSweepTile = 64;
@@ -387,8 +385,7 @@ private:
   void emitConvolve(const Node &node) {
     // A window of 2 * rows - 1 vectors, as many sums as rows, and a weight are in registers.
     int64_t rows = options.registers >= 32 ? 8 : 4;
-    auto count = cast<ConvolutionOp>(node.op).countDistances();
-    bool transforms = !count || *count >= kLeastTransformed;
+    bool transforms = leastTransformed(cast<ConvolutionOp>(node.op)).has_value();
     ConvolveOp::create(builder, node.op->getLoc(), FlatSymbolRefAttr::get(node.makes[0]),
                        builder.getI64IntegerAttr(layout.lanes.lookup(node.op)),
                        builder.getI64IntegerAttr(rows),

@@ -31,10 +31,9 @@ public:
 
   /// Why there can be no later call; empty when there can, and `rows` then holds what it needs.
   std::string find() {
-    // The signal's earlier positions are not carried.
-    if (!formed.getOps<ConvolutionOp>().empty())
-      return fmt::format("its convolution over '{}' takes all positions in one call",
-                         name(token.getAttr()));
+    for (auto convolution : formed.getOps<ConvolutionOp>())
+      if (!findSignal(convolution))
+        return reason;
     for (auto pairs : formed.getOps<PairsOp>()) {
       if (pairs.getOverAttr() != token)
         continue;
@@ -54,14 +53,20 @@ public:
     return {};
   }
 
-  void record() {
+  /// Notes the rows on the mixer; why that cannot be, when it cannot.
+  std::string record() {
     SmallVector<DefineOp> added;
     for (auto &[symbol, length] : rows)
       collectAdded(symbol, added);
     if (!added.empty())
       useDefinitions(added);
     for (auto &[symbol, length] : rows)
+      if (!SymbolTable::lookupSymbolIn(mixer, symbol))
+        return fmt::format("what its reductions over '{}' read is not written as one expression",
+                           name(token.getAttr()));
+    for (auto &[symbol, length] : rows)
       seq::recordCarryRows(mixer, symbol, length);
+    return {};
   }
 
 private:
@@ -94,9 +99,49 @@ private:
                                 name(symbol)));
     if (isa<ProducedOp>(source) || readsProduced(source))
       return refuse(fmt::format("'{}' is made of other reductions over positions", name(symbol)));
-    auto [entry, isNew] = rows.insert({symbol, ring});
-    entry->second = isNew || (entry->second && ring) ? std::max(entry->second, ring) : 0;
+    keepRows(symbol, ring);
     return WalkResult::advance();
+  }
+
+  /// The signal's rows are needed later, and a filter that has all its rows by then.
+  bool findSignal(ConvolutionOp convolution) {
+    auto produced = cast<ProducedOp>(
+        SymbolTable::lookupSymbolIn(formed, convolution.getProducedAttr().getAttr()));
+    if (produced.getDims()[0] != token)
+      return true;
+    if (convolution.getAhead()) {
+      reason =
+          fmt::format("its convolution over '{}' looks at later positions", name(token.getAttr()));
+      return false;
+    }
+    auto isParam = [&](Operation *source) {
+      auto tensor = dyn_cast<TensorOp>(source);
+      return tensor && tensor.getRole() == Role::Param;
+    };
+    auto filter = convolution.getPast()->getSymbol().getAttr();
+    if (!isParam(SymbolTable::lookupSymbolIn(formed, filter))) {
+      reason = fmt::format("the weights of its convolution over '{}' are made for the positions of "
+                           "one call",
+                           name(token.getAttr()));
+      return false;
+    }
+    auto signal = convolution.getSignal().getSymbol().getAttr();
+    Operation *source = SymbolTable::lookupSymbolIn(formed, signal);
+    if (isParam(source)) {
+      reason = fmt::format("'{}' is read at positions before those of a call", name(signal));
+      return false;
+    }
+    if (isa<ProducedOp>(source) || readsProduced(source)) {
+      reason = fmt::format("'{}' is made of other reductions over positions", name(signal));
+      return false;
+    }
+    keepRows(signal, convolution.getLast() ? *convolution.getLast() + 1 : 0);
+    return true;
+  }
+
+  void keepRows(StringAttr symbol, int64_t length) {
+    auto [entry, isNew] = rows.insert({symbol, length});
+    entry->second = isNew || (entry->second && length) ? std::max(entry->second, length) : 0;
   }
 
   WalkResult refuse(std::string why) {
@@ -162,26 +207,54 @@ private:
     model.write();
   }
 
-  /// A read of the equation when the node is its body with other variables.
+  static void collectFactors(Expr e, SmallVectorImpl<Expr> &factors) {
+    if (!e->isBinary(BinaryFn::Mul))
+      return factors.push_back(e);
+    for (Expr operand : e->operands())
+      collectFactors(operand, factors);
+  }
+
+  /// With a read of the equation when the node is its body with other variables, or a product whose
+  /// factors include those of the body; else the node.
   static Expr matched(ExprContext &context, const Equation &equation, Expr node) {
-    SmallVector<Var> vars;
-    for (Var own : equation.left) {
-      auto other = llvm::find_if(node->freeVars(), [&](Var var) {
-        return var->dim == own->dim && !llvm::is_contained(vars, var);
-      });
-      if (other == node->freeVars().end())
-        return node;
-      vars.push_back(*other);
-    }
+    SmallVector<Expr> own, factors;
+    collectFactors(equation.body, own);
+    collectFactors(node, factors);
+    if (factors.size() < own.size())
+      return node;
     Substitution map;
     SmallVector<Expr> subscripts;
-    for (auto [own, var] : llvm::zip_equal(equation.left, vars)) {
-      map[own] = context.index(var);
-      subscripts.push_back(context.index(var));
-    }
-    if (vars.size() != node->freeVars().size() || context.substitute(equation.body, map) != node)
-      return node;
-    return context.read(equation.name, subscripts, node->type());
+    auto replaced = [&]() -> Expr {
+      SmallVector<Expr> rest(factors);
+      for (Expr factor : own) {
+        auto found = llvm::find(rest, context.substitute(factor, map));
+        if (found == rest.end())
+          return nullptr;
+        rest.erase(found);
+      }
+      Expr result = context.read(equation.name, subscripts, equation.body->type());
+      for (Expr factor : rest)
+        result = context.mul(result, factor);
+      return result;
+    };
+    auto assign = [&](auto &self) -> Expr {
+      if (subscripts.size() == equation.left.size())
+        return replaced();
+      Var left = equation.left[subscripts.size()];
+      for (Var var : node->freeVars()) {
+        Expr index = context.index(var);
+        if (var->dim != left->dim || llvm::is_contained(subscripts, index))
+          continue;
+        map[left] = index;
+        subscripts.push_back(index);
+        if (Expr result = self(self))
+          return result;
+        subscripts.pop_back();
+      }
+      return nullptr;
+    };
+    Expr result = assign(assign);
+    return result ? result : node;
   }
 };
 
@@ -202,9 +275,9 @@ void recordCarryRows(MixerOp mixer) {
     RowFinder finder(mixer, *copy->getOps<MixerOp>().begin());
     reason = finder.find();
     if (reason.empty() && !mixer.getNoStep())
-      return finder.record();
+      reason = finder.record();
   }
-  if (!mixer.getNoStep())
+  if (!reason.empty() && !mixer.getNoStep())
     mixer.setNoStep(reason);
 }
 

@@ -103,6 +103,18 @@ public:
     });
   }
 
+  /// Whether everything that is read at a position is read at the distance plus a constant: other
+  /// rows have no definition over distances.
+  bool isPlain(Expr e) {
+    bool result = true;
+    context.walk(e, [&](Expr node) {
+      if (node->is(ExprKind::Read) && !node->operands().empty() &&
+          model.variesOverTokens(node->symbol()) && node->operand(0)->dependsOn(distance))
+        result &= context.offsetFrom(node->operand(0), distance).has_value();
+    });
+    return result;
+  }
+
   /// Whether a value is zero because one of its factors is.
   static bool isZero(Expr e) {
     if (e->isReal(0))
@@ -268,6 +280,9 @@ Expr PairTerms::convolution(Var over, Var row, ArrayRef<Expr> factors, Expr doma
       *filter = nullptr;
   if (!past && !ahead)
     return nullptr;
+  for (Expr filter : {past, ahead})
+    if (filter && !distances.isPlain(filter))
+      return nullptr;
 
   PairRequest request{{}, {}, {}, PairKind::Sum, nullptr, nullptr, nullptr, nullptr, {}, *loc};
   request.rowDim = request.overDim = over->dim;

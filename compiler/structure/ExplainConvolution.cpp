@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/structure/ConvolutionCost.h"
 #include "compiler/structure/ExplainText.h"
 
 #include <fmt/format.h>
@@ -34,19 +35,27 @@ void explainConvolution(ExplainText &text, ConvolutionOp op) {
     text.line("ahead", fmt::format("{}, {}", show(*ahead),
                                    reach(std::max<int64_t>(1, -last.value_or(-1)),
                                          first ? std::optional(-*first) : std::nullopt)));
-  ConvolveOp step;
-  if (text.options.kernel)
-    text.options.kernel.walk([&](ConvolveOp other) {
-      if (other.getOfAttr() == op.getProducedAttr())
-        step = other;
-    });
-  text.line("form", "direct: a window of the signal in registers, features as lanes");
-  if (step && step.getTransforms())
-    text.line("",
-              "or Fourier transforms of the features side by side, where they cost less: chosen "
-              "by the length at run time");
-  else
+  auto least = leastTransformed(op);
+  text.line("form", fmt::format("direct{}: a window of the signal in registers, features as lanes",
+                                least ? fmt::format(" below {} tokens", *least) : ""));
+  if (least)
+    text.line("", fmt::format("from {} tokens on Fourier transforms of the features side by side; "
+                              "the length decides at run time",
+                              *least));
+  std::string costs;
+  for (int64_t tokens : {64, 256, 1024, 4096, 16384, 65536}) {
+    ConvolutionCost cost(op, tokens);
+    double each = static_cast<double>(tokens);
+    costs += fmt::format("{}{}: {:.0f} or {:.0f}", costs.empty() ? "" : ", ", tokens,
+                         cost.direct / each, cost.transforms / each);
+  }
+  text.line("costs", "products for each token and feature, direct or by transforms, at lengths");
+  text.line("", costs);
+  if (!least)
     text.line("rejected", "Fourier transforms: so few distances cost less at every length");
+  text.line("rejected",
+            "a recurrence: the weights are no exponentials that fall with the distance, "
+            "as far as the equation shows");
 }
 
 } // namespace seqmix

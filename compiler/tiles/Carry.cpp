@@ -334,8 +334,9 @@ void emitFinalRows(Kernel &kernel, unsigned number, const CarryComponent &compon
   auto &info = kernel.layout.symbol(name);
   int64_t ring = component.shape[0];
   SmallVector<IndexValue> sizes = {IndexValue::constant(1), IndexValue()};
-  for (int64_t size : info.sizes)
-    sizes.push_back(IndexValue::constant(size));
+  for (auto [dim, size] : llvm::zip_equal(info.dims, info.sizes))
+    sizes.push_back(kernel.isSplit(dim) ? IndexValue::of(kernel.splitCount)
+                                        : IndexValue::constant(size));
   int64_t innermost = sizes.size() - 1;
   auto copy = [&](Strided from, const IndexValue &first, Strided to, const IndexValue &slot,
                   const IndexValue &count) {

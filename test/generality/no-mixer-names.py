@@ -17,7 +17,6 @@ GENERIC = {
     "linear_attention": "a class of algebra",
     "linear_attention_normalised": "a class of algebra",
     "short_convolution": "a class of algebra",
-    "long_convolution": "a class of algebra",
     "sru_recurrent_gates": "stands for sru, which is in the list",
 }
 ANYWHERE = """aaren atlas comba deltanet deltaproduct eagle elman finch gdn gla goose griffin gru gsa hawk hgrn hippo hstu hydra hyena kda lact liger

@@ -7,7 +7,7 @@ from .delta import (bidirectional_delta, delta_momentum, delta_read_before, delt
 from .matrix import (competitive_slots, coupled_normaliser, decay_on_both_axes, decay_per_value, documents, energy,
                      normed_read, reversed_gla, rotating_keys, shared_keys, signed_decay, three_batch_dims,
                      three_timescales, token_shift, trapezoid, unbounded_gla, window_gates, window_product)
-from .pairs import (distance_filter, feature_attention, gated_pairs, hybrid_attention, polynomial_attention,
+from .pairs import (distance_filter, distances, feature_attention, gated_pairs, hybrid_attention, polynomial_attention,
                     retention_pairs)
 from .several_dims import (delta_heads_as_dim, delta_product_keys, heads_as_dim, linked_pair_memory, product_keys,
                            product_keys_values, several_writes, taylor_moments, trapezoid_multi_input)

@@ -5,7 +5,7 @@ What a carry adds is what its state would have become: the decays since it was m
 
 import numpy as np
 
-from references.common import all_rows, softmax, start
+from references.common import all_rows, position, softmax, start
 
 
 def feature_attention(x, carry):
@@ -137,3 +137,18 @@ def hybrid_attention(x, carry):
             linear = a[past:] @ v[past : past + t + 1, h] + q[t, h] @ S0[h] / np.sqrt(K)
             o[t, h] = mix[h] * softmax(a) @ v[: past + t + 1, h] + (1 - mix[h]) * linear
     return {"o": o}, {"l.state": S0 + np.einsum("thi,thj->hij", x["k"], x["v"]), "k_rows": k_rows, "v_rows": v_rows}
+
+
+def distances(x, carry):
+    T, H = x["u"].shape
+    first = position(carry)
+    signal = x["w"][:, :, None, :] * x["x"][..., None]
+    signal, kept = all_rows(carry, "y.signal_rows", signal, axis=1, ring=70)
+    u, u_kept = all_rows(carry, "u_rows", x["u"], axis=1)
+    y, z = np.zeros((T,) + signal.shape[1:]), np.zeros((T, H))
+    for t in range(first, first + T):
+        for s in range(t):
+            if 3 < t - s < 70:
+                y[t - first] += x["f"][:, t - s, None, :] * signal[s]
+            z[t - first] += x["g"][t - s] * u[s]
+    return {"y": y, "z": z}, {"y.signal_rows": kept, "u_rows": u_kept}

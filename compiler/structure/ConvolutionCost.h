@@ -1,0 +1,29 @@
+//===- ConvolutionCost.h - what the forms of a convolution cost -----*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_STRUCTURE_CONVOLUTIONCOST_H
+#define SEQMIX_COMPILER_STRUCTURE_CONVOLUTIONCOST_H
+
+#include "dialect/Seq.h"
+
+namespace seqmix {
+
+/// Costs for each complex number of a transform, in products of the direct form, as measured: of a
+/// step between two sizes, and of everything else. The kernels choose by them at run time.
+constexpr int64_t kStepCost = 12, kTransformCost = 35;
+
+/// What the forms cost for a sequence of so many tokens, in products of vectors.
+struct ConvolutionCost {
+  ConvolutionCost(mlir::seq::ConvolutionOp op, int64_t tokens);
+  double direct, transforms;
+};
+
+/// The shortest sequence for which transforms cost less than the direct form.
+std::optional<int64_t> leastTransformed(mlir::seq::ConvolutionOp op);
+
+} // namespace seqmix
+
+#endif // SEQMIX_COMPILER_STRUCTURE_CONVOLUTIONCOST_H
