@@ -13,10 +13,10 @@ namespace seqmix {
 
 /// What the cost model knows of a target, and what the user fixed.
 struct ScheduleOptions {
-  int64_t lanes = 16;             ///< elements of the compute type in a vector
-  int64_t registers = 32;         ///< vector registers
-  int64_t cacheBytes = 48 * 1024; ///< what the rows of a chunk should stay within
-  int64_t chunk = 0;              ///< tokens of a chunk; 0: chosen
+  int64_t lanes = 16;            ///< elements of the compute type in a vector
+  int64_t registers = 32;        ///< vector registers
+  int64_t cacheBytes = 48 << 10; ///< what the rows of a chunk should stay within
+  int64_t chunk = 0;             ///< tokens of a chunk; 0: chosen
 };
 
 /// Adds the seq.kernel of a mixer at the structure stage whose definitions are all to be held in

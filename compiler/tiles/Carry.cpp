@@ -401,6 +401,7 @@ LogicalResult seqmix::emitFinalStates(Kernel &kernel) {
     emitIf(kernel, wanted, [&] {
       if (component.kind == CarryComponent::Window)
         return emitFinalWindow(kernel, number, component);
+      assert(state && "a state has a buffer");
       emitCopy(kernel, bufferElements(kernel, *state), carryOf(kernel, number, info, true),
                bufferSizes(kernel, *state, IndexValue::constant(1)), contiguousDim(*state));
     });
