@@ -63,6 +63,9 @@ private:
   bool isOverTokens(ArrayAttr dims) const {
     return !dims.empty() && cast<FlatSymbolRefAttr>(dims[0]).getValue() == time;
   }
+  bool isOverTokens(const Buffer &output) const {
+    return !output.dims.empty() && output.dims[0] == time;
+  }
   /// Earlier tokens that stand in front of a symbol's rows: of a window, or all.
   int64_t earlierRows(llvm::StringRef symbol, const Task &task) const;
   /// Where the part of a component for one batch element stands, and its elements.
@@ -214,8 +217,11 @@ std::vector<Task> Interpreter::tasks() const {
 void Interpreter::allocateResults() {
   for (const Buffer &buffer : outputList) {
     std::vector<int64_t> shape;
+    // What has no tokens is there once a sequence.
     for (const Axis &axis : buffer.axes)
-      shape.push_back(extents.at(axis.dim) / axis.div);
+      shape.push_back(
+          (axis.dim == firstBatch && !isOverTokens(buffer) ? sequences : extents.at(axis.dim)) /
+          axis.div);
     result.outputs[buffer.name] = Array(shape);
   }
   for (const seq::CarryComponent &component : components)
@@ -450,9 +456,9 @@ void Interpreter::takeOutputs(const Task &task, Environment &env) {
   for (const Buffer &buffer : outputList) {
     Array &array = result.outputs[buffer.name];
     const Variable &variable = env.variables[program.variableNumber(buffer.name)];
-    bool overTokens = !buffer.dims.empty() && buffer.dims[0] == time;
-    forEachElement(buffer, array.shape, task.batchIndex, overTokens ? task.begin : 0, variable,
-                   variable.rows.begin, variable.rows.count,
+    bool overTokens = isOverTokens(buffer);
+    forEachElement(buffer, array.shape, overTokens ? task.batchIndex : task.carryBatchIndex,
+                   overTokens ? task.begin : 0, variable, variable.rows.begin, variable.rows.count,
                    [&](int64_t to, int64_t from) { array.values[to] = variable.values[from]; });
   }
 }

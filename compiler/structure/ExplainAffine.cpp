@@ -166,7 +166,9 @@ private:
         if (solve.getStateAttr().getAttr() == state.getSymNameAttr())
           block = solve.getBlock();
       });
-    std::string tokens = block ? fmt::format("{} tokens", block) : "several tokens";
+    std::string tokens = block == 1 ? "each token"
+                         : block    ? fmt::format("{} tokens", block)
+                                    : "several tokens";
     std::string text = fmt::format("block form: the state is read and written once for {}", tokens);
     if (rank)
       text += fmt::format(", with a unit lower triangular solve of {} row{} a token", rank,

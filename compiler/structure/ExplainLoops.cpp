@@ -15,7 +15,12 @@ using namespace mlir::seq;
 namespace seqmix {
 namespace {
 
-static const char *words(StateClass stateClass) {
+static const char *words(StateClass stateClass, ExprContext &context, Expr body) {
+  bool hasMinimum = false, hasLogarithm = false;
+  context.walk(body, [&](Expr e) {
+    hasMinimum |= e->isBinary(BinaryFn::Min);
+    hasLogarithm |= e->isBinary(BinaryFn::LogAddExp);
+  });
   switch (stateClass) {
   case StateClass::Elementwise:
     return "elementwise affine";
@@ -26,7 +31,9 @@ static const char *words(StateClass stateClass) {
   case StateClass::DenseLinear:
     return "linear with a dense transition";
   case StateClass::Stabilised:
-    return "maximum-carried (stabiliser)";
+    return hasLogarithm ? "a sum of exponentials carried as its logarithm"
+           : hasMinimum ? "minimum-carried"
+                        : "maximum-carried (stabiliser)";
   case StateClass::NonlinearDiagonal:
     return "nonlinear, diagonal Jacobian";
   case StateClass::NonlinearDense:
@@ -46,9 +53,10 @@ public:
       names += fmt::format("{}{}", names.empty() ? "" : ", ",
                            shared.leftText(*model.equation(name.getAttr()), true));
     StateOp first = model.state(states.front().getAttr());
-    shared.os << fmt::format("\nstate{} {}: {}, {}\n", states.size() > 1 ? "s" : "", names,
-                             words(group.getStateClass()),
-                             ExplainText::words(group.getDirection()));
+    shared.os << fmt::format(
+        "\nstate{} {}: {}, {}\n", states.size() > 1 ? "s" : "", names,
+        words(group.getStateClass(), context, model.equation(states.front().getAttr())->body),
+        ExplainText::words(group.getDirection()));
     StringRef label = "equations";
     for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>()) {
       const Equation &equation = *model.equation(member.getAttr());

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -96,6 +97,27 @@ private:
     return {fn.str() + "(" + inner + ")", LevelAtom};
   }
 
+  // exp(a[i] - c) / sum[i] exp(a[i] - c), with any c: the softmax that was expanded to it.
+  std::optional<Printed> printSoftmax(Expr quotient) {
+    Expr above = quotient->operand(0), below = quotient->operand(1);
+    if (!above->isUnary(UnaryFn::Exp) || !above->operand(0)->isBinary(BinaryFn::Sub) ||
+        !below->isReduce(ReduceKind::Sum) || below->boundVars().size() != 1)
+      return std::nullopt;
+    OpenedExpr o = context.open(below);
+    for (Var var : above->freeVars()) {
+      Expr score = above->operand(0)->operand(0), shift = above->operand(0)->operand(1);
+      if (var->dim != o.vars[0]->dim || shift->dependsOn(var) ||
+          context.rename(above, var, o.vars[0]) != context.rename(o.body, var, o.vars[0]))
+        continue;
+      bool isOperand = score->is(ExprKind::Read) || score->is(ExprKind::Unary);
+      std::string text = print(score, LevelAtom);
+      return Printed{fmt::format("softmax[{}] {}", print(context.index(var)),
+                                 isOperand || text.front() == '(' ? text : "(" + text + ")"),
+                     LevelProduct};
+    }
+    return std::nullopt;
+  }
+
   Printed printBinary(Expr e) {
     switch (e->binaryFn()) {
     case BinaryFn::Add:
@@ -124,6 +146,8 @@ private:
         return {"-" + print(e->operand(1), LevelNeg), LevelSum};
       return infix(e, "*", LevelProduct);
     case BinaryFn::Div:
+      if (auto softmax = printSoftmax(e))
+        return *softmax;
       return infix(e, "/", LevelProduct);
     case BinaryFn::FloorDiv:
       return infix(e, "//", LevelProduct);

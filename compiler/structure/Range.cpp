@@ -297,6 +297,16 @@ void Ranges::explain(Expr e, Facts &facts) {
       explain(equation->body, facts);
     return;
   }
+  if (e->is(ExprKind::Index)) {
+    if (e->var()->name && model.isRuntime(e->var()->dim))
+      facts.insert(fmt::format("{} >= 0", std::string_view(e->var()->name.getValue())));
+    return;
+  }
+  if (e->is(ExprKind::Select)) { // the condition bounds nothing
+    explain(e->operand(1), facts);
+    explain(e->operand(2), facts);
+    return;
+  }
   if (e->is(ExprKind::Unary)) {
     switch (e->unaryFn()) {
     case UnaryFn::Exp:
@@ -314,6 +324,9 @@ void Ranges::explain(Expr e, Facts &facts) {
     case UnaryFn::Tanh:
       facts.insert("tanh in [-1, 1]");
       break;
+    case UnaryFn::Erf:
+      facts.insert("erf in [-1, 1]");
+      return;
     case UnaryFn::Relu:
       facts.insert("relu >= 0");
       break;

@@ -246,6 +246,8 @@ WRONG = {
     "carry list": (TypeError, "carry must be a dict", lambda a: a.update(carry=[a["x"]])),
     "cu_seqlens": (ValueError, "cu_seqlens ends with 5; expected T = 6", lambda a: a.update(x=a["x"][:1], g=a["g"][:1], cu_seqlens=[0, 5])),
     "batch of packed": (ValueError, "expected [1, T, H, K]", lambda a: a.update(cu_seqlens=[0, 6])),
+    "element": (ValueError, "no size in this library fits the arguments x f32[]", lambda a: a.update(x=a["x"][0, 0, 0, 0])),
+    "threads": (TypeError, "threads must be an integer, not str", lambda a: a.update(threads="2")),
     "range": (ValueError, "g[1, 5, 0] is 3; the mixer promises [-2, 2]", lambda a: (a["g"].__setitem__((1, 5, 0), 3), a.update(checked=True))),
 }
 
@@ -259,6 +261,11 @@ def test_wrong_calls_say_what_was_expected(lib, name):
         lib.scan(**arrays)
     assert text in str(caught.value)
     assert isinstance(caught.value, seqmix.SeqmixError)
+
+
+def test_arguments_have_names(lib):
+    with pytest.raises(seqmix.SeqmixTypeError, match=r"scan\(\) takes its arguments by name: x, g, w"):
+        lib.scan(draw()["x"])
 
 
 def test_descriptions(lib):

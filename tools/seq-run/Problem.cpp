@@ -71,6 +71,13 @@ std::vector<int64_t> shapeOf(const MixerPlan &plan, const TensorPlan &tensor,
   return shape;
 }
 
+std::vector<int64_t> outputShape(const MixerPlan &plan, const TensorPlan &output,
+                                 std::vector<int64_t> extents, int64_t sequences) {
+  if (!hasTokens(plan, output) && hasFirstBatch(plan))
+    extents[0] = sequences;
+  return shapeOf(plan, output, extents);
+}
+
 std::vector<int64_t> shapeOf(const MixerPlan &plan, const ComponentPlan &component,
                              const std::vector<int64_t> &extents, int64_t sequences, int64_t rows) {
   std::vector<int64_t> shape;

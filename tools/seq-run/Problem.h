@@ -17,6 +17,9 @@ std::vector<int64_t> extentsOf(const Problem &problem);
 /// The shape of a tensor. A param over the tokens gets room for 16 tokens in front of the sequence.
 std::vector<int64_t> shapeOf(const MixerPlan &plan, const TensorPlan &tensor,
                              const std::vector<int64_t> &extents);
+/// The shape of an output, which is there once for each of `sequences` if it has no tokens.
+std::vector<int64_t> outputShape(const MixerPlan &plan, const TensorPlan &output,
+                                 std::vector<int64_t> extents, int64_t sequences);
 /// The shape of a component of the carry, for `sequences` sequences. `rows`: how many rows of
 /// earlier tokens there is room for.
 std::vector<int64_t> shapeOf(const MixerPlan &plan, const ComponentPlan &component,

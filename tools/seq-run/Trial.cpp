@@ -134,7 +134,8 @@ private:
   ForwardCall wholeCall() const;
   ForwardCall partCall(const std::vector<int64_t> &tokens, const std::vector<int64_t> &lengths,
                        int64_t perSequence) const;
-  void putTokens(RunResult &whole, const RunResult &part, const std::vector<int64_t> &tokens) const;
+  void putTokens(RunResult &whole, const RunResult &part, const std::vector<int64_t> &tokens,
+                 int64_t sequence = -1) const;
   RunResult emptyResult() const;
   bool canBePacked() const;
   int64_t tokens() const { return extents[plan.tokenDim]; }
@@ -223,13 +224,10 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
   std::vector<TensorBuffer> tensors, carryIn, carryOut;
   for (const TensorPlan &tensor : plan.tensors) {
     bool isOutput = tensor.role == SEQ_ROLE_OUTPUT;
-    std::vector<int64_t> shape =
-        isOutput ? shapeOf(plan, tensor, call.extents) : call.inputs.at(tensor.name).shape;
-    // Without tokens there is one value a sequence.
-    if (isOutput && !call.lengths.empty() && !hasTokens(plan, tensor))
-      if (int axis = axisOf(tensor.axes, 0); axis >= 0)
-        shape[axis] = sequenceCount / tensor.axes[axis].div;
-    tensors.emplace_back(tensor.dtype, shape, call.layout, denseAxes(plan, tensor));
+    tensors.emplace_back(tensor.dtype,
+                         isOutput ? outputShape(plan, tensor, call.extents, sequenceCount)
+                                  : call.inputs.at(tensor.name).shape,
+                         call.layout, denseAxes(plan, tensor));
     if (!isOutput)
       tensors.back().store(call.inputs.at(tensor.name));
   }
@@ -307,20 +305,22 @@ RunResult TrialRunner::emptyResult() const {
   RunResult whole;
   for (const TensorPlan &tensor : plan.tensors)
     if (tensor.role == SEQ_ROLE_OUTPUT)
-      whole.outputs[tensor.name] = Array(shapeOf(plan, tensor, extents), NAN);
+      whole.outputs[tensor.name] = Array(outputShape(plan, tensor, extents, sequences()), NAN);
   whole.carry = trial.carry.empty() ? initialCarry(problem, sequences()) : trial.carry;
   clearUnusedRows(plan, whole.carry);
   return whole;
 }
 
 void TrialRunner::putTokens(RunResult &whole, const RunResult &part,
-                            const std::vector<int64_t> &tokens) const {
+                            const std::vector<int64_t> &tokens, int64_t sequence) const {
   for (const TensorPlan &tensor : plan.tensors) {
     if (tensor.role != SEQ_ROLE_OUTPUT)
       continue;
     Array &output = whole.outputs[tensor.name];
     if (hasTokens(plan, tensor))
       putAlong(output, axisOf(tensor.axes, plan.tokenDim), tokens, part.outputs.at(tensor.name));
+    else if (sequence >= 0 && axisOf(tensor.axes, 0) == 0 && hasFirstBatch(plan))
+      putAlong(output, 0, {sequence}, part.outputs.at(tensor.name));
     else
       output = part.outputs.at(tensor.name);
   }
@@ -417,7 +417,7 @@ Expected<RunResult> TrialRunner::separate() {
     Expected<RunResult> part = forward(call);
     if (!part)
       return part.takeError();
-    putTokens(whole, *part, tokens);
+    putTokens(whole, *part, tokens, static_cast<int64_t>(sequence));
     for (auto &[name, array] : whole.carry)
       putAlong(array, 0, {static_cast<int64_t>(sequence)}, part->carry.at(name));
   }

@@ -5,6 +5,7 @@
 import ctypes
 import inspect
 import keyword
+import operator
 import os
 
 import numpy as np
@@ -76,7 +77,9 @@ class _Function:
             self._function.argtypes = arguments + [ctypes.POINTER(_Options)]
             self._function.restype = ctypes.c_int
 
-    def _check_names(self, arrays):
+    def _check_names(self, positional, arrays):
+        if positional:
+            raise SeqmixTypeError(f"{self._name}() takes its arguments by name: {', '.join(self._given)}")
         unknown = [name for name in arrays if name not in self._given]
         missing = [name for name in self._given if name not in arrays]
         if unknown or missing:
@@ -197,6 +200,10 @@ class _Function:
         return larger
 
     def _options(self, call, threads, checked, workspace, unsplit=False):
+        try:
+            threads = operator.index(threads)
+        except TypeError:
+            raise SeqmixTypeError(f"threads must be an integer, not {type(threads).__name__}") from None
         flags = (_CHECKED if checked else 0) | (_UNSPLIT if unsplit else 0)
         options = _Options(size=ctypes.sizeof(_Options), flags=flags, threads=threads)
         if workspace is not None:
@@ -239,7 +246,7 @@ class Step(_Function):
     def __init__(self, info, handle):
         super().__init__(info, handle, step=True)
 
-    def __call__(self, *, carry=None, out=None, threads=0, checked=False, workspace=None, **arrays):
+    def __call__(self, *positional, carry=None, out=None, threads=0, checked=False, workspace=None, **arrays):
         """Arrays are without the token dim ([B, H, features]); returns the output (a tuple of several) and the carry.
 
         The carry's arrays are updated in place and returned; those that cannot be written (or are missing: they start
@@ -248,7 +255,7 @@ class Step(_Function):
         """
         if self._info.no_step:
             raise SeqmixError(f"{self._info.name} has no step: {self._info.no_step}")
-        self._check_names(arrays)
+        self._check_names(positional, arrays)
         _require_arrays(arrays)
         size, call = self._choose_size(arrays), _Call()
         carry = {} if carry is None else carry
@@ -361,7 +368,7 @@ class Mixer(_Function):
 
     def __call__(
         self,
-        *,
+        *positional,
         carry=None,
         return_carry=False,
         cu_seqlens=None,
@@ -384,7 +391,7 @@ class Mixer(_Function):
         rows          tokens that the returned carry has room for at least, in parts that hold a row a token
         unsplit       never run parts of one sequence at the same time: the same bits for every number of threads
         """
-        self._check_names(arrays)
+        self._check_names(positional, arrays)
         _require_arrays(arrays)
         size, call = self._choose_size(arrays), _Call()
         if cu_seqlens is not None and isinstance(cu_seqlens, (list, tuple)):
@@ -425,6 +432,8 @@ class Mixer(_Function):
 
 def _require_arrays(arrays):
     for name, array in arrays.items():
+        if isinstance(array, np.generic):  # an element of an array: what has no dims left
+            arrays[name] = array = np.asarray(array)
         if not hasattr(array, "shape") or not (isinstance(array, np.ndarray) or hasattr(array, "__dlpack__")):
             raise SeqmixTypeError(
                 f"{name} must be an array (NumPy's, or one with __dlpack__), not {type(array).__name__}"

@@ -2,6 +2,9 @@
 
 from .cells import (dense_two_states, diagonal_nonlinear, matrix_nonlinear, mixed_functions, peephole_lstm,
                     reset_before_product)
+from .complex_states import complex_low_rank, complex_selective, tabled_decay
+from .coupled import (binned_sums, both_directions_gated, ema_two_ways, gate_by_last_read, kalman_channels,
+                      last_write_wins, least_squares, legendre_cell, prefix_bidirectional)
 from .delta import (bidirectional_delta, delta_momentum, delta_read_before, delta_three_factors, delta_value_strength,
                     erase_and_write_keys, no_heads)
 from .matrix import (competitive_slots, coupled_normaliser, decay_on_both_axes, decay_per_value, documents, energy,
@@ -9,8 +12,14 @@ from .matrix import (competitive_slots, coupled_normaliser, decay_on_both_axes, 
                      three_timescales, token_shift, trapezoid, unbounded_gla, window_gates, window_product)
 from .pairs import (distance_filter, distances, feature_attention, gated_pairs, hybrid_attention, polynomial_attention,
                     retention_pairs)
+from .ranks import (channel_erase_write, decay_between_factors, delta_both_decays, delta_columns_three,
+                    rank_two_bonus_reads, segment_resets, two_sided_delta, vector_delta, windowed_least_mean)
+from .reads import (lagged_reads, many_normalisers, mixed_storage, projected_read, read_both_sides, running_normaliser,
+                    stacked_convolutions, state_as_output)
 from .several_dims import (delta_heads_as_dim, delta_product_keys, heads_as_dim, linked_pair_memory, product_keys,
                            product_keys_values, several_writes, taylor_moments, trapezoid_multi_input)
+from .stabilised import (decayed_average_bonus, extremes, prefix_attention_latents, slot_averages, stabilised_columns,
+                         stabilised_rows)
 from .vector import (bidirectional_elementwise, data_dependent_rotation, dense_memory, embedding, log_space, look_ahead,
                      max_plus, oscillator, periodic, relative_position, scalar_state, selective_two_outputs,
                      softmax_pool)
