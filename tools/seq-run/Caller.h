@@ -54,7 +54,7 @@ private:
   char *mapping = nullptr;
   size_t mappingBytes = 0;
   char *data = nullptr;
-  DLTensor view = {};
+  DLTensor view = {nullptr, {kDLCPU, 0}, 0, {}, nullptr, nullptr, 0};
 };
 
 /// Bytes of an element.
