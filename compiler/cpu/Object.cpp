@@ -49,6 +49,8 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   // Loops are vectorised and blocked already; what LLVM would add is longer code.
   tuning.LoopVectorization = false;
   tuning.SLPVectorization = false;
+  // The same code; what is known of hundreds of loops is not searched for what one of them touches.
+  tuning.ForgetAllSCEVInLoopUnroll = true;
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
   llvm::CGSCCAnalysisManager graphs;

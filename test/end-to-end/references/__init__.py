@@ -20,8 +20,9 @@ from .delta import comba, deltanet, deltanet_negative, deltaproduct, gated_delta
 from .elementwise import hgrn, mingru, minlstm, qrnn, rglru, sru
 from .linear import (gla, gsa, hgrn2, liger, lightning, linear_attention, linear_attention_normalised, retnet, rwkv6,
                      simple_gla)
-from .matrix import (cauchy_matrix, circulant_matrix, dft_matrix, fnet, low_rank_matrix, monarch_convolution,
-                     semiseparable_matrix, tcn_block, toeplitz_causal, toeplitz_two_sided, vandermonde_matrix)
+from .matrix import (cauchy_matrix, circulant_matrix, dft_matrix, fnet, hyena, low_rank_matrix, monarch_convolution,
+                     s4_convolution, s4d_convolution, semiseparable_matrix, tcn_block, tnn, toeplitz_causal,
+                     toeplitz_two_sided, vandermonde_matrix)
 from .nonlinear import elman, gru, lstm, paragru, paralstm, slstm, sru_recurrent_gates
 from .selective import hydra, longhorn, mamba, mamba2
 from .stabilised import aaren, lightnet, mlstm, rwkv4

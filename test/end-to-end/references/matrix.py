@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .common import all_rows, position, softplus, start, with_past
+from .common import all_rows, position, silu, softplus, start, with_past
 
 
 def low_rank_matrix(x, carry, longest=512):
@@ -39,6 +39,77 @@ def short(x, carry, name, filter):
     W = len(filter)
     rows, window = with_past(carry, f"{name}_window", x[name], W - 1)
     return sum(filter[w] * rows[W - 1 - w : len(rows) - w] for w in range(W)), window
+
+
+def causal_convolution(filter, carry, name, g):
+    """`filter` at distances 0, 1, ... by the rows of g from position 0 on."""
+    rows, kept = all_rows(carry, name, g)
+    first = position(carry)
+    y = np.zeros(g.shape)
+    for t in range(len(g)):
+        y[t] = np.sum(filter[first + t :: -1][: first + t + 1] * rows[: first + t + 1], axis=0)
+    return y, kept
+
+
+def hyena(x, carry, longest=1024, shift=0.05):
+    """B3, order two: the filter is a sine network of the distance under a window."""
+    x0, w0 = short(x, carry, "u0", x["c0"])
+    x1, w1 = short(x, carry, "u1", x["c1"])
+    v, w2 = short(x, carry, "u2", x["c2"])
+    t = np.arange(position(carry) + len(x0))[:, None]
+    filter = np.sin(t * x["f"] + x["a"]) @ x["A"].T * (np.exp(-t * np.abs(x["delta"]) / longest) + shift)
+    g = x1 * v
+    y, rows = causal_convolution(filter, carry, "g_rows", g)
+    return {"y": x0 * (y + x["bias"] * g)}, {"u0_window": w0, "u1_window": w1, "u2_window": w2, "g_rows": rows}
+
+
+def s4_convolution(x, carry):
+    """Recurrences 7.2 (bilinear), as the recurrence that the kernel is the impulse response of, with A = diag - p q^T."""
+    u = x["x"]
+    T, D = u.shape
+    lam = -x["lr"] + 1j * x["li"]
+    y = x["skip"] * u
+    for d in range(D if T else 0):
+        B, P = x["Yr"][0] + 1j * x["Yi"][0], x["Yr"][1] + 1j * x["Yi"][1]
+        Ct, Q = x["Xr"][d, 0] + 1j * x["Xi"][d, 0], x["Xr"][d, 1] + 1j * x["Xi"][d, 1]
+        A = np.diag(lam) - np.outer(P, Q)
+        eye, dt = np.eye(len(lam)), x["dt"][d]
+        inverse = np.linalg.inv(eye - dt / 2 * A)
+        step, enter = inverse @ (eye + dt / 2 * A), inverse @ (dt * B)
+        # Given is C (1 - step^T).
+        C = np.linalg.solve((eye - np.linalg.matrix_power(step, T)).T, Ct)
+        state = np.zeros(len(lam), dtype=complex)
+        for t in range(T):
+            state = step @ state + enter * u[t, d]
+            y[t, d] += (C @ state).real
+    return {"y": y}, {}
+
+
+def s4d_convolution(x, carry):
+    """Recurrences 7.3, zero-order hold, twice the real part, with complex numbers."""
+    u = x["x"]
+    A = -np.exp(x["re"]) + 1j * x["im"]
+    dt = np.exp(x["step"])[:, None]
+    weight = (x["cr"] + 1j * x["ci"]) * (np.exp(dt * A) - 1) / A
+    powers = np.exp(np.arange(position(carry) + len(u))[:, None, None] * dt * A)
+    filter = 2 * np.sum(powers * weight, axis=2).real
+    y, rows = causal_convolution(filter, carry, "x_rows", u)
+    return {"y": x["skip"] * u + y}, {"x_rows": rows}
+
+
+def tnn(x, carry, decay=0.99):
+    """B15, causal, one hidden layer, positions as they are; k = 0 has no decay."""
+    t = np.arange(position(carry) + len(x["v"]))[:, None]
+    h = t * x["w1"] + x["b1"]
+    h = np.maximum(h / np.sqrt(np.mean(h * h, axis=1, keepdims=True) + 1e-6), 0)
+    filter = decay**t * (h @ x["W2"].T + x["b2"])
+    # The rows that are kept are the inputs; their silu is taken again.
+    v, kept = all_rows(carry, "v_rows", x["v"])
+    first = position(carry)
+    y = np.zeros(x["v"].shape)
+    for n in range(len(y)):
+        y[n] = np.sum(filter[first + n :: -1][: first + n + 1] * silu(v[: first + n + 1]), axis=0)
+    return {"y": silu(x["u"]) * y}, {"v_rows": kept}
 
 
 def circulant_matrix(x, carry):
