@@ -10,12 +10,18 @@ from .delta import (bidirectional_delta, delta_momentum, delta_read_before, delt
 from .matrix import (competitive_slots, coupled_normaliser, decay_on_both_axes, decay_per_value, documents, energy,
                      normed_read, reversed_gla, rotating_keys, shared_keys, signed_decay, three_batch_dims,
                      three_timescales, token_shift, trapezoid, unbounded_gla, window_gates, window_product)
+from .memories import (averages_by_number, chosen_memories, constant_decays, delayed_writes, element_decays,
+                       fast_and_slow, forward_delta_backward_gated, grouped_keys, hebbian_oja, learned_corrections,
+                       mutual_reads, narrow_keys, odd_factors, plane_rotation, resets_by_segment,
+                       rows_and_learned_columns, saturated_matrix, tied_gates_normed, two_stabilisers)
 from .pairs import (distance_filter, distances, feature_attention, gated_pairs, hybrid_attention, polynomial_attention,
                     retention_pairs)
 from .ranks import (channel_erase_write, decay_between_factors, delta_both_decays, delta_columns_three,
                     rank_two_bonus_reads, segment_resets, two_sided_delta, vector_delta, windowed_least_mean)
 from .reads import (lagged_reads, many_normalisers, mixed_storage, projected_read, read_both_sides, running_normaliser,
                     stacked_convolutions, state_as_output)
+from .rings_and_moments import (adaptive_moments, gated_channels, leaking_extent, liquid_channels, ring_of_three,
+                                second_order_cell, shifting_channels, surprise, taps_both_sides)
 from .several_dims import (delta_heads_as_dim, delta_product_keys, heads_as_dim, linked_pair_memory, product_keys,
                            product_keys_values, several_writes, taylor_moments, trapezoid_multi_input)
 from .stabilised import (decayed_average_bonus, extremes, prefix_attention_latents, slot_averages, stabilised_columns,
