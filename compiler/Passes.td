@@ -87,6 +87,9 @@ def Summarise : Pass<"seq-summarise", "::mlir::ModuleOp"> {
     When every state follows from the one before by an affine map that is diagonal, or mixes a few states at each index, a segment of tokens
     acts on the carry like one token: by the product of its transitions and the state that it makes from zero. `NAME.summary` has the
     equations of the states alone, from zero, and states for the products; its `seq.transition`s say how they combine.
+    Products that grow are no use: a state behind a segment would be a difference of large numbers. Where intervals do not prove that a
+    transition has modulus 1 at most, a coefficient is infinite at a token where it has more (for two states that depend on each other: where the
+    matrix is longer than 1), and the runtime leaves such a segment and what follows it in one piece. A state's attribute `seq.bound` says which.
 
     *Requires*: `seq-find-affine`.
     *Produces*: such summaries, each behind its mixer. Other mixers with states get an attribute `seq.unsplit` that says why there is none.

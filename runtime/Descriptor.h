@@ -151,7 +151,7 @@ struct SeqMixer;
 
 /// How a state behind a segment follows from those in front of it:
 ///     to = its value in the summary + the sum over transitions of (product of factors) * from
-/// All are components of the summary.
+/// All are components of the summary. Factors that are no finite numbers, or large, are not used.
 typedef struct SeqTransition {
   int32_t to, from;
   int32_t factors[2]; // states that hold running products; -1 for none

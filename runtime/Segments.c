@@ -12,8 +12,13 @@
 // the kernel. One thread takes (q + r) L for the same tokens, so this is (q + r) / (1 + r) times
 // as fast.
 //
-// Where a sequence is cut depends on lengths, extents and the number of threads of the call, never
-// on where it stands in the batch.
+// Where products of transitions grow, the states behind a segment would be differences of large
+// numbers, though token by token they need not be large. A product above a small bound, or one that
+// is no number (the compiler makes those that may grow so), is not used: from that segment on the
+// sequence runs in one piece.
+//
+// Where a sequence is cut depends on lengths, extents and the number of threads of the call, and on
+// its own values, never on where it stands in the batch.
 //
 //===----------------------------------------------------------------------===//
 
@@ -21,6 +26,8 @@
 
 // Fewer tokens than this are not worth a task with its own initial and final state.
 enum { LEAST_TOKENS = 256 };
+// The largest product of transitions that is used.
+enum { SEQ_MOST_PRODUCT = 16 };
 
 const SeqKernel *seqSummaryKernel(const SeqCall *call) {
   return &call->mixer->summary->mixer->kernels[call->kernel - call->mixer->kernels];
@@ -156,8 +163,9 @@ void seqPlanSegments(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *pl
 
 typedef struct Phases {
   const SeqRun *own, *summary;
-  const SeqSegment *first, *later; // the first segments of all sequences, and the others
-  const int64_t *summaries;        // which of the later ones have a summary
+  const SeqSegment *first;  // the first segments of all sequences
+  SeqSegment *later;        // the others; the i-th starts from border i
+  const int64_t *summaries; // which of them have a summary
   int64_t firsts;
 } Phases;
 
@@ -189,7 +197,9 @@ static void runFirstPhase(void *context, int64_t number, int32_t thread) {
 static void runSecondPhase(void *context, int64_t number, int32_t thread) {
   const Phases *phases = context;
   int64_t each = seqTasksEach(phases->own);
-  runSegment(phases->own, &phases->later[number / each], number % each, thread);
+  const SeqSegment *segment = &phases->later[number / each];
+  if (segment->tokens > 0) // it was not joined to one in front of it
+    runSegment(phases->own, segment, number % each, thread);
 }
 
 // Lists the segments, first ones in front, in the order of the units. Returns how many summaries
@@ -246,15 +256,12 @@ static void factorStrides(const SeqRun *summary, const SeqComponent *state, int3
   }
 }
 
-// to += factor * factor2 * from, for a line of elements. What is zero stays so, however large the
-// product became.
+// to += factor * factor2 * from, for a line of elements.
 #define SEQ_ADD_LINE(NAME, TYPE)                                                                   \
   static void NAME(TYPE *to, const TYPE *from, const TYPE *a, int64_t aStride, const TYPE *b,      \
                    int64_t bStride, int64_t count) {                                               \
-    for (int64_t i = 0; i < count; ++i) {                                                          \
-      TYPE product = a[i * aStride] * b[i * bStride];                                              \
-      to[i] += from[i] == 0 ? 0 : product * from[i];                                               \
-    }                                                                                              \
+    for (int64_t i = 0; i < count; ++i)                                                            \
+      to[i] += a[i * aStride] * b[i * bStride] * from[i];                                          \
   }
 SEQ_ADD_LINE(addLineF32, float)
 SEQ_ADD_LINE(addLineF64, double)
@@ -305,6 +312,49 @@ static void addTransition(const SeqRun *summary, const SeqTransition *transition
   }
 }
 
+// Whether no element of a product is large or no number: what it is multiplied with may be canceled
+// in the segment, and then the sum has no correct digit.
+static bool isBounded(const SeqRun *summary, int32_t factor, const char *border) {
+  const SeqComponent *component = &summary->mixer->components[factor];
+  const SeqView *view = &summary->border[factor];
+  const char *data = border + summary->plan->segments.componentAt[factor];
+  int64_t count = 1;
+  for (int32_t axis = 0; axis < component->rank; ++axis)
+    count *= view->extent[axis];
+  bool bounded = true;
+  for (int64_t i = 0; i < count; ++i) {
+    double value = component->dtype == SEQ_F64 ? ((const double *)(const void *)data)[i]
+                                               : (double)((const float *)(const void *)data)[i];
+    bounded &= value >= -SEQ_MOST_PRODUCT && value <= SEQ_MOST_PRODUCT;
+  }
+  return bounded;
+}
+
+static bool hasBoundedProducts(const SeqRun *summary, const char *border) {
+  const SeqSummary *of = summary->call->mixer->summary;
+  for (int32_t j = 0; j < of->transition_count; ++j)
+    for (int i = 0; i < 2; ++i)
+      if (of->transitions[j].factors[i] >= 0 &&
+          !isBounded(summary, of->transitions[j].factors[i], border))
+        return false;
+  return true;
+}
+
+// Makes one segment of a later one and of all behind it.
+static void joinRest(const Phases *phases, SeqSegment *from, int64_t count) {
+  const SeqCall *call = phases->own->call;
+  int64_t tokens = seqTokens(call, from->sequence), end = from->begin + from->tokens;
+  if (call->mixer->summary->backward)
+    from->begin = 0;
+  else
+    end = tokens;
+  from->tokens = end - from->begin;
+  from->hasEnd = end == tokens;
+  from->last = true;
+  for (int64_t i = 1; i < count; ++i)
+    from[i].tokens = 0;
+}
+
 // The borders of one sequence, one after the other. The first one is there already: the states
 // behind the first segment.
 static void joinBorders(void *context, int64_t number, int32_t thread) {
@@ -317,6 +367,10 @@ static void joinBorders(void *context, int64_t number, int32_t thread) {
   int64_t later = seqLaterSegments(plan, seqTokens(run->call, first->sequence));
   for (int64_t i = 1; i < later; ++i) {
     char *border = run->workspace + plan->bordersAt + (first->border + 1 + i) * plan->borderBytes;
+    if (!hasBoundedProducts(run, border)) {
+      joinRest(phases, &phases->later[first->border + i], later + 1 - i);
+      return;
+    }
     for (int32_t j = 0; j < summary->transition_count; ++j)
       addTransition(run, &summary->transitions[j], border, border - plan->borderBytes);
   }

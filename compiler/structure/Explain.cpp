@@ -83,6 +83,15 @@ static void explainCarry(ExplainText &text) {
     text.line("step", fmt::format("none: {}", view(reason)));
 }
 
+// Coefficients without the conditions on which a product of them may be used (TransitionBounds.h).
+static Expr withoutChecks(ExprContext &context, Expr body) {
+  return context.rewrite(body, [](Expr e) {
+    bool isCheck =
+        e->is(ExprKind::Select) && e->operand(2)->isReal(std::numeric_limits<double>::infinity());
+    return isCheck ? e->operand(1) : e;
+  });
+}
+
 // Whether and how a sequence can be cut into segments that run at the same time.
 static void explainSegments(ExplainText &text) {
   if (auto reason = text.mixer->getAttrOfType<StringAttr>("seq.unsplit")) {
@@ -90,14 +99,17 @@ static void explainSegments(ExplainText &text) {
     return;
   }
   MixerOp summary = summaryOf(text.mixer);
-  if (!summary)
+  if (!summary) {
+    text.line("segments", "none: no state goes from token to token");
     return;
+  }
   text.line(
       "segments",
       fmt::format("a call with fewer tasks than threads cuts long sequences; the summary of a "
                   "segment takes {:.2f} of the work",
                   summaryWork(summary)));
   Model model(summary);
+  StringAttr said;
   for (auto transition : summary.getOps<TransitionOp>()) {
     std::string product;
     for (auto factor : transition.getFactors().getAsRange<FlatSymbolRefAttr>())
@@ -113,8 +125,14 @@ static void explainSegments(ExplainText &text) {
       Expr body = model.exprs().inlineReads(equation.body, [&](StringAttr name) {
         return name.getValue().contains('.') && !model.state(name) ? model.equation(name) : nullptr;
       });
+      body = withoutChecks(model.exprs(), body);
       text.line("", fmt::format("  with {} = {}", text.leftText(equation, false),
                                 toString(model.exprs(), body)));
+      // Once for the rows of a matrix of products.
+      auto bound = model.state(factor.getAttr())->getAttrOfType<StringAttr>("seq.bound");
+      if (bound && (transition.getTo() == transition.getFrom() || bound != said))
+        text.line("", fmt::format("  its factors are {}", view(bound)));
+      said = bound;
     }
   }
 }

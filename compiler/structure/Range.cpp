@@ -118,6 +118,68 @@ Interval Ranges::ofRead(Expr e) {
   return isInside ? range : range.hull({0, 0});
 }
 
+//===----------------------------------------------------------------------===//
+// Values that occur twice
+//===----------------------------------------------------------------------===//
+
+static bool isPart(Expr e) {
+  return !e->isBinary(BinaryFn::Add) && !e->isBinary(BinaryFn::Sub) &&
+         !e->isBinary(BinaryFn::Mul) && !e->isUnary(UnaryFn::Neg);
+}
+
+// What sums and products are made of.
+static void addParts(Expr e, SmallVectorImpl<Expr> &parts) {
+  if (isPart(e))
+    return parts.push_back(e);
+  for (Expr operand : e->operands())
+    addParts(operand, parts);
+}
+
+static bool contains(ExprContext &context, Expr e, Expr u) {
+  bool found = false;
+  context.walk(e, [&](Expr x) { found |= x == u; });
+  return found;
+}
+
+// Whether an expression is c * u + d.
+static bool isLinear(ExprContext &context, Expr e, Expr u) {
+  if (isPart(e))
+    return e == u || !contains(context, e, u);
+  SmallVector<Expr> parts[2];
+  for (auto [operand, list] : llvm::zip(e->operands(), parts)) {
+    if (!isLinear(context, operand, u))
+      return false;
+    addParts(operand, list);
+  }
+  return !e->isBinary(BinaryFn::Mul) || !llvm::is_contained(parts[0], u) ||
+         !llvm::is_contained(parts[1], u);
+}
+
+// `l + (1 - l) * s` is no larger than 1 for l and s in [0, 1], though its sides are 1 each.
+std::optional<Interval> Ranges::overEnds(Expr e) {
+  constexpr unsigned kMostValues = 4;
+  if (depth == kMostValues)
+    return std::nullopt;
+  SmallVector<Expr> left, right;
+  addParts(e->operand(0), left);
+  addParts(e->operand(1), right);
+  for (Expr u : left) {
+    if (!llvm::is_contained(right, u) || u->is(ExprKind::Real) || !isLinear(context, e, u))
+      continue;
+    Interval range = of(u);
+    if (!std::isfinite(range.low) || !std::isfinite(range.high))
+      continue;
+    ++depth;
+    auto at = [&](double value) {
+      return of(context.rewrite(e, [&](Expr x) { return x == u ? context.real(value) : x; }));
+    };
+    Interval result = at(range.low).hull(at(range.high));
+    --depth;
+    return result;
+  }
+  return std::nullopt;
+}
+
 Interval Ranges::ofUnary(Expr e) {
   Interval x = of(e->operand(0));
   auto apply = [&](double v) {
@@ -171,6 +233,9 @@ Interval Ranges::ofBinary(Expr e) {
   case BinaryFn::Add:
   case BinaryFn::Sub: {
     Interval sum = add(a, e->isBinary(BinaryFn::Add) ? b : negate(b));
+    if (e->type() == ValueType::Real)
+      if (auto ends = overEnds(e))
+        sum = {std::max(sum.low, ends->low), std::min(sum.high, ends->high)};
     if (e->type() == ValueType::Real && sum.high > 0)
       if (std::optional<double> bound = boundedByMaximum(e, nullptr))
         sum.high = std::min(sum.high, *bound);

@@ -52,6 +52,8 @@ private:
   Interval ofRead(mlir::seq::Expr e);
   Interval ofUnary(mlir::seq::Expr e);
   Interval ofBinary(mlir::seq::Expr e);
+  /// Bounds of a sum that is linear in a value that both its sides contain.
+  std::optional<Interval> overEnds(mlir::seq::Expr e);
   /// An upper bound of a sum that contains `-m` for a value m that is a maximum by its equation.
   std::optional<double> boundedByMaximum(mlir::seq::Expr e, Facts *facts);
   llvm::SmallVector<mlir::seq::Expr> lowerBounds(mlir::seq::Expr read);
@@ -59,6 +61,7 @@ private:
   Model &model;
   mlir::seq::ExprContext &context;
   llvm::DenseMap<mlir::seq::Expr, Interval> known;
+  unsigned depth = 0; // of sums at ends of values
 };
 
 /// `[lo, hi]` in the syntax of .seq files.

@@ -6,6 +6,7 @@
 
 #include "compiler/Passes.h"
 #include "compiler/structure/LinearForm.h"
+#include "compiler/structure/TransitionBounds.h"
 #include "dialect/Carry.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -73,7 +74,7 @@ std::string whyNotApart(MixerOp mixer) {
 class Summariser {
 public:
   explicit Summariser(MixerOp mixer)
-      : mixer(mixer), model(mixer), context(model.exprs()), forms(model) {}
+      : mixer(mixer), model(mixer), context(model.exprs()), forms(model), bounds(model) {}
 
   /// Empty, or why there is no summary; the mixer is then of no use.
   std::string run() {
@@ -94,10 +95,12 @@ public:
     for (auto state : mixer.getOps<StateOp>())
       state.setInitAttr(FloatAttr::get(state.getInitAttr().getType(), 0.0));
     for (const auto &cluster : clusters)
-      addProducts(cluster);
+      if (!addProducts(cluster, why))
+        return why;
     SmallVector<ProducedOp> produced(mixer.getOps<ProducedOp>());
     for (auto affine : llvm::to_vector(mixer.getOps<AffineOp>()))
-      addDecays(affine);
+      if (!addDecays(affine, why))
+        return why;
     model.write();
     for (ProducedOp op : produced)
       op.erase();
@@ -146,10 +149,11 @@ private:
   }
 
   /// A state for the running product of a decay over some of the dims of a matrix state.
-  void addDecay(AffineOp affine, FlatSymbolRefAttr decay, ArrayRef<int64_t> side,
-                SmallVectorImpl<Attribute> &factors, SmallVectorImpl<Attribute> &places) {
+  bool addDecay(AffineOp affine, FlatSymbolRefAttr decay, ArrayRef<int64_t> side,
+                SmallVectorImpl<Attribute> &factors, SmallVectorImpl<Attribute> &places,
+                std::string &why) {
     if (!decay)
-      return;
+      return true;
     StateOp state = model.state(affine.getStateAttr().getAttr());
     StringAttr token = tokenDim(affine);
     auto dims = llvm::to_vector(model.dimsOf(decay.getAttr()).getAsRange<FlatSymbolRefAttr>());
@@ -168,20 +172,26 @@ private:
         subscripts.push_back(context.index(left.back()));
       }
       name = addState(decay.getValue() + ".product", own, 1, state);
-      Expr factor = context.read(decay.getAttr(), subscripts);
-      addNext(name, left, context.mul(factor, readBefore(name, left, state.getDirection())),
+      Transition factor{{context.read(decay.getAttr(), subscripts)}};
+      if (!bounds.apply(factor, state.getSymNameAttr(), left, affine.getLoc(), why))
+        return false;
+      explainBound(name, why);
+      addNext(name, left, context.mul(factor[0][0], readBefore(name, left, state.getDirection())),
               affine.getLoc());
     }
     factors.push_back(FlatSymbolRefAttr::get(name));
     places.push_back(DenseI64ArrayAttr::get(context.mlirContext(), at));
+    return true;
   }
 
-  void addDecays(AffineOp affine) {
+  bool addDecays(AffineOp affine, std::string &why) {
     SmallVector<Attribute> factors, places;
-    addDecay(affine, affine.getRowDecayAttr(), affine.getRows(), factors, places);
-    addDecay(affine, affine.getColDecayAttr(), affine.getCols(), factors, places);
+    if (!addDecay(affine, affine.getRowDecayAttr(), affine.getRows(), factors, places, why) ||
+        !addDecay(affine, affine.getColDecayAttr(), affine.getCols(), factors, places, why))
+      return false;
     addTransition(affine.getStateAttr(), affine.getStateAttr(), factors, places, affine.getLoc());
     affine.setReadsAttr(ArrayAttr::get(context.mlirContext(), {}));
+    return true;
   }
 
   //===--- states with equations ------------------------------------------===//
@@ -212,31 +222,36 @@ private:
     return clusters;
   }
 
-  /// Whether each state of a cluster depends on each, over one token or more.
-  static SmallVector<SmallVector<bool>> closure(ArrayRef<StringAttr> cluster,
-                                                const llvm::DenseMap<StringAttr, LinearForm> &of) {
-    size_t count = cluster.size();
-    SmallVector<SmallVector<bool>> reach(count, SmallVector<bool>(count));
-    for (size_t i = 0; i < count; ++i)
-      for (size_t j = 0; j < count; ++j)
-        reach[i][j] = of.find(cluster[i])->second.contains(cluster[j]);
-    for (size_t via = 0; via < count; ++via)
-      for (size_t i = 0; i < count; ++i)
-        for (size_t j = 0; j < count; ++j)
-          reach[i][j] = reach[i][j] || (reach[i][via] && reach[via][j]);
-    return reach;
+  /// The matrix of a cluster's transitions, in the variables of its first equation.
+  Transition matrixOf(ArrayRef<StringAttr> cluster) {
+    ArrayRef<Var> left = model.equation(cluster[0])->left;
+    Transition matrix(cluster.size(), SmallVector<Expr>(cluster.size(), nullptr));
+    for (size_t i = 0; i < cluster.size(); ++i) {
+      Substitution map;
+      for (auto [own, common] : llvm::zip(model.equation(cluster[i])->left, left))
+        map[own] = context.index(common);
+      for (size_t j = 0; j < cluster.size(); ++j)
+        if (auto found = transitions[cluster[i]].find(cluster[j]);
+            found != transitions[cluster[i]].end())
+          matrix[i][j] = context.substitute(found->second, map);
+    }
+    return matrix;
   }
 
   /// States for the elements of the product of a cluster's transitions, each over the dims of its
   /// state so that they are computed, and split, as the state is.
-  void addProducts(ArrayRef<StringAttr> cluster) {
+  bool addProducts(ArrayRef<StringAttr> cluster, std::string &why) {
     size_t count = cluster.size();
-    auto reach = closure(cluster, transitions);
-    auto at = [&](size_t i) -> LinearForm & { return transitions[cluster[i]]; };
-    if (count == 1 && reach[0][0] && at(0)[cluster[0]]->isReal(1)) {
+    Transition at = matrixOf(cluster);
+    auto reach = closure(at);
+    if (count == 1 && reach[0][0] && at[0][0]->isReal(1)) {
       FlatSymbolRefAttr name = FlatSymbolRefAttr::get(cluster[0]);
-      return addTransition(name, name, {}, {}, model.state(cluster[0]).getLoc());
+      addTransition(name, name, {}, {}, model.state(cluster[0]).getLoc());
+      return true;
     }
+    SmallVector<Var> left = model.equation(cluster[0])->left;
+    if (!bounds.apply(at, cluster, left, model.equation(cluster[0])->loc, why))
+      return false;
     // What starts from one is there even when nothing is left of it after a token.
     auto has = [&](size_t i, size_t j) { return i == j || reach[i][j]; };
     SmallVector<SmallVector<StringAttr>> names(count, SmallVector<StringAttr>(count));
@@ -248,28 +263,30 @@ private:
           if (count > 1)
             base += "." + cluster[j].str();
           names[i][j] = addState(base, llvm::to_vector(state.getDims()), i == j ? 1 : 0, state);
+          explainBound(names[i][j], why);
         }
     for (size_t j = 0; j < count; ++j)
       for (size_t i = 0; i < count; ++i) {
         if (!names[i][j])
           continue;
-        Equation &equation = *model.equation(cluster[i]);
+        Location loc = model.equation(cluster[i])->loc;
         StateOp state = model.state(cluster[i]);
         Expr body = nullptr;
         for (size_t via = 0; via < count; ++via)
-          if (at(i).contains(cluster[via]) && names[via][j]) {
-            Expr term = context.mul(at(i)[cluster[via]],
-                                    readBefore(names[via][j], equation.left, state.getDirection()));
+          if (at[i][via] && names[via][j]) {
+            Expr term =
+                context.mul(at[i][via], readBefore(names[via][j], left, state.getDirection()));
             body = body ? context.add(body, term) : term;
           }
-        addNext(names[i][j], equation.left, body ? body : context.real(0), equation.loc);
+        addNext(names[i][j], left, body ? body : context.real(0), loc);
         if (!reach[i][j])
           continue;
         SmallVector<int64_t> all = llvm::to_vector(llvm::seq<int64_t>(0, state.getDims().size()));
         addTransition(FlatSymbolRefAttr::get(cluster[i]), FlatSymbolRefAttr::get(cluster[j]),
                       FlatSymbolRefAttr::get(names[i][j]),
-                      DenseI64ArrayAttr::get(context.mlirContext(), all), equation.loc);
+                      DenseI64ArrayAttr::get(context.mlirContext(), all), loc);
       }
+    return true;
   }
 
   //===--- writing --------------------------------------------------------===//
@@ -285,6 +302,10 @@ private:
     model.declare(StateOp::create(builder, like.getLoc(), name, builder.getArrayAttr(dims),
                                   builder.getF64FloatAttr(init), like.getDirectionAttr()));
     return name;
+  }
+
+  void explainBound(StringAttr product, const std::string &words) {
+    model.state(product)->setAttr("seq.bound", StringAttr::get(context.mlirContext(), words));
   }
 
   Expr readBefore(StringAttr name, ArrayRef<Var> left, Direction direction) {
@@ -320,6 +341,7 @@ private:
   Model model;
   ExprContext &context;
   LinearForms forms;
+  TransitionBounds bounds;
   llvm::DenseMap<StringAttr, LinearForm> transitions; // of states with equations
   llvm::DenseMap<StringAttr, StringAttr> decays;      // decay -> state of its product
 };

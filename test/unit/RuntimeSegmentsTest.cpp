@@ -165,6 +165,47 @@ TEST(Segments, GiveTheSameBitsForEveryNumberOfThreadsAndSlot) {
   }
 }
 
+// Gates above 1 in the tokens of one segment of some elements.
+void growAt(ScanCall &call, int64_t begin, int64_t end, int64_t element) {
+  for (int64_t t = begin; t < end; ++t)
+    for (int64_t h = 0; h < call.g.shape[2]; ++h)
+      call.g.at(element, t, h) = 1.9f;
+}
+
+TEST(Segments, AreOneWhereProductsGrow) {
+  auto run = [](int64_t begin, int64_t end) {
+    Forced forced(4);
+    Counted counted;
+    ScanCall call(1, 80, 2, 8);
+    growAt(call, begin, end, 0);
+    call.options.threads = 3;
+    EXPECT_EQ(call.forward(counted.set), SEQ_OK) << seq_last_error();
+    ScanCarry loop(1, 2, 8);
+    expectNear(call.y.data, call.expected(&loop));
+    return std::vector<int>{wholes, laters, summaries};
+  };
+  using Runs = std::vector<int>;
+  EXPECT_EQ(run(0, 0), (Runs{4, 12, 8}));
+  EXPECT_EQ(run(0, 20), (Runs{4, 12, 8})); // the first has no summary
+  EXPECT_EQ(run(20, 40), (Runs{4, 4, 8}));
+  EXPECT_EQ(run(40, 60), (Runs{4, 8, 8}));
+  EXPECT_EQ(run(60, 80), (Runs{4, 12, 8})); // nor has the last
+}
+
+TEST(Segments, AreCutByTheirOwnValuesOnly) {
+  Forced forced(3);
+  ScanCall both(2, 60, 2, 8), alone(2, 60, 2, 8);
+  growAt(both, 20, 40, 1);
+  ScanCarry loop(2, 2, 8);
+  ASSERT_EQ(both.forward(), SEQ_OK) << seq_last_error();
+  ASSERT_EQ(alone.forward(), SEQ_OK) << seq_last_error();
+  expectNear(both.y.data, both.expected(&loop));
+  for (int64_t t = 0; t < 60; ++t)
+    for (int64_t h = 0; h < 2; ++h)
+      for (int64_t i = 0; i < 8; ++i)
+        ASSERT_EQ(both.y.at(int64_t(0), t, h, i), alone.y.at(int64_t(0), t, h, i));
+}
+
 TEST(Segments, OfPackedSequences) {
   std::vector<int64_t> lengths = {5, 0, 12, 1, 40, 2};
   for (int segments : {2, 3, 5, 50}) {

@@ -81,6 +81,21 @@ TEST_F(RangeTest, SumsAndSquares) {
   EXPECT_EQ(of("  e[t] = max[i] (u[t] * i)"), (Interval{0, 3}));
 }
 
+TEST_F(RangeTest, SumsOfAValueThatOccursTwice) {
+  EXPECT_EQ(of("  e[t] = u[t] + (1 - u[t]) * sigmoid(x[t])"), (Interval{0, 1}));
+  EXPECT_EQ(of("  e[t] = u[t] * tanh(x[t]) - (1 - u[t])"), (Interval{-1, 1}));
+  EXPECT_EQ(of("  e[t] = 2 * u[t] - u[t]"), (Interval{0, 1}));
+  // Linear in each of two.
+  EXPECT_EQ(of("  e[t] = u[t] * (1 - sigmoid(x[t])) + sigmoid(x[t]) * (1 - u[t])"),
+            (Interval{0, 1}));
+  // No linear function of u: 0.25 above the ends.
+  Interval square = of("  e[t] = u[t] - u[t] * u[t]");
+  EXPECT_LE(square.low, 0);
+  EXPECT_GE(square.high, 0.25);
+  EXPECT_GE(of("  e[t] = u[t] - exp(u[t]) * u[t] + 1").high, 1);
+  EXPECT_GE(of("  e[t] = u[t] + (1 - u[t]) * sin(9 * u[t])").high, 1);
+}
+
 TEST_F(RangeTest, StabilisersBoundTheirExponents) {
   const std::string m = "  state m[] = -inf\n  lf[t] = logsigmoid(x[t])\n"
                         "  m[t] = max(lf[t] + m[t-1], u[t] - g[t])\n";
