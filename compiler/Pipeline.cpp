@@ -268,6 +268,7 @@ private:
     kernel.scratchBytes = bytes(kScratchBytes);
     kernel.sharedBytes = bytes(kSharedBytes);
     kernel.sequenceBytes = bytes(kSequenceBytes);
+    kernel.partialBytes = static_cast<int32_t>(bytes(kPartialBytes));
     addKernel(mixerPlan, *mixer.getOps<seq::KernelOp>().begin(), std::move(kernel));
   }
 

@@ -168,7 +168,7 @@ typedef void (*SeqTaskFn)(void *context, int64_t task, int32_t thread);
 void seqRunTasks(SeqTaskFn function, void *context, int64_t count, int32_t threads);
 
 //===----------------------------------------------------------------------===//
-// Plan.c, Segments.c, Run.c
+// Plan.c, Segments.c, Parts.c, Run.c
 //===----------------------------------------------------------------------===//
 
 /// How the tasks of a kernel divide the features, and where what they share stands.
@@ -195,6 +195,14 @@ typedef struct SeqSegmentPlan {
   int64_t componentAt[SEQ_MAX_COMPONENTS]; // in a border, by component of the summary
 } SeqSegmentPlan;
 
+/// Parts of the range of s of pairwise reductions that run at the same time.
+typedef struct SeqPartPlan {
+  bool split;
+  int64_t most;    // parts of a sequence
+  int64_t columns; // positions in each of them; 0: all sequences have as many parts
+  int64_t partialAt;
+} SeqPartPlan;
+
 /// Sizes and offsets of everything in the workspace.
 typedef struct SeqPlan {
   int64_t
@@ -205,6 +213,7 @@ typedef struct SeqPlan {
   int32_t threads;
   SeqGrid own, summary; // of the mixer's kernel, of its summary's
   SeqSegmentPlan segments;
+  SeqPartPlan parts;
   int64_t threadBytes;                       // one thread's part
   int64_t frameBytes, scratchAt, sequenceAt; // in it; the frame comes first
   int64_t threadsAt, unitsAt;
@@ -247,6 +256,15 @@ const SeqKernel *seqSummaryKernel(const SeqCall *call);
 /// Decides whether and where the sequences of a call are cut; the plan's threads and own grid are
 /// known.
 void seqPlanSegments(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *plan);
+
+/// Sequences as long as the longest that hold the tokens of the call.
+double seqWholeSequences(const SeqCall *call);
+
+/// Decides whether the range of s is taken in parts; likewise.
+void seqPlanParts(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *plan);
+
+/// Parts of a sequence.
+int64_t seqPartsOf(const SeqCall *call, const SeqPartPlan *plan, int64_t sequence);
 
 /// Segments behind the first of a sequence of so many tokens.
 int64_t seqLaterSegments(const SeqSegmentPlan *plan, int64_t tokens);

@@ -144,7 +144,8 @@ typedef struct SeqKernel {
   int32_t split_dim;      // a fixed dim, or -1
   int32_t batch_block;    // elements of the first batch dim in a task, at least 1
   int32_t flags;          // SeqKernelFlags
-  int32_t reserved;
+  int32_t partial_bytes;  // a token's partial results of a part of the positions s; 0: the kernel
+                          // does not take the range of s in parts
 } SeqKernel;
 
 struct SeqMixer;

@@ -37,6 +37,10 @@ enum SeqFrameSlot {
   SEQ_FRAME_SPLIT_COUNT = 8, // its elements in this task, 1 .. split_size
   SEQ_FRAME_HISTORY = 9, // tokens that stand in front of the first one in the tensors themselves (a
                          // later segment of a sequence)
+  SEQ_FRAME_PARTS = 10,  // parts that the range of s of pairwise reductions is cut into; 0: none
+  SEQ_FRAME_PART = 11,   // the part whose partial results the kernel leaves, doing nothing else, or
+                         // SEQ_FRAME_PARTS: it merges those of all parts instead of reducing
+  SEQ_FRAME_PARTIAL = 12, // pointer to the partial results: [parts, tokens, bytes a token]
   SEQ_FRAME_FIRST = 16
 };
 

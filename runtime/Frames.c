@@ -94,7 +94,7 @@ static void fillComponent(const SeqRun *run, const SeqTask *task, int32_t index,
   } else {
     slot[0] = locate(task, component, &run->read[called], &slot[2]);
   }
-  if (!writesComponent(run, task, component))
+  if (!writesComponent(run, task, component) || task->part < task->parts)
     return;
   // The borders behind later segments are made from summaries.
   bool makesBorder = isState && !last && (run->component || first);
@@ -128,6 +128,9 @@ const int64_t *seqFillFrame(const SeqRun *run, const SeqTask *task, int32_t thre
     frame[SEQ_FRAME_SPLIT_COUNT] = left < kernel->split_size ? left : kernel->split_size;
   }
   frame[SEQ_FRAME_HISTORY] = task->history;
+  frame[SEQ_FRAME_PARTS] = task->parts;
+  frame[SEQ_FRAME_PART] = task->part;
+  frame[SEQ_FRAME_PARTIAL] = addressOf(task->partial);
   int64_t *slot = frame + SEQ_FRAME_FIRST;
   for (int32_t i = 0; i < run->mixer->tensor_count; ++i)
     slot = fillTensor(run, task, i, slot);

@@ -115,6 +115,9 @@ static void planTasks(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *p
     plan->block = 1; // a segment is of one sequence
     planGrid(call, call->mixer->summary->mixer, seqSummaryKernel(call), size, &plan->summary);
   }
+  plan->parts.split = false;
+  if (!plan->segments.split)
+    seqPlanParts(call, exact, size, plan);
   bool byPosition = (kernel->flags & SEQ_KERNEL_POSITION) && plan->block > 1;
   plan->listUnits =
       !exact || call->seqlens || plan->segments.split || (byPosition && positionsDiffer(call));
@@ -138,8 +141,9 @@ static bool needsSnapshot(const SeqCall *call, const SeqPlan *plan, int32_t inde
       (exact && !(in->present && out->present && in->data == out->data)))
     return false;
   const SeqComponent *component = &call->mixer->components[index];
-  if (component->kind == SEQ_CARRY_ROWS && component->window == 0)
-    return false; // new rows stand behind all that are read
+  if (component->kind == SEQ_CARRY_ROWS && (component->window == 0 || call->longest <= 1))
+    return false; // new rows stand behind all that are read, one alone in place of what no token
+                  // reads
   return plan->segments.split || seqComponentShared(call, plan, &call->mixer->components[index]);
 }
 
@@ -186,6 +190,8 @@ bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   planTasks(call, exact, &size, plan);
   int64_t most =
       seqMultiply(&size, seqMultiply(&size, plan->units, plan->otherBatch), plan->own.splits);
+  if (plan->parts.split)
+    most = seqMultiply(&size, most, plan->parts.most);
   if (plan->own.groups > most)
     most = plan->own.groups;
   if (most < plan->threads && !plan->segments.split)

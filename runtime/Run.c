@@ -34,17 +34,17 @@ SeqTask seqTaskOf(const SeqRun *run, SeqUnit unit, int64_t number) {
   return task;
 }
 
+SeqUnit seqUnitAt(const SeqRun *run, int64_t place) {
+  if (run->units)
+    return run->units[place];
+  int64_t block = run->plan->block, left = run->call->sequences - place * block;
+  return (SeqUnit){(int32_t)(place * block), (int32_t)(left < block ? left : block)};
+}
+
 static void runForward(void *context, int64_t number, int32_t thread) {
   const SeqRun *run = context;
-  int64_t each = seqTasksEach(run), place = number / each, block = run->plan->block;
-  SeqUnit unit;
-  if (run->units) {
-    unit = run->units[place];
-  } else {
-    int64_t left = run->call->sequences - place * block;
-    unit = (SeqUnit){(int32_t)(place * block), (int32_t)(left < block ? left : block)};
-  }
-  SeqTask task = seqTaskOf(run, unit, number % each);
+  int64_t each = seqTasksEach(run);
+  SeqTask task = seqTaskOf(run, seqUnitAt(run, number / each), number % each);
   run->kernel->forward(seqFillFrame(run, &task, thread));
 }
 
@@ -188,6 +188,8 @@ void seqRun(const SeqCall *call, const SeqPlan *plan, char *workspace) {
     seqRunShared(&run);
     if (plan->segments.split)
       seqRunSegments(&run, run.units);
+    else if (plan->parts.split)
+      seqRunParts(&run, tasks);
     else
       seqRunTasks(runForward, &run, tasks, plan->threads);
   }

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-// Private to Run.c, Frames.c and Segments.c.
+// Private to Run.c, Frames.c, Parts.c and Segments.c.
 
 #ifndef SEQMIX_RUNTIME_RUN_H
 #define SEQMIX_RUNTIME_RUN_H
@@ -49,6 +49,8 @@ typedef struct SeqTask {
   int64_t history;           // tokens in front of the first one in the tensors
   int64_t group;             // of what the shared kernel made
   const SeqSegment *segment; // null: a whole sequence
+  int64_t parts, part;       // as in the frame
+  char *partial;
 } SeqTask;
 
 /// Fills the frame of a thread for a task and returns it.
@@ -60,6 +62,12 @@ SeqTask seqTaskOf(const SeqRun *run, SeqUnit unit, int64_t number);
 
 /// Tasks of one element (or block) of the first batch dim.
 int64_t seqTasksEach(const SeqRun *run);
+
+/// The `place`-th of the units.
+SeqUnit seqUnitAt(const SeqRun *run, int64_t place);
+
+/// Runs each of the tasks for the parts of its range of s, and then merges them.
+void seqRunParts(const SeqRun *run, int64_t tasks);
 
 /// Makes what the tasks of a kernel share.
 void seqRunShared(const SeqRun *run);

@@ -37,8 +37,7 @@ const SeqKernel *seqSummaryKernel(const SeqCall *call) {
 // Where sequences are cut
 //===----------------------------------------------------------------------===//
 
-// Sequences as long as the longest that hold the tokens of the call.
-static double wholeSequences(const SeqCall *call) {
+double seqWholeSequences(const SeqCall *call) {
   return call->seqlens ? (double)call->tokens / (double)call->longest : (double)call->sequences;
 }
 
@@ -82,7 +81,7 @@ static void chooseSegments(const SeqCall *call, bool exact, SeqPlan *plan) {
   }
   int32_t threads = exact ? seqUsefulThreads(call, plan->threads) : plan->threads;
   double tasks =
-      exact ? wholeSequences(call) * (double)plan->otherBatch * (double)plan->own.splits : 1;
+      exact ? seqWholeSequences(call) * (double)plan->otherBatch * (double)plan->own.splits : 1;
   if (tasks <= 0)
     return;
   double most = (double)call->longest / LEAST_TOKENS - summary->work;

@@ -77,6 +77,7 @@ struct KernelPlan {
   int64_t splitSize = 0;
   int32_t splitDim = -1;
   int32_t batchBlock = 1;
+  int32_t partialBytes = 0;
 };
 
 struct SummaryPlan;

@@ -140,7 +140,7 @@ private:
            kernelSymbol(kernel.sharedSymbol), kernelSymbol(kernel.forwardSymbol),
            number(kernel.scratchBytes), number(kernel.sharedBytes), number(kernel.sequenceBytes),
            number(kernel.splitSize), number32(kernel.splitDim), number32(kernel.batchBlock),
-           number32(flags), number32(0)},
+           number32(flags), number32(kernel.partialBytes)},
           sizeof(SeqKernel)));
     return array(elements, "kernels");
   }

@@ -30,6 +30,15 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
   splitBegin = slot(SEQ_FRAME_SPLIT_BEGIN);
   splitCount = slot(SEQ_FRAME_SPLIT_COUNT);
   history = slot(SEQ_FRAME_HISTORY);
+  if (layout.partialBytes > 0) {
+    parts = slot(SEQ_FRAME_PARTS);
+    part = slot(SEQ_FRAME_PART);
+    partial = loadPointerSlot(builder, loc, frame, SEQ_FRAME_PARTIAL);
+    isPart = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, part, parts);
+    Value some = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, parts, constant(0));
+    Value last = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, part, parts);
+    isMerge = arith::AndIOp::create(builder, loc, some, last);
+  }
   scratch = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SCRATCH);
   shared = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SHARED);
   sequence = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SEQUENCE);

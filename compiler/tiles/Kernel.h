@@ -44,6 +44,10 @@ public:
   mlir::Value frame, scratch, shared, sequence;
   /// Slots of the frame as indices.
   mlir::Value tokens, position, length, block, splitBegin, splitCount, history;
+  /// Of pairwise reductions whose range of s is in parts; null where the kernel has none that can
+  /// be: the number of parts, this task's, where partial results stand, and whether this task only
+  /// leaves such, or merges them.
+  mlir::Value parts, part, partial, isPart, isMerge;
 
   /// The pass being emitted: its direction, first token and number of tokens of the chunk.
   mlir::seq::Direction direction = mlir::seq::Direction::Forward;

@@ -235,6 +235,7 @@ void Layout::addSweeps(MixerOp mixer, KernelOp kernel) {
       [&](SweepOp sweep) { bytes = std::max(bytes, planSweep(*this, mixer, sweep).bytes); });
   sweepScratch = scratchBytes;
   scratchBytes += llvm::alignTo(bytes, kAlignment);
+  partialBytes = seqmix::partialBytes(*this, mixer, kernel);
 }
 
 void Layout::addConvolutions(MixerOp mixer, KernelOp kernel) {

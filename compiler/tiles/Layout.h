@@ -104,6 +104,8 @@ public:
   int64_t sweepScratch = 0;
   /// Where the convolutions' scratch stands in the sequence region: bytes a token in front of it.
   int64_t convolveScratch = 0;
+  /// Bytes a token of what parts of the range of s leave; 0 when the sweeps cannot be so divided.
+  int64_t partialBytes = 0;
   int64_t chunk = 1, lanes = 1, batchBlock = 1, splitSize = 0;
   mlir::StringAttr split;
   mlir::Type real;

@@ -14,14 +14,38 @@ LogicalResult SweepEmitter::emit() {
   extent = kernel.length;
   Value last = sub(kernel.chunkRows, constant(1));
   panelCount = arith::CeilDivSIOp::create(builder, loc, kernel.chunkRows, constant(width));
-  for (const SweepOperand &operand : plan.rows)
-    clearRanges(operand, plan.panels() + 1);
-  kernel.forEach(panelCount, 1, [&](Value panel) {
-    packRows(panel, last);
-    start(panel);
-  });
-  sweepColumns();
-  kernel.forEach(panelCount, 1, [&](Value panel) { finish(panel); });
+  auto reduce = [&] {
+    for (const SweepOperand &operand : plan.rows)
+      clearRanges(operand, plan.panels() + 1);
+    kernel.forEach(panelCount, 1, [&](Value panel) {
+      packRows(panel, last);
+      start(panel);
+    });
+    sweepColumns();
+  };
+  auto settleAll = [&](function_ref<void(Value)> body) {
+    kernel.forEach(panelCount, 1, [&](Value panel) {
+      settle(panel);
+      body(panel);
+    });
+  };
+  if (!kernel.isPart) {
+    reduce();
+    settleAll([&](Value panel) { finish(panel); });
+    return status;
+  }
+  when(
+      kernel.isMerge,
+      [&] {
+        kernel.forEach(panelCount, 1, [&](Value panel) {
+          start(panel);
+          kernel.forEach(kernel.parts, 1, [&](Value part) { merge(panel, part); });
+        });
+      },
+      reduce);
+  when(
+      kernel.isPart, [&] { settleAll([&](Value panel) { leave(panel); }); },
+      [&] { settleAll([&](Value panel) { finish(panel); }); });
   return status;
 }
 
@@ -53,8 +77,11 @@ void SweepEmitter::sweepColumns() {
   for (Bounds &interval : intervals) {
     interval.low = maximum(interval.low, constant(0));
     interval.high = minimum(interval.high, extent);
-    end = maximum(end, interval.high);
   }
+  if (kernel.isPart)
+    takePart(intervals);
+  for (const Bounds &interval : intervals)
+    end = maximum(end, interval.high);
   auto next = [&](Value from) {
     Value best = none;
     for (const Bounds &interval : intervals) {
@@ -124,17 +151,20 @@ void SweepEmitter::start(Value panel) {
            plan.features[number] * width, identityOf(result.getKind()));
 }
 
+void SweepEmitter::settle(Value panel) {
+  if (!pairs.getScore())
+    return;
+  Value at = mul(panel, width);
+  SmallVector<Value> from, to;
+  for (int64_t vector = 0; vector < vectors; ++vector) {
+    from.push_back(load(memoryAt(plan.shiftOffset), at, vector * kernel.lanes));
+    to.push_back(load(memoryAt(plan.maxOffset), at, vector * kernel.lanes));
+  }
+  rescale(panel, from, to);
+}
+
 void SweepEmitter::finish(Value panel) {
   Value at = mul(panel, width);
-  if (pairs.getScore()) {
-    // The sums are relative to the maximum that the results have.
-    SmallVector<Value> from, to;
-    for (int64_t vector = 0; vector < vectors; ++vector) {
-      from.push_back(load(memoryAt(plan.shiftOffset), at, vector * kernel.lanes));
-      to.push_back(load(memoryAt(plan.maxOffset), at, vector * kernel.lanes));
-    }
-    rescale(panel, from, to);
-  }
   for (auto [number, result] : llvm::enumerate(results)) {
     auto name = result.getProduced().getAttr();
     const BufferLayout *buffer = kernel.layout.readable(name);
@@ -177,6 +207,7 @@ void SweepEmitter::storeRows(const BufferLayout &buffer, const SymbolInfo &info,
 LogicalResult seqmix::emitSweep(Kernel &kernel, SweepOp op) {
   kernel.loc = op.getLoc();
   SweepPlan plan = planSweep(kernel.layout, kernel.mixer, op);
+  plan.partialStart = partialStart(kernel.layout, kernel.mixer, op);
   if (plan.vectors == 1)
     return SweepEmitter(kernel, plan, 1).emit();
   // A few rows, as in a decode step, fill one vector only.

@@ -169,6 +169,27 @@ private:
   //===--- start and end ---------------------------------------------------===//
 
   void start(mlir::Value panel);
+  /// Scales the sums to the true maximum, which a panel's results have.
+  void settle(mlir::Value panel);
+
+  //===--- parts of the range of s -------------------------------------------===//
+
+  /// Limits intervals of s to those of this task's part.
+  void takePart(llvm::MutableArrayRef<Bounds> intervals);
+  /// Where the partial results of each row of a panel's vector begin, and which rows there are.
+  struct PartialRows {
+    mlir::Value memory, start, offsets, mask;
+  };
+  PartialRows partialRows(mlir::Value part, mlir::Value panel, int64_t vector);
+  mlir::Value loadPartial(const PartialRows &rows, mlir::Value offset);
+  void storePartial(const PartialRows &rows, mlir::Value offset, mlir::Value value);
+  /// Leaves a panel's maxima and sums for the task that merges them.
+  void leave(mlir::Value panel);
+  /// Adds the pairs of another part: its maxima and sums.
+  void merge(mlir::Value panel, mlir::Value part);
+  /// What sums relative to the maximum `from` are multiplied by to be relative to `to`.
+  mlir::Value scale(mlir::Value from, mlir::Value to);
+
   /// Writes a panel's results to the chunk's rows.
   void finish(mlir::Value panel);
   void storeRows(const BufferLayout &buffer, const SymbolInfo &info, mlir::Value row,

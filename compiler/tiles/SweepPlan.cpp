@@ -116,5 +116,11 @@ SweepPlan seqmix::planSweep(const Layout &layout, MixerOp mixer, SweepOp op) {
   plan.lanes = layout.lanes;
   plan.chunk = layout.chunk;
   Planner(layout, plan).run();
+  int64_t next = 0;
+  for (int64_t features : plan.features) {
+    plan.partialOffsets.push_back(next);
+    next += features;
+  }
+  plan.partialOffsets.push_back(next);
   return plan;
 }

@@ -39,6 +39,10 @@ struct SweepPlan {
   llvm::SmallVector<int64_t> accumulatorOffsets;
   llvm::SmallVector<int64_t> features;
   int64_t bytes = 0;
+  /// Of each result, then of the maximum, in the partial results of a row, in elements.
+  llvm::SmallVector<int64_t> partialOffsets;
+  /// Where they begin among those of all sweeps.
+  int64_t partialStart = 0;
 
   int64_t width() const { return vectors * lanes; }
   int64_t panels() const { return (chunk + width() - 1) / width(); }
@@ -49,6 +53,13 @@ mlir::seq::PairsOp findPairs(mlir::seq::MixerOp mixer, mlir::StringAttr result);
 
 /// Lays out a sweep. `symbols` gives each symbol's dims.
 SweepPlan planSweep(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::SweepOp op);
+
+/// Bytes of the partial results that all sweeps have of a row: the maximum and the sums of each. 0
+/// when the range of s cannot be divided among tasks that merge these: a sweep needs another's
+/// results, or the kernel walks tokens one by one.
+int64_t partialBytes(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
+/// Where those of a sweep begin in the row, in elements.
+int64_t partialStart(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::SweepOp op);
 
 } // namespace seqmix
 

@@ -173,11 +173,7 @@ void SweepEmitter::rescale(Value panel, ArrayRef<Value> from, ArrayRef<Value> to
   SmallVector<Value> factors;
   for (int64_t vector = 0; vector < vectors; ++vector) {
     store(to[vector], shifts, mul(panel, width), vector * kernel.lanes);
-    // Without a pair so far there is nothing to scale; infinite maxima are not subtracted.
-    Value factor = exp(minus(finite(from[vector]), finite(to[vector])));
-    Value isFirst =
-        arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, from[vector], real(-kInf));
-    factors.push_back(select(isFirst, real(0), factor));
+    factors.push_back(scale(from[vector], to[vector]));
   }
   for (auto [number, result] : llvm::enumerate(results)) {
     if (!usesScore(result))
@@ -190,6 +186,13 @@ void SweepEmitter::rescale(Value panel, ArrayRef<Value> from, ArrayRef<Value> to
               vector * kernel.lanes);
     });
   }
+}
+
+Value SweepEmitter::scale(Value from, Value to) {
+  // Without a pair so far there is nothing to scale; infinite maxima are not subtracted.
+  Value factor = exp(minus(finite(from), finite(to)));
+  Value isFirst = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, from, real(-kInf));
+  return select(isFirst, real(0), factor);
 }
 
 bool SweepEmitter::usesScore(PairResultAttr result) {

@@ -22,11 +22,19 @@ using namespace mlir::seq;
 using namespace seqmix;
 
 namespace {
-/// Evals that stand next to each other and can be computed together.
-LogicalResult emitSteps(Kernel &kernel, Block &steps) {
-  for (auto it = steps.begin(), end = steps.end(); it != end;) {
+/// Emits what tasks leave out that only reduce a part of the positions s.
+LogicalResult unlessPart(Kernel &kernel, function_ref<LogicalResult()> body) {
+  if (!kernel.isPart)
+    return body();
+  LogicalResult result = success();
+  emitIf(kernel, kernel.isPart, [] {}, [&] { result = body(); });
+  return result;
+}
+
+LogicalResult emitSteps(Kernel &kernel, Block::iterator it, Block::iterator end) {
+  while (it != end) {
     Operation &op = *it++;
-    if (auto eval = dyn_cast<EvalOp>(op)) {
+    if (auto eval = dyn_cast<EvalOp>(op)) { // with those behind it that can be computed together
       SmallVector<EvalOp> group = {eval};
       SmallVector<Equation> equations;
       if (auto equation = findEquation(kernel, eval.getOfAttr().getAttr()))
@@ -53,12 +61,27 @@ LogicalResult emitSteps(Kernel &kernel, Block &steps) {
             .Case([&](LoopOp loop) { return emitLoop(kernel, loop); })
             .Case([&](SolveOp solve) { return emitSolve(kernel, solve); })
             .Case([&](SweepOp sweep) { return emitSweep(kernel, sweep); })
-            .Case([&](ScatterOp scatter) { return emitScatter(kernel, scatter); })
+            .Case([&](ScatterOp scatter) {
+              return unlessPart(kernel, [&] { return emitScatter(kernel, scatter); });
+            })
             .Default([](Operation *other) { return other->emitOpError("is no step of a pass"); });
     if (failed(result))
       return failure();
   }
   return success();
+}
+
+/// A part of the positions s needs no step behind the last sweep.
+LogicalResult emitSteps(Kernel &kernel, Block &steps) {
+  auto rest = steps.begin();
+  for (auto it = steps.begin(); it != steps.end(); ++it)
+    if (isa<SweepOp>(*it))
+      rest = std::next(it);
+  if (failed(emitSteps(kernel, steps.begin(), rest)))
+    return failure();
+  if (rest == steps.begin())
+    return emitSteps(kernel, rest, steps.end());
+  return unlessPart(kernel, [&] { return emitSteps(kernel, rest, steps.end()); });
 }
 
 bool isTokenFree(Kernel &kernel, ScatterOp op) {
@@ -74,7 +97,8 @@ LogicalResult emitPass(Kernel &kernel, PassOp pass) {
   bool forward = kernel.direction == Direction::Forward;
   // What has no token dim goes out once, even when there are no tokens.
   for (auto scatter : pass.getBody().getOps<ScatterOp>())
-    if (isTokenFree(kernel, scatter) && failed(emitScatter(kernel, scatter)))
+    if (isTokenFree(kernel, scatter) &&
+        failed(unlessPart(kernel, [&] { return emitScatter(kernel, scatter); })))
       return failure();
   emitInitialRows(kernel, pass, Space::Sequence);
   for (auto convolve : llvm::make_early_inc_range(pass.getBody().getOps<ConvolveOp>())) {
@@ -132,6 +156,7 @@ func::FuncOp makeFunction(MixerOp mixer, const Layout &layout, ModuleOp into, co
   function->setAttr(kScratchBytes, builder.getI64IntegerAttr(layout.scratchBytes));
   function->setAttr(kSharedBytes, builder.getI64IntegerAttr(layout.sharedBytes));
   function->setAttr(kSequenceBytes, builder.getI64IntegerAttr(layout.sequenceBytes));
+  function->setAttr(kPartialBytes, builder.getI64IntegerAttr(layout.partialBytes));
   return function;
 }
 
@@ -172,9 +197,14 @@ LogicalResult seqmix::emitTiles(MixerOp original, const TargetInfo &target, Modu
   if (failed(emitPrologue(kernel, op, Space::Task)) || failed(emitInitialStates(kernel)))
     return failure();
   emitOldWindows(kernel);
-  for (auto pass : op.getBody().getOps<PassOp>())
-    if (failed(emitPass(kernel, pass)))
+  bool reduced = false;
+  for (auto pass : op.getBody().getOps<PassOp>()) {
+    auto emit = [&] { return emitPass(kernel, pass); };
+    bool hasSweep = !pass.getBody().getOps<SweepOp>().empty();
+    if (failed(reduced ? unlessPart(kernel, emit) : emit()))
       return failure();
+    reduced |= hasSweep;
+  }
   kernel.direction = Direction::Forward;
   if (failed(emitFinalStates(kernel)))
     return failure();

@@ -231,3 +231,42 @@ def test_long_sequences_are_cut_where_threads_have_nothing_else_to_do():
     slots = library.hgrn(**twice, lb=lb, threads=6)
     assert np.array_equal(slots[0], slots[2])
     assert np.array_equal(slots[:1], cut)
+
+
+@pytest.mark.parametrize("name, heads, consts", [("causal_attention", 4, {}), ("sliding_window_attention", 1, {"W": 900})])
+def test_positions_are_cut_where_threads_have_nothing_else_to_do(name, heads, consts):
+    """Steps and chunks of queries against a long past: several threads share the range of s of a sequence, and merge."""
+    function = getattr(seqmix.compile(ROOT / f"examples/attention/{name}.seq", dims={"K": 32, "V": 32}, consts=consts), name)
+    random = np.random.default_rng(2)
+    arrays = {n: random.standard_normal((1, 2000, 4 if n == "q" else heads, 32)).astype(np.float32) for n in "qkv"}
+    whole = function(**arrays, threads=1)
+    tolerance = {"rtol": 0, "atol": 2e-5 * np.abs(whole).max()}
+    past, carry = function(**{n: a[:, :1900] for n, a in arrays.items()}, threads=1, return_carry=True, rows=2000)
+    np.testing.assert_allclose(past, whole[:, :1900], **tolerance)
+    copy = {n: a.copy() for n, a in carry.items()}
+    rest = {n: a[:, 1900:] for n, a in arrays.items()}
+    chunk, end = function(**rest, carry=copy, threads=1, return_carry=True)
+    np.testing.assert_allclose(chunk, whole[:, 1900:], **tolerance)
+    for threads in (8, 13, 30):  # two and three parts, and as many as there are, for each of four heads
+        cut, cut_end = function(**rest, carry=copy, threads=threads, return_carry=True)
+        assert not np.array_equal(cut, chunk), "the range of s was not cut"
+        np.testing.assert_allclose(cut, whole[:, 1900:], **tolerance)
+        assert all(np.array_equal(cut_end[n], end[n]) for n in end)
+        workspace = function.workspace(threads=threads, B=1, H=4, T=100)
+        assert np.array_equal(function(**rest, carry=copy, threads=threads, workspace=workspace), cut)
+        assert np.array_equal(function(**rest, carry=copy, threads=threads, unsplit=True), chunk)
+        steps = {n: a.copy() for n, a in carry.items()}
+        for at in range(5):
+            row, steps = function.step(**{n: a[:, at] for n, a in rest.items()}, carry=steps, threads=threads)
+            np.testing.assert_allclose(row, whole[:, 1900 + at], **tolerance)
+    # Three sequences of two lengths, in any order: the bits of a sequence do not depend on its slot.
+    tokens = {n: np.concatenate([a[:, :1]] * 3) for n, a in rest.items()}
+    results = []
+    for order in ((1900, 1900, 700), (700, 1900, 1900), (1900, 700, 1900)):
+        mixed = {n: np.concatenate([a] * 3) for n, a in carry.items()}
+        mixed["position"] = np.array(order, np.int32)
+        out, _ = function(**tokens, carry=mixed, threads=36, return_carry=True)
+        results.append({p: [out[i] for i in range(3) if order[i] == p] for p in (700, 1900)})
+    for other in results:
+        for position, rows in other.items():
+            assert all(np.array_equal(row, results[0][position][0]) for row in rows), f"a sequence at {position}"
