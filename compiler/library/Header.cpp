@@ -178,10 +178,13 @@ private:
     line(fmt::format(
         "SEQ_API int {}_workspace_size({}int64_t {}, int32_t threads, size_t *bytes);\n",
         family.name, batchParameters(), token));
-    line("/** Numbers of: components of the carry, sizes in this library, tensors of a call. */");
+    line(
+        "/** Numbers of: components of the carry, sizes in this library, tensors of a call, batch");
+    line(" *  dims. */");
     line(fmt::format("SEQ_API int32_t {}_carry_count(void);", family.name));
     line(fmt::format("SEQ_API int32_t {}_size_count(void);", family.name));
-    line(fmt::format("SEQ_API int32_t {}_tensor_count(void);\n", family.name));
+    line(fmt::format("SEQ_API int32_t {}_tensor_count(void);", family.name));
+    line(fmt::format("SEQ_API int32_t {}_batch_count(void);\n", family.name));
     line("/** Name, type, shape and initial value of a component, for one of the sizes (from 0). "
          "*/");
     line(fmt::format("SEQ_API int {}_carry_component(int32_t size, int32_t component, "

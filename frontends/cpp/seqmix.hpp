@@ -115,9 +115,13 @@ public:
   }
 
   /// Somebody's DLTensor.
-  explicit Tensor(const DLTensor &other)
-      : value(other), extents(other.shape, other.shape + other.ndim) {
-    if (other.strides)
+  explicit Tensor(const DLTensor &other) : value(other) {
+    if (other.ndim < 0 || (other.ndim > 0 && !other.shape))
+      throw Error(SEQ_INVALID_SHAPE, "a tensor has " + std::to_string(other.ndim) +
+                                         (other.ndim < 0 ? " dims" : " dims but no shape"));
+    if (other.ndim > 0)
+      extents.assign(other.shape, other.shape + other.ndim);
+    if (other.ndim > 0 && other.strides)
       steps.assign(other.strides, other.strides + other.ndim);
   }
 
@@ -199,6 +203,7 @@ public:
     }
     for (Tensor &part : parts)
       pointers.push_back(part.get());
+    pointers.push_back(nullptr); // where a step of a mixer with more components stops
   }
   Carry(Carry &&) = default;
   Carry &operator=(Carry &&) = default;
@@ -300,6 +305,13 @@ public:
   template <typename... Tensors>
   void step(Carry &carry, const Options &options, const Tensors &...tensors) const {
     checkCount(sizeof...(tensors));
+    if (!hasStep())
+      throw Error(SEQ_UNSUPPORTED, name + " has no step (the manifest says why)");
+    auto parts = static_cast<size_t>(find<int32_t()>("_carry_count")());
+    if (carry.count() != parts)
+      throw Error(SEQ_INVALID_ARGUMENT, "the carry has " + std::to_string(carry.count()) +
+                                            " parts; that of " + name + " has " +
+                                            std::to_string(parts));
     auto function =
         find<int(as<const DLTensor *, Tensors>..., DLTensor *const *, const seq_options *)>(
             "_step");
@@ -309,11 +321,13 @@ public:
 
   /// What sequences start from, for the `size`-th size and these extents of the batch dims.
   template <typename... Batch> Carry carry(int32_t size, Batch... batch) const {
+    checkBatch(sizeof...(batch));
     auto query =
         find<int(int32_t, int32_t, as<int64_t, Batch>..., seq_component *)>("_carry_component");
     return Carry(query, find<int32_t()>("_carry_count")(), size, batch...);
   }
   template <typename... Batch> Carry carry(Carry::Rows rows, int32_t size, Batch... batch) const {
+    checkBatch(sizeof...(batch));
     auto query =
         find<int(int32_t, int32_t, as<int64_t, Batch>..., seq_component *)>("_carry_component");
     return Carry(rows, query, find<int32_t()>("_carry_count")(), size, batch...);
@@ -321,6 +335,8 @@ public:
 
   /// A workspace for calls up to these extents: the batch dims, then the tokens.
   template <typename... Extents> Buffer workspace(int32_t threads, Extents... extents) const {
+    static_assert(sizeof...(extents) > 0, "the last extent is the number of tokens");
+    checkBatch(sizeof...(extents) - 1);
     size_t bytes = 0;
     auto query = find<int(as<int64_t, Extents>..., int32_t, size_t *)>("_workspace_size");
     checkStatus(query(static_cast<int64_t>(extents)..., threads, &bytes));
@@ -351,6 +367,14 @@ private:
     if (given != expected)
       throw Error(SEQ_INVALID_ARGUMENT, name + " takes " + std::to_string(expected) +
                                             " tensors, inputs before outputs; got " +
+                                            std::to_string(given));
+  }
+
+  void checkBatch(size_t given) const {
+    auto expected = static_cast<size_t>(find<int32_t()>("_batch_count")());
+    if (given != expected)
+      throw Error(SEQ_INVALID_ARGUMENT, name + " has " + std::to_string(expected) +
+                                            " batch dims; got the extents of " +
                                             std::to_string(given));
   }
 

@@ -1,5 +1,7 @@
 """Extents that no input has come from the arrays for the outputs, else from the carry."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,28 @@ def test_one_where_nothing_shows_it(mixer):
 def test_outputs_that_disagree_are_refused(mixer):
     with pytest.raises(ValueError, match=r"b has shape \[2, 4, 5\]; expected .*\[2, 4, 3\]"):
         mixer(x=np.ones((2, 4)), out=(np.zeros((2, 4, 3, 3)), np.zeros((2, 4, 5))))
+
+
+@pytest.mark.parametrize("position, kind, text", [
+    ([1.0, np.nan], TypeError, "position is f64; expected i32"),
+    (np.array([[1, 2]], "i4"), ValueError, "position has 2 dims"),
+    (np.array([1, 2, 3], "i4"), ValueError, "position has shape [3]; expected [B] = [2]"),
+    (np.array([4, 2**31 - 1], "i4"), ValueError, "k_rows has 4 rows, but a position is 2147483647"),
+    (np.array([4, -1], "i4"), ValueError, "position[1] is -1; expected 0 or more"),
+])
+def test_wrong_positions_beside_rows(position, kind, text):
+    """Rows are made for as many tokens as a carry's position says: not for one that the runtime refuses."""
+    path = next((pathlib.Path(__file__).resolve().parents[2] / "examples").rglob("causal_attention.seq"))
+    attention = seqmix.compile(path, dims={"K": 8, "V": 8}).causal_attention
+    x = np.ones((2, 4, 1, 8), dtype=np.float32)
+    carry = attention(q=x, k=x, v=x, return_carry=True)[1]
+    before = {name: array.copy() for name, array in carry.items()}
+    spoiled = {**carry, "position": np.asarray(position)}
+    for call in (lambda: attention(q=x, k=x, v=x, carry=spoiled, return_carry=True),
+                 lambda: attention(q=x, k=x, v=x, carry=spoiled, return_carry=True, out=np.zeros_like(x)),
+                 lambda: attention.step(q=x[:, 0], k=x[:, 0], v=x[:, 0], carry=spoiled)):
+        with pytest.raises(kind) as caught:
+            call()
+        assert text in str(caught.value) and isinstance(caught.value, seqmix.SeqmixError)
+    for name, array in before.items():
+        np.testing.assert_array_equal(carry[name], array)

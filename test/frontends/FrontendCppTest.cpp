@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -109,6 +110,70 @@ TEST(FrontendCpp, PackedSequencesAndDLPack) {
   EXPECT_FLOAT_EQ(a.yData[static_cast<size_t>(kHeads * kSize + 3)], expected(a, 2, 3));
   EXPECT_EQ(carry["position"].data<int32_t>()[0], 2);
   EXPECT_EQ(carry["position"].data<int32_t>()[1], 3);
+}
+
+template <typename Call> void expectRefused(int status, const char *text, Call call) {
+  try {
+    call();
+    ADD_FAILURE() << "not refused: " << text;
+  } catch (const seqmix::Error &error) {
+    EXPECT_EQ(error.status(), status) << error.what();
+    EXPECT_NE(std::string(error.what()).find(text), std::string::npos) << error.what();
+  }
+}
+
+TEST(FrontendCpp, WrongCallsOfLoadedMixers) {
+  seqmix::Library library(SEQMIX_SAMPLE_LIBRARY);
+  seqmix::Mixer scan = library.mixer("scan"), copy = library.mixer("copy");
+  Arguments a;
+  std::fill(a.yData.begin(), a.yData.end(), -77.0f);
+  // As many arguments as the function has: a wrong number would be a call of another type.
+  expectRefused(SEQ_INVALID_ARGUMENT, "scan has 2 batch dims; got the extents of 1",
+                [&] { scan.carry(0, kBatch); });
+  expectRefused(SEQ_INVALID_ARGUMENT, "scan has 2 batch dims; got the extents of 3",
+                [&] { scan.workspace(1, kBatch, kHeads, kSize, kTokens); });
+  expectRefused(SEQ_INVALID_ARGUMENT, "B is -1; expected 0 or more",
+                [&] { scan.workspace(1, -1, kHeads, kTokens); });
+  expectRefused(SEQ_INVALID_ARGUMENT, "a query of the carry was refused",
+                [&] { scan.carry(7, kBatch, kHeads); });
+  expectRefused(SEQ_INVALID_ARGUMENT, "scan takes 4 tensors",
+                [&] { scan.forward({}, a.x, a.g, a.w, a.y, a.y); });
+  expectRefused(SEQ_UNSUPPORTED, "copy has no step", [&] {
+    seqmix::Carry none = copy.carry(0, kBatch, kHeads);
+    copy.step(none, {}, a.x, a.g, a.w, a.y, a.y);
+  });
+  // A carry of another mixer, in forward and step, loaded and linked.
+  seqmix::Carry own = scan.carry(0, kBatch, kHeads), other = copy.carry(0, kBatch, kHeads);
+  ASSERT_NE(own.count(), other.count());
+  seqmix::Tensor x = a.at(a.x, 0), g = a.at(a.g, 0), y = a.at(a.y, 0);
+  expectRefused(SEQ_INVALID_ARGUMENT, "parts; that of scan has 4",
+                [&] { scan.step(other, {}, x, g, a.w, y); });
+  expectRefused(SEQ_INVALID_ARGUMENT, "options.carry_count is",
+                [&] { scan.forward(seqmix::Options().carryIn(other), a.x, a.g, a.w, a.y); });
+  EXPECT_NE(scan_step(x, g, a.w, y, other, nullptr), SEQ_OK);
+  // Its own, of other extents.
+  seqmix::Carry wide = scan.carry(0, kBatch + 1, kHeads);
+  expectRefused(SEQ_INVALID_SHAPE, "S has shape [3, 2, 8]; expected [B, H, K] = [2, 2, 8]",
+                [&] { scan.forward(seqmix::Options().carryOut(wide), a.x, a.g, a.w, a.y); });
+  seqmix::Buffer little(64);
+  expectRefused(SEQ_WORKSPACE_TOO_SMALL, "the workspace has 64 bytes",
+                [&] { scan.forward(seqmix::Options().workspace(little), a.x, a.g, a.w, a.y); });
+  for (float value : a.yData)
+    ASSERT_EQ(value, -77.0f);
+  for (size_t i = 0; i < static_cast<size_t>((kBatch + 1) * kHeads * kSize); ++i)
+    ASSERT_EQ(wide["S"].data<float>()[i], 1.0f);
+}
+
+TEST(FrontendCpp, WrongTensors) {
+  std::vector<float> data(8);
+  expectRefused(SEQ_INVALID_SHAPE, "a tensor has 2 dims but 1 strides",
+                [&] { seqmix::Tensor(data.data(), {2, 4}, {4}); });
+  DLTensor raw{};
+  raw.ndim = 2;
+  expectRefused(SEQ_INVALID_SHAPE, "a tensor has 2 dims but no shape",
+                [&] { seqmix::Tensor{raw}; });
+  raw.ndim = -1;
+  expectRefused(SEQ_INVALID_SHAPE, "a tensor has -1 dims", [&] { seqmix::Tensor{raw}; });
 }
 
 } // namespace

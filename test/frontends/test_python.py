@@ -248,6 +248,22 @@ WRONG = {
     "batch of packed": (ValueError, "expected [1, T, H, K]", lambda a: a.update(cu_seqlens=[0, 6])),
     "element": (ValueError, "no size in this library fits the arguments x f32[]", lambda a: a.update(x=a["x"][0, 0, 0, 0])),
     "threads": (TypeError, "threads must be an integer, not str", lambda a: a.update(threads="2")),
+    "threads of other bits": (ValueError, "threads is 4294967298; expected 0 to 1024", lambda a: a.update(threads=2**32 + 2)),
+    "rows": (ValueError, "rows is -1; expected 0 to 2147483647", lambda a: a.update(rows=-1)),
+    "rows as text": (TypeError, "rows must be an integer, not str", lambda a: a.update(rows="6")),
+    "masked": (TypeError, "x is a masked array, and the call would not see its mask", lambda a: a.update(x=np.ma.array(a["x"], mask=True))),
+    "big-endian": (TypeError, "w is not in this machine's byte order", lambda a: a.update(w=a["w"].astype(">f4"))),
+    "field of a record": (TypeError, "w has strides that are no multiples", lambda a: a.update(w=np.zeros((4, 8), [("a", "u1"), ("b", "f4")])["b"])),
+    "misaligned": (ValueError, "w is not aligned to its elements", lambda a: a.update(w=np.zeros(129, "u1")[1:].view("f4").reshape(4, 8))),
+    "masked carry": (TypeError, "S is a masked array", lambda a: a.update(carry={"S": np.ma.zeros((2, 4, 8), "f4")})),
+    "negative position": (ValueError, "position[1] is -2; expected 0 or more", lambda a: a.update(carry={"position": np.array([3, -2], "i4")})),
+    "position dtype": (TypeError, "position is f64; expected i32", lambda a: a.update(carry={"position": np.array([np.nan, 0])})),
+    "carry of a list": (TypeError, "S must be an array", lambda a: a.update(carry={"S": [1.0]})),
+    "carry overlaps": (ValueError, "the output y overlaps the initial carry S", lambda a: (s := np.zeros((2, 6, 4, 8), "f"), a.update(out=s, carry={"S": s[:, 0]}))),
+    "workspace dtype": (TypeError, "workspace must be a contiguous, writable NumPy array", lambda a: a.update(workspace=1 << 20)),
+    "workspace misaligned": (ValueError, "the workspace is not aligned to 64 bytes", lambda a: a.update(workspace=np.zeros(1 << 16, "f8")[1:])),
+    "no out": (ValueError, "y is null", lambda a: a.update(out=[None])),
+    "not a number": (ValueError, "w[3, 7] is not a number", lambda a: (a["w"].__setitem__((3, 7), np.nan), a.update(checked=True))),
     "range": (ValueError, "g[1, 5, 0] is 3; the mixer promises [-2, 2]", lambda a: (a["g"].__setitem__((1, 5, 0), 3), a.update(checked=True))),
 }
 
@@ -261,6 +277,67 @@ def test_wrong_calls_say_what_was_expected(lib, name):
         lib.scan(**arrays)
     assert text in str(caught.value)
     assert isinstance(caught.value, seqmix.SeqmixError)
+
+
+ENDS = {
+    "scalar": (TypeError, "cu_seqlens must be an array", 6),
+    "text": (TypeError, "cu_seqlens must be an array", "0,6"),
+    "numbers": (TypeError, "cu_seqlens[1] must be an integer, not float", [0, 6.5]),
+    "booleans": (TypeError, "cu_seqlens[0] must be an integer, not bool", [False, 6]),
+    "nothing": (TypeError, "cu_seqlens[0] must be an integer, not NoneType", [None, 6]),
+    "nested": (TypeError, "cu_seqlens[0] must be an integer, not list", [[0, 6]]),
+    "too large": (ValueError, "cu_seqlens[1] is 18446744073709551622; expected 0 or more", [0, 2**64 + 6]),
+    "negative": (ValueError, "cu_seqlens[1] is -6; expected 0 or more", [0, -6, 6]),
+    "empty": (ValueError, "cu_seqlens must have one dim of the number of sequences plus one", []),
+    "start": (ValueError, "cu_seqlens starts with 1; expected 0", [1, 6]),
+    "falling": (ValueError, "cu_seqlens[2] is 2 behind 4; expected a number from there to T = 6", [0, 4, 2, 6]),
+    "beyond": (ValueError, "cu_seqlens[1] is 1099511627776 behind 0", [0, 2**40, 6]),
+    "dtype": (TypeError, "cu_seqlens must be i32 or i64", np.array([0, 6], np.int16)),
+    "rank": (ValueError, "cu_seqlens must have one dim", np.array([[0, 6]], np.int32)),
+    "broadcast": (ValueError, "cu_seqlens has the stride 0", np.broadcast_to(np.int32(0), (2,))),
+}
+
+
+@pytest.mark.parametrize("return_carry", [False, True])
+@pytest.mark.parametrize("name", ENDS)
+def test_wrong_ends_of_sequences(lib, name, return_carry):
+    kind, text, ends = ENDS[name]
+    with pytest.raises(kind) as caught:
+        lib.scan(**draw(batch=1), cu_seqlens=ends, return_carry=return_carry)
+    assert text in str(caught.value) and isinstance(caught.value, seqmix.SeqmixError)
+
+
+@pytest.mark.parametrize("name", [n for n in WRONG if n not in ("range", "not a number")])
+def test_refused_calls_leave_everything_as_it_was(lib, name):
+    """What a refused call was given, wrong or not, is untouched."""
+    arrays = draw()
+    WRONG[name][2](arrays)
+    given = [a for a in arrays.values() if isinstance(a, np.ndarray)]
+    given += [a for v in arrays.values() if isinstance(v, dict) for a in v.values() if isinstance(a, np.ndarray)]
+    before = [a.tobytes() for a in given]
+    with pytest.raises(seqmix.SeqmixError):
+        lib.scan(**arrays)
+    assert [a.tobytes() for a in given] == before
+
+
+def test_wrong_extents_of_what_a_mixer_makes(lib):
+    scan = lib.scan
+    for call, kind, text in [
+        (lambda: scan.workspace(B=2, H=4, T="6"), TypeError, "T must be an integer, not str"),
+        (lambda: scan.workspace(B=2, H=4, T=-6), ValueError, "T is -6; expected 0 or more"),
+        (lambda: scan.workspace(B=2**64, H=4, T=6), ValueError, "B is 18446744073709551616; expected 0 or more"),
+        (lambda: scan.workspace(B=2**62, H=4, T=6), MemoryError, "the workspace would be larger than memory"),
+        (lambda: scan.workspace(B=2, H=4), TypeError, r"workspace() needs B, H, T"),
+        (lambda: scan.workspace(B=2, H=4, T=6, threads=2**32), ValueError, "threads is 4294967296; expected 0 to 1024"),
+        (lambda: scan.initial_carry(B=2), TypeError, "initial_carry() needs B, H"),
+        (lambda: scan.initial_carry(B=2, H=4, Q=1), TypeError, "initial_carry() needs B, H"),
+        (lambda: scan.initial_carry(B=-2, H=4), ValueError, "B is -2; expected 0 or more"),
+        (lambda: scan.initial_carry(B=2, H=4.0), TypeError, "H must be an integer, not float"),
+        (lambda: scan.initial_carry(B=2, H=4, K=6), ValueError, "scan was not compiled for"),
+    ]:
+        with pytest.raises(kind) as caught:
+            call()
+        assert text in str(caught.value) and isinstance(caught.value, seqmix.SeqmixError)
 
 
 def test_arguments_have_names(lib):

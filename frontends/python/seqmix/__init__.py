@@ -12,7 +12,7 @@ Arrays are NumPy's or anything with `__dlpack__` (PyTorch, JAX, CuPy's host arra
 # Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
 
 from ._compile import compile
-from ._errors import CompileError, SeqmixError, SeqmixTypeError, SeqmixValueError
+from ._errors import CompileError, SeqmixError, SeqmixMemoryError, SeqmixTypeError, SeqmixValueError
 from ._library import Library, Mixer, load
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "SeqmixError",
     "SeqmixValueError",
     "SeqmixTypeError",
+    "SeqmixMemoryError",
     "CompileError",
 ]

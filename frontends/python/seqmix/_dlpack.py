@@ -108,6 +108,8 @@ def _of_numpy(array, name):
 def as_dltensor(array, name, written=False):
     """A DLTensor of the array, and what must be kept alive while it is used."""
     if isinstance(array, np.ndarray):
+        if isinstance(array, np.ma.MaskedArray):
+            raise SeqmixTypeError(f"{name} is a masked array, and the call would not see its mask; pass {name}.filled(...)")
         if written and not array.flags.writeable:
             raise SeqmixTypeError(f"{name} is read-only, but the call writes it")
         return _of_numpy(array, name), array

@@ -14,6 +14,10 @@ class SeqmixTypeError(SeqmixError, TypeError):
     """Arguments of the wrong type, or unknown and missing names."""
 
 
+class SeqmixMemoryError(SeqmixError, MemoryError):
+    """A workspace that there is no memory for."""
+
+
 class CompileError(SeqmixError):
     """The compiler refused a source; the text is what it said."""
 
@@ -30,5 +34,5 @@ def from_status(status, text):
     if status in _TYPE:
         return SeqmixTypeError(text)
     if status == 8:
-        return MemoryError(text)
+        return SeqmixMemoryError(text)
     return SeqmixError(text)

@@ -32,6 +32,9 @@ class _Options(ctypes.Structure):
 
 _CHECKED = 1
 _UNSPLIT = 2
+_MAX_THREADS = 1024
+# Of a sequence: positions are i32.
+_LAST_POSITION = 2**31 - 1
 
 
 class _Call:
@@ -177,16 +180,29 @@ class _Function:
     def _new_carry(self, size, extents, as_torch, initial, rows=lambda part: 0):
         return {part.name: self._new_part(part, extents, as_torch, initial, rows(part)) for part in size.carry}
 
-    @staticmethod
-    def _reached(size, carry, tokens):
+    def _reached(self, size, carry, tokens):
         """The rows that sequences have after so many more tokens (a number, or one a sequence); 0 if none are carried."""
-        position = (carry or {}).get("position", 0)
+        position = (carry or {}).get("position")
         if all(part.rows_axis is None for part in size.carry):
             return 0
-        if not isinstance(position, (int, np.ndarray)):
+        if position is None:
+            position = np.int64(0)
+        elif not isinstance(position, np.ndarray):
             _require_arrays({"position": position})
             position = np.from_dlpack(position)
-        return int(np.max(position + np.asarray(tokens), initial=0))
+        # What is wrong with a position or with cu_seqlens is for the runtime to say; no rows are made for it.
+        if position.dtype.kind != "i" or position.ndim and np.ndim(tokens) and position.shape != np.shape(tokens):
+            return 0
+        last = int(np.max(position, initial=0))
+        for part in size.carry:
+            given = carry.get(part.name) if carry and part.rows_axis is not None else None
+            if given is None or len(np.shape(given)) != len(part.axes) or given.shape[part.rows_axis] >= last:
+                continue
+            raise SeqmixValueError(
+                f"{self._name}() {part.name} has {given.shape[part.rows_axis]} rows, but a position is {last}"
+            )
+        reached = np.max(position.astype(np.int64) + tokens, initial=0)
+        return int(reached) if reached <= _LAST_POSITION else 0
 
     def _grown(self, part, array, rows):
         """The part with room for more rows, when it has too little: at least twice as many, so that steps rarely copy."""
@@ -200,10 +216,7 @@ class _Function:
         return larger
 
     def _options(self, call, threads, checked, workspace, unsplit=False):
-        try:
-            threads = operator.index(threads)
-        except TypeError:
-            raise SeqmixTypeError(f"threads must be an integer, not {type(threads).__name__}") from None
+        threads = _integer("threads", threads, most=_MAX_THREADS)
         flags = (_CHECKED if checked else 0) | (_UNSPLIT if unsplit else 0)
         options = _Options(size=ctypes.sizeof(_Options), flags=flags, threads=threads)
         if workspace is not None:
@@ -343,7 +356,9 @@ class Mixer(_Function):
         if set(extents) != set(dims):
             raise SeqmixTypeError(f"workspace() needs {', '.join(dims)}")
         bytes_needed = ctypes.c_size_t()
-        status = self._workspace_size(*(int(extents[d]) for d in dims), threads, ctypes.byref(bytes_needed))
+        counts = [_integer(d, extents[d]) for d in dims]
+        threads = _integer("threads", threads, most=_MAX_THREADS)
+        status = self._workspace_size(*counts, threads, ctypes.byref(bytes_needed))
         if status != 0:
             raise from_status(status, self._last_error().decode())
         memory = np.empty(bytes_needed.value + 64, dtype=np.uint8)
@@ -361,9 +376,11 @@ class Mixer(_Function):
                 break
         else:
             raise SeqmixValueError(f"{info.name} was not compiled for {extents}; it has {self.sizes}")
-        missing = [d for d in info.batch_dims if d not in extents]
-        if missing:
+        unknown = [d for d in extents if d not in info.batch_dims and d not in size.fixed]
+        if unknown or any(d not in extents for d in info.batch_dims):
             raise SeqmixTypeError(f"initial_carry() needs {', '.join(info.batch_dims)}")
+        rows = _integer("rows", rows, most=_LAST_POSITION)
+        extents = {d: _integer(d, extents[d]) for d in info.batch_dims}
         return self._new_carry(size, {**size.fixed, **extents}, False, initial=True, rows=lambda part: rows)
 
     def __call__(
@@ -394,8 +411,10 @@ class Mixer(_Function):
         self._check_names(positional, arrays)
         _require_arrays(arrays)
         size, call = self._choose_size(arrays), _Call()
-        if cu_seqlens is not None and isinstance(cu_seqlens, (list, tuple)):
-            cu_seqlens = np.asarray(cu_seqlens, dtype=np.int64)
+        rows = _integer("rows", rows, most=_LAST_POSITION)
+        if isinstance(cu_seqlens, (list, tuple)):
+            ends = [_integer(f"cu_seqlens[{i}]", end) for i, end in enumerate(cu_seqlens)]
+            cu_seqlens = np.array(ends, dtype=np.int64)
         packed = cu_seqlens is not None and bool(self._info.batch_dims)
         sequences = max(int(np.shape(cu_seqlens)[0]) - 1, 0) if packed and np.ndim(cu_seqlens) == 1 else None
         names = self._check_carry_names(size, carry) if carry is not None else []
@@ -410,7 +429,7 @@ class Mixer(_Function):
             options.carry_in = call.pointers([carry.get(n) for n in names], names)
         end = None
         if return_carry:
-            tokens = np.diff(np.asarray(cu_seqlens)) if packed else extents[self._info.token_dim]
+            tokens = _lengths(cu_seqlens) if packed else extents[self._info.token_dim]
             needed = max(rows, self._reached(size, carry, tokens))
 
             def room(part):
@@ -428,6 +447,29 @@ class Mixer(_Function):
         )
         results = self._results(outputs)
         return (results, end) if return_carry else results
+
+
+def _integer(name, value, most=2**63 - 1):
+    """The value as a Python integer, which ctypes would cut to the bits of its type without a word."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise SeqmixTypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+    if isinstance(value, (bool, np.bool_)):
+        raise SeqmixTypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if not 0 <= number <= most:
+        raise SeqmixValueError(f"{name} is {number}; expected 0 {'or more' if most == 2**63 - 1 else f'to {most}'}")
+    return number
+
+
+def _lengths(cu_seqlens):
+    """The lengths of packed sequences; none where the runtime will refuse what says where they end."""
+    if not isinstance(cu_seqlens, np.ndarray):
+        _require_arrays({"cu_seqlens": cu_seqlens})
+        cu_seqlens = np.from_dlpack(cu_seqlens)
+    if cu_seqlens.ndim != 1 or cu_seqlens.dtype.kind != "i":
+        return np.zeros(0, dtype=np.int64)
+    return np.diff(cu_seqlens.astype(np.int64))
 
 
 def _require_arrays(arrays):
