@@ -25,6 +25,18 @@ def FindLinearSums : Pass<"seq-find-linear-sums", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }
 
+def ReduceTurns : Pass<"seq-reduce-turns", "::mlir::ModuleOp"> {
+  let summary = "take angles that are fractions of a turn modulo whole turns";
+  let description = [{
+    `cos(2*pi * i*j / N)` with integers i, j and N becomes `cos(2*pi * (i*j % N) / N)`, likewise sin: the angle as written has lost its last digits
+    before the function sees it.
+
+    *Requires*: `seq-unroll-windows`.
+    *Produces*: no cosine or sine of such an angle with two factors or more that is not taken modulo whole turns.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def UnrollWindows : Pass<"seq-unroll-windows", "::mlir::ModuleOp"> {
   let summary = "write reductions over a short window of tokens as their terms";
   let description = [{

@@ -269,6 +269,7 @@ void recordCarryRows(MixerOp mixer) {
   ScopedDiagnosticHandler silent(mixer.getContext(), [](Diagnostic &) { return success(); });
   PassManager passes(mixer.getContext());
   passes.addPass(createUnrollWindows());
+  passes.addPass(createReduceTurns());
   passes.addPass(createFormPairs());
   std::string reason = "its equations reduce over all positions";
   if (succeeded(passes.run(*copy))) {

@@ -13,7 +13,7 @@ namespace seqmix {
 
 /// Costs for each complex number of a transform, in products of the direct form, as measured: of a
 /// step between two sizes, and of everything else. The kernels choose by them at run time.
-constexpr int64_t kStepCost = 12, kTransformCost = 35;
+constexpr int64_t kStepCost = 9, kTransformCost = 25;
 
 /// What the forms cost for a sequence of so many tokens, in products of vectors.
 struct ConvolutionCost {

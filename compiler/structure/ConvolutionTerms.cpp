@@ -231,6 +231,19 @@ static std::optional<Parts> separateByDistance(DistanceTerms &distances, Var row
   return parts;
 }
 
+bool PairTerms::isConvolution(Var over, const Product &term, Expr domain) {
+  Product outside, inside;
+  separateFactors(over, term, domain, outside, inside);
+  SmallVector<Expr> all(inside.factors);
+  all.push_back(domain);
+  auto row = rowOf(all, over);
+  if (llvm::failed(row) || !*row || (*row)->dim != over->dim)
+    return false;
+  DistanceTerms distances(model, context.freshVar(over->dim, context.attr("n")));
+  auto parts = separateByDistance(distances, *row, over, inside.factors, domain);
+  return parts && !parts->signal.factors.empty() && !parts->filter.factors.empty();
+}
+
 bool PairTerms::isPlain(Expr e, Var position) {
   if (!e->is(ExprKind::Read) || e->operands().empty() || model.state(e->symbol()))
     return false;

@@ -37,11 +37,10 @@ void explainConvolution(ExplainText &text, ConvolutionOp op) {
                                          first ? std::optional(-*first) : std::nullopt)));
   auto least = leastTransformed(op);
   text.line("form", fmt::format("direct{}: a window of the signal in registers, features as lanes",
-                                least ? fmt::format(" below {} tokens", *least) : ""));
+                                least ? fmt::format(" below about {} tokens", *least) : ""));
   if (least)
-    text.line("", fmt::format("from {} tokens on Fourier transforms of the features side by side; "
-                              "the length decides at run time",
-                              *least));
+    text.line("", "from there on Fourier transforms of the features side by side; the length "
+                  "decides at run time");
   std::string costs;
   for (int64_t tokens : {64, 256, 1024, 4096, 16384, 65536}) {
     ConvolutionCost cost(op, tokens);

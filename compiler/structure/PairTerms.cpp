@@ -397,7 +397,7 @@ Expr PairTerms::sum(Var over, Expr body, Expr domain) {
     body = context.toReal(body);
   // Terms with an exponential or a domain of their own are sums of their own; everything else stays
   // together.
-  SmallVector<Product> terms = context.summands(body, hasOwnTerms);
+  SmallVector<Product> terms = expandPhases(over, context.summands(body, hasOwnTerms), domain);
   SmallVector<Product> plain;
   Expr result = nullptr;
   auto accumulate = [&](Expr e) { result = result ? context.add(result, e) : e; };

@@ -73,6 +73,12 @@ private:
   /// The factors of a sum over s with and without s; their own domains go into `domain`.
   void separateFactors(Var over, const mlir::seq::Product &term, Expr &domain,
                        mlir::seq::Product &outside, mlir::seq::Product &inside);
+  /// A term with a cosine or sine of a multiple of t * s as terms with phases of t, s and t - s.
+  std::optional<llvm::SmallVector<mlir::seq::Product>> phaseTerms(Var over,
+                                                                  const mlir::seq::Product &term);
+  llvm::SmallVector<mlir::seq::Product>
+  expandPhases(Var over, llvm::ArrayRef<mlir::seq::Product> terms, Expr domain);
+  bool isConvolution(Var over, const mlir::seq::Product &term, Expr domain);
   /// A sum as a convolution; null when its weights are not those of distances.
   Expr convolutionOf(Var over, const mlir::seq::Product &term, Expr domain);
   Expr convolution(Var over, Var row, llvm::ArrayRef<Expr> factors, Expr domain);

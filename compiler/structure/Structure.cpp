@@ -12,6 +12,7 @@ namespace seqmix {
 
 void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes) {
   passes.addPass(createUnrollWindows());
+  passes.addPass(createReduceTurns());
   // Before maps and domains are written in simpler terms: over positions they stay what they are.
   passes.addPass(createFormPairs());
   // Classes are found on sums, products and functions only.
