@@ -231,15 +231,24 @@ Layout chooseLayout(MixerOp mixer, const Dependencies &all) {
   return layout;
 }
 
+static bool carriesRowsOf(MixerOp mixer, FlatSymbolRefAttr symbol) {
+  return llvm::any_of(carryComponents(mixer), [&](const CarryComponent &component) {
+    return component.kind == CarryComponent::Rows && component.of == symbol;
+  });
+}
+
 FlatSymbolRefAttr findSplitDim(MixerOp mixer, const Dependencies &all) {
   auto splits = [&](FlatSymbolRefAttr dim) {
     for (const Node &node : all.nodes) {
       if (auto convolution = dyn_cast<ConvolutionOp>(node.op)) {
         // A dim of an operand is the feature of that dim, so that equal ones meet. Tasks that share
-        // a signal would all write its rows to the carry.
-        if (llvm::count(dimsOf(lookup(mixer, convolution.getProducedAttr())), dim) > 1 ||
-            !llvm::is_contained(dimsOf(lookup(mixer, convolution.getSignal().getSymbol())), dim))
+        // what is carried would all write its rows.
+        if (llvm::count(dimsOf(lookup(mixer, convolution.getProducedAttr())), dim) > 1)
           return false;
+        for (LagOperandAttr operand : convolution.getLagOperands())
+          if (carriesRowsOf(mixer, operand.getSymbol()) &&
+              !llvm::is_contained(dimsOf(lookup(mixer, operand.getSymbol())), dim))
+            return false;
         continue;
       }
       if (!isa<DefineOp, RecurrenceOp>(node.op))

@@ -103,7 +103,7 @@ private:
     return WalkResult::advance();
   }
 
-  /// The signal's rows are needed later, and a filter that has all its rows by then.
+  /// The rows of the signal are needed later, and those of the weights.
   bool findSignal(ConvolutionOp convolution) {
     auto produced = cast<ProducedOp>(
         SymbolTable::lookupSymbolIn(formed, convolution.getProducedAttr().getAttr()));
@@ -118,23 +118,27 @@ private:
       auto tensor = dyn_cast<TensorOp>(source);
       return tensor && tensor.getRole() == Role::Param;
     };
+    auto signal = convolution.getSignal().getSymbol().getAttr();
     auto filter = convolution.getPast()->getSymbol().getAttr();
-    if (!isParam(SymbolTable::lookupSymbolIn(formed, filter))) {
+    for (StringAttr symbol : {signal, filter}) {
+      Operation *source = SymbolTable::lookupSymbolIn(formed, symbol);
+      if (isParam(source) && symbol == signal)
+        reason = fmt::format("'{}' is read at positions before those of a call", name(symbol));
+      else if (isa<ProducedOp>(source) || readsProduced(source))
+        reason = fmt::format("'{}' is made of other reductions over positions", name(symbol));
+    }
+    if (!reason.empty())
+      return false;
+    // A param has all its rows in every call.
+    Operation *weights = SymbolTable::lookupSymbolIn(formed, filter);
+    if (!isParam(weights) && !isOfData(weights)) {
       reason = fmt::format("the weights of its convolution over '{}' are made for the positions of "
                            "one call",
                            name(token.getAttr()));
       return false;
     }
-    auto signal = convolution.getSignal().getSymbol().getAttr();
-    Operation *source = SymbolTable::lookupSymbolIn(formed, signal);
-    if (isParam(source)) {
-      reason = fmt::format("'{}' is read at positions before those of a call", name(signal));
-      return false;
-    }
-    if (isa<ProducedOp>(source) || readsProduced(source)) {
-      reason = fmt::format("'{}' is made of other reductions over positions", name(signal));
-      return false;
-    }
+    if (!isParam(weights))
+      keepRows(filter, 0);
     keepRows(signal, convolution.getLast() ? *convolution.getLast() + 1 : 0);
     return true;
   }
@@ -154,10 +158,11 @@ private:
     return op.getKind() == DimKind::Runtime;
   }
 
-  bool readsProduced(Operation *source) {
+  /// Whether a definition depends on what fulfils `isWanted`.
+  bool dependsOn(Operation *source, function_ref<bool(Operation *)> isWanted) {
     llvm::DenseSet<Operation *> seen;
-    auto reads = [&](auto &self, Operation *op) -> bool {
-      if (isa<ProducedOp>(op))
+    auto depends = [&](auto &self, Operation *op) -> bool {
+      if (isWanted(op))
         return true;
       if (!isa<DefineOp>(op) || !seen.insert(op).second)
         return false;
@@ -169,7 +174,19 @@ private:
           })
           .wasInterrupted();
     };
-    return reads(reads, source);
+    return depends(depends, source);
+  }
+
+  bool readsProduced(Operation *source) {
+    return dependsOn(source, [](Operation *op) { return isa<ProducedOp>(op); });
+  }
+
+  /// Whether its rows are those of the data, and not the same for every sequence.
+  bool isOfData(Operation *source) {
+    return dependsOn(source, [](Operation *op) {
+      auto tensor = dyn_cast<TensorOp>(op);
+      return isa<StateOp>(op) || (tensor && tensor.getRole() == Role::Input);
+    });
   }
 
   /// Definitions that only the reductions' form has, each after those that it reads.
@@ -207,6 +224,20 @@ private:
     model.write();
   }
 
+  /// What an index of a dim may stand for in a node: its variables, and distances of two of them.
+  static SmallVector<Expr> candidates(ExprContext &context, Expr node, StringAttr dim) {
+    SmallVector<Expr> all, distances;
+    for (Var var : node->freeVars())
+      if (var->dim == dim)
+        all.push_back(context.index(var));
+    for (Expr a : all)
+      for (Expr b : all)
+        if (a != b)
+          distances.push_back(context.sub(a, b));
+    llvm::append_range(all, distances);
+    return all;
+  }
+
   static void collectFactors(Expr e, SmallVectorImpl<Expr> &factors) {
     if (!e->isBinary(BinaryFn::Mul))
       return factors.push_back(e);
@@ -241,9 +272,8 @@ private:
       if (subscripts.size() == equation.left.size())
         return replaced();
       Var left = equation.left[subscripts.size()];
-      for (Var var : node->freeVars()) {
-        Expr index = context.index(var);
-        if (var->dim != left->dim || llvm::is_contained(subscripts, index))
+      for (Expr index : candidates(context, node, left->dim)) {
+        if (llvm::is_contained(subscripts, index))
           continue;
         map[left] = index;
         subscripts.push_back(index);

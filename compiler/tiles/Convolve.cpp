@@ -21,16 +21,16 @@ namespace {
 /// Of the transforms' tables, a token: size is less than twice the tokens.
 constexpr int64_t kTableBytes = 128;
 
-/// The component of the carry with a signal's earlier rows.
-std::optional<unsigned> carriedSignal(Kernel &kernel, ConvolutionOp op) {
-  return rowsOf(kernel, op.getSignal().getSymbol().getAttr());
+std::optional<unsigned> carriedRowsOf(Kernel &kernel, std::optional<LagOperandAttr> operand) {
+  return operand ? rowsOf(kernel, operand->getSymbol().getAttr()) : std::nullopt;
 }
 } // namespace
 
 ConvolveEmitter::ConvolveEmitter(Kernel &kernel, const ConvolvePlan &plan)
     : kernel(kernel), builder(kernel.builder), loc(kernel.loc), plan(plan), op(plan.op),
       lanes(kernel.lanes), result(*kernel.layout.readable(op.getProducedAttr().getAttr())),
-      info(kernel.layout.symbol(result.of)), carried(carriedSignal(kernel, op)) {}
+      info(kernel.layout.symbol(result.of)), carried(carriedRowsOf(kernel, op.getSignal())),
+      carriedWeights(carriedRowsOf(kernel, op.getPast())) {}
 
 void ConvolveEmitter::emit() {
   chooseDistances();
@@ -257,12 +257,27 @@ void ConvolveEmitter::packWeights(Value panel, Value pastZero, Value aheadZero, 
     packRows(*ahead, rowsOf(*ahead, indices), sub(none, end),
              panelRows(panel, add(aheadZero, end), -lanes), count, indices);
   }
-  if (auto past = op.getPast()) {
+  if (op.getPast()) {
     Value start = maximum(first, none);
     Value count = maximum(sub(add(last, constant(1)), start), none);
-    packRows(*past, rowsOf(*past, indices), start, panelRows(panel, add(pastZero, start), lanes),
-             count, indices);
+    packPast(panel, add(pastZero, start), start, count, indices);
   }
+}
+
+void ConvolveEmitter::packPast(Value panel, Value to, Value start, Value count, Indices indices) {
+  LagOperandAttr past = *op.getPast();
+  auto pack = [&](const Strided &from, Value fromRow, Value toRow, Value some) {
+    packRows(past, from, fromRow, panelRows(panel, toRow, lanes), some, indices);
+  };
+  if (!carriedWeights)
+    return pack(rowsOf(past, indices), start, to, count);
+  // This call has made those from its position on.
+  Value earlier = minimum(maximum(sub(kernel.position, start), constant(0)), count);
+  pack(selectRows(carriedRows(kernel, *carriedWeights, /*write=*/false), past.getFeatures(),
+                  indices),
+       start, to, earlier);
+  pack(rowsOf(past, indices), sub(add(start, earlier), kernel.position), add(to, earlier),
+       sub(count, earlier));
 }
 
 Strided ConvolveEmitter::resultRows(Indices indices) {

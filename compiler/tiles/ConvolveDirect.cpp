@@ -158,8 +158,7 @@ void ConvolveEmitter::packPastWeights(Value nearest, Value count, Indices indice
     end = maximum(minimum(end, constant(*to + 1)), start);
   Value skipped = sub(start, nearest), weights = sub(end, start);
   fillRows(filter, none, skipped);
-  packRows(*op.getPast(), rowsOf(*op.getPast(), indices), start, panelRows(filter, skipped, lanes),
-           weights, indices);
+  packPast(filter, skipped, start, weights, indices);
   Value behind = add(skipped, weights);
   fillRows(filter, behind, sub(add(count, constant(plan.rows)), behind));
 }

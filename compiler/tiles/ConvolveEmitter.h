@@ -45,7 +45,8 @@ private:
   int64_t lanes;
   const BufferLayout &result;
   const SymbolInfo &info;
-  std::optional<unsigned> carried;     // component of the carry with the signal's earlier rows
+  // Components of the carry with earlier rows of the signal and of the weights of the past.
+  std::optional<unsigned> carried, carriedWeights;
   Value signal, product, filter;       // panels
   Value first, last;                   // distances that this call has: first <= n <= last
   PanelTransform *transform = nullptr; // null in the direct form
@@ -89,6 +90,8 @@ private:
   void packRows(LagOperandAttr operand, Strided from, Value fromRow, const Strided &to, Value count,
                 Indices indices);
   void packSignal(Indices indices, Value to);
+  /// Weights of `count` distances from `start` on to the rows of a panel from `to` on.
+  void packPast(Value panel, Value to, Value start, Value count, Indices indices);
   /// Weights of distances n >= 0 to rows `pastZero` + n of a panel, of others to `aheadZero` + n.
   void packWeights(Value panel, Value pastZero, Value aheadZero, Indices indices);
   Strided resultRows(Indices indices);
