@@ -135,6 +135,12 @@ int seqValidate(SeqCall *call, const DLTensor *const *tensors, DLTensor *const *
 /// Checks the carry; fills carryIn and carryOut. Either array may be null.
 int seqValidateCarry(SeqCall *call, const DLTensor *const *in, DLTensor *const *out);
 
+/// Whether a dim is a run-time dim other than that of the tokens.
+bool seqIsOtherLength(const SeqMixer *mixer, int32_t dim);
+
+/// Sets all extents as a sequence of `length` tokens has them.
+void seqExtentsFor(const SeqCall *call, int64_t length, int64_t *extents);
+
 /// Position of the first token of a sequence, its first row, and its tokens.
 int64_t seqPosition(const SeqCall *call, int64_t sequence);
 int64_t seqStartRow(const SeqCall *call, int64_t sequence);
@@ -216,6 +222,7 @@ typedef struct SeqPlan {
   SeqPartPlan parts;
   int64_t threadBytes;                       // one thread's part
   int64_t frameBytes, scratchAt, sequenceAt; // in it; the frame comes first
+  int64_t storageAt[SEQ_MAX_DIMS];           // in it; of run-time dims other than the token dim
   int64_t threadsAt, unitsAt;
   int64_t snapshotAt[SEQ_MAX_COMPONENTS]; // -1 for none
   int64_t bytes;

@@ -83,8 +83,8 @@ enum SeqCpuFeature {
 typedef struct SeqDim {
   const char *name;
   int64_t size;
-  int32_t kind; // SeqDimKind
-  int32_t reserved;
+  int32_t kind;    // SeqDimKind
+  int32_t derived; // the extent of this run-time dim follows from those of others
 } SeqDim;
 
 /// One axis of a buffer, in the order of the buffer. A batch axis has the extent of its dim divided
@@ -125,6 +125,9 @@ typedef struct SeqComponent {
 
 typedef void (*SeqKernelFn)(const int64_t *frame);
 
+/// Sets the extents of derived dims from those of the others; one number a dim.
+typedef void (*SeqDeriveFn)(int64_t *extents);
+
 enum SeqKernelFlags {
   SEQ_KERNEL_POSITION =
       1, // results depend on the position: elements of a batch block must agree in it
@@ -146,6 +149,8 @@ typedef struct SeqKernel {
   int32_t flags;          // SeqKernelFlags
   int32_t partial_bytes;  // a token's partial results of a part of the positions s; 0: the kernel
                           // does not take the range of s in parts
+  const int64_t *storage_bytes; // by dim: a position of a run-time dim other than the token dim, of
+                                // a task; null when there is none
 } SeqKernel;
 
 struct SeqMixer;
@@ -182,6 +187,7 @@ typedef struct SeqMixer {
   const SeqComponent *components; // states in declared order, windows, rows, position
   const SeqKernel *kernels;       // the best first
   const SeqSummary *summary;      // null: tokens run one after the other only
+  SeqDeriveFn derive;             // null when no dim is derived
   uint64_t shared_dims;           // bit d: what the shared kernel makes varies over batch dim d
   int32_t version;                // SEQ_DESCRIPTOR_VERSION
   int32_t dim_count;
@@ -213,7 +219,8 @@ SEQ_API int seq_rt_step(const SeqMixerSet *set, const DLTensor *const *tensors,
                         DLTensor *const *carry, const seq_options *options);
 
 /// Bytes that suffice as workspace for every size in the set. `extents`: the batch dims in order
-/// (for packed sequences their number as the first), then the tokens of the longest sequence.
+/// (for packed sequences their number as the first), then the tokens of the longest sequence, then
+/// the other run-time dims that are not derived.
 SEQ_API int seq_rt_workspace_size(const SeqMixerSet *set, const int64_t *extents, int32_t threads,
                                   size_t *bytes);
 

@@ -73,20 +73,23 @@ int seq_rt_step(const SeqMixerSet *set, const DLTensor *const *tensors, DLTensor
   return status == SEQ_OK ? runCall(&call) : status;
 }
 
-// Sets batch and run-time extents of a query; those of fixed dims are the mixer's.
-static int setExtents(SeqCall *call, const int64_t *extents, bool tokens) {
+// Sets batch and, when they are given, run-time extents of a query (that of the tokens first);
+// those of fixed dims are the mixer's.
+static int setExtents(SeqCall *call, const int64_t *extents, bool lengths) {
   const SeqMixer *mixer = call->mixer;
   int32_t given = 0;
-  for (int32_t i = 0; i < mixer->dim_count; ++i) {
-    bool batch = mixer->dims[i].kind == SEQ_DIM_BATCH;
-    if (!batch && !(tokens && i == mixer->token_dim)) {
-      call->extent[i] = mixer->dims[i].size;
-      continue;
+  for (int pass = 0; pass < 3; ++pass) {
+    for (int32_t i = 0; i < mixer->dim_count; ++i) {
+      const SeqDim *dim = &mixer->dims[i];
+      int own = dim->kind == SEQ_DIM_BATCH ? 0 : i == mixer->token_dim ? 1 : 2;
+      if (own != pass)
+        continue;
+      bool known = dim->kind == SEQ_DIM_FIXED || dim->derived || (pass > 0 && !lengths);
+      call->extent[i] = known ? dim->size : extents[given++];
+      if (call->extent[i] < 0)
+        return seqFail(call, SEQ_INVALID_ARGUMENT, "%s is %lld; expected 0 or more", dim->name,
+                       (long long)call->extent[i]);
     }
-    call->extent[i] = extents[given++];
-    if (call->extent[i] < 0)
-      return seqFail(call, SEQ_INVALID_ARGUMENT, "%s is %lld; expected 0 or more",
-                     mixer->dims[i].name, (long long)call->extent[i]);
   }
   call->batchDims = 0;
   while (call->batchDims < mixer->dim_count && mixer->dims[call->batchDims].kind == SEQ_DIM_BATCH)

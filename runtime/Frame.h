@@ -9,6 +9,9 @@
 // where the layout stands.
 //
 //   [0, SEQ_FRAME_FIRST)   the slots below
+//   then, for every run-time dim but that of the tokens, as declared:
+//       its extent, pointer (64-byte aligned) to (extent + SEQ_SEQUENCE_EDGE) * (bytes a position)
+//       of storage; 0 when not needed
 //   then, for every input, param and output in declared order (inputs and params, then outputs):
 //       pointer to this task's element (batch offsets and, for packed sequences, the start row
 //       already applied), stride between the batch elements of a batch block, one stride for each
@@ -44,8 +47,8 @@ enum SeqFrameSlot {
   SEQ_FRAME_FIRST = 16
 };
 
-// Rows of the sequence storage beside those of the tokens: what is read in front of the first token
-// and behind the last one.
+// Rows of the storage of a sequence, or of another run-time dim, beside those of the tokens: what
+// is read in front of the first token and behind the last one.
 enum { SEQ_SEQUENCE_EDGE = 64 };
 
 #endif // SEQMIX_RUNTIME_FRAME_H

@@ -105,6 +105,21 @@ static void fillComponent(const SeqRun *run, const SeqTask *task, int32_t index,
     slot[1] = locate(task, component, &run->call->carryOut[called], &slot[3]);
 }
 
+// Extents and storage of the run-time dims beside that of the tokens.
+static int64_t *fillLengths(const SeqRun *run, const SeqTask *task, char *part, int64_t *slot) {
+  int64_t extents[SEQ_MAX_DIMS];
+  seqExtentsFor(run->call, task->length, extents);
+  for (int32_t dim = 0; dim < run->mixer->dim_count; ++dim) {
+    if (!seqIsOtherLength(run->mixer, dim))
+      continue;
+    int64_t at = run->plan->storageAt[dim];
+    slot[0] = extents[dim];
+    slot[1] = at >= 0 ? addressOf(part + at) : 0;
+    slot += 2;
+  }
+  return slot;
+}
+
 const int64_t *seqFillFrame(const SeqRun *run, const SeqTask *task, int32_t thread) {
   const SeqKernel *kernel = run->kernel;
   const SeqPlan *plan = run->plan;
@@ -131,7 +146,7 @@ const int64_t *seqFillFrame(const SeqRun *run, const SeqTask *task, int32_t thre
   frame[SEQ_FRAME_PARTS] = task->parts;
   frame[SEQ_FRAME_PART] = task->part;
   frame[SEQ_FRAME_PARTIAL] = addressOf(task->partial);
-  int64_t *slot = frame + SEQ_FRAME_FIRST;
+  int64_t *slot = fillLengths(run, task, part, frame + SEQ_FRAME_FIRST);
   for (int32_t i = 0; i < run->mixer->tensor_count; ++i)
     slot = fillTensor(run, task, i, slot);
   for (int32_t i = 0; i < run->mixer->component_count; ++i)

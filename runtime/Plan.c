@@ -49,8 +49,15 @@ bool seqComponentShared(const SeqCall *call, const SeqPlan *plan, const SeqCompo
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// Of a position of a run-time dim other than the token dim.
+static int64_t storageBytes(const SeqKernel *kernel, int32_t dim) {
+  return kernel->storage_bytes ? kernel->storage_bytes[dim] : 0;
+}
+
 static int64_t frameBytes(const SeqMixer *mixer) {
   int64_t slots = SEQ_FRAME_FIRST + 4 * (int64_t)mixer->component_count;
+  for (int32_t dim = 0; dim < mixer->dim_count; ++dim)
+    slots += seqIsOtherLength(mixer, dim) ? 2 : 0;
   for (int32_t i = 0; i < mixer->tensor_count; ++i)
     slots += 2 + mixer->tensors[i].rank;
   return slots * (int64_t)sizeof(int64_t);
@@ -207,6 +214,16 @@ bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   plan->sequenceAt =
       seqReserve(&part, seqMultiply(&size, call->longest + SEQ_SEQUENCE_EDGE,
                                     larger(kernel->sequence_bytes, second->sequence_bytes)));
+  // A mixer that keeps something for a derived dim starts at position 0, and such dims grow with
+  // the tokens.
+  int64_t extents[SEQ_MAX_DIMS];
+  seqExtentsFor(call, call->longest, extents);
+  for (int32_t dim = 0; dim < call->mixer->dim_count; ++dim) {
+    int64_t bytes = larger(storageBytes(kernel, dim), storageBytes(second, dim));
+    plan->storageAt[dim] =
+        bytes > 0 ? seqReserve(&part, seqMultiply(&size, extents[dim] + SEQ_SEQUENCE_EDGE, bytes))
+                  : -1;
+  }
   plan->threadBytes = part.value;
   plan->threadsAt = seqReserve(&size, seqMultiply(&size, plan->threadBytes, plan->threads));
 

@@ -10,6 +10,18 @@ bool seqHasBatch(const SeqMixer *mixer) {
   return mixer->dim_count > 0 && mixer->dims[0].kind == SEQ_DIM_BATCH;
 }
 
+bool seqIsOtherLength(const SeqMixer *mixer, int32_t dim) {
+  return mixer->dims[dim].kind == SEQ_DIM_RUNTIME && dim != mixer->token_dim;
+}
+
+void seqExtentsFor(const SeqCall *call, int64_t length, int64_t *extents) {
+  for (int32_t i = 0; i < call->mixer->dim_count; ++i)
+    extents[i] = call->extent[i];
+  extents[call->mixer->token_dim] = length;
+  if (call->mixer->derive)
+    call->mixer->derive(extents);
+}
+
 static bool hasDim(const SeqTensor *tensor, int32_t dim) {
   for (int32_t i = 0; i < tensor->rank; ++i)
     if (tensor->axes[i].dim == dim)
@@ -152,6 +164,26 @@ static int checkOptions(const SeqCall *call, const seq_options *options) {
 // Extents
 //===----------------------------------------------------------------------===//
 
+static int64_t seqlen(const SeqCall *call, int64_t index) {
+  const DLTensor *seqlens = call->seqlens;
+  int64_t at = index * (seqlens->strides && seqlens->shape[0] > 1 ? seqlens->strides[0] : 1);
+  const char *data = (const char *)seqlens->data + seqlens->byte_offset;
+  return seqlens->dtype.bits == 64 ? ((const int64_t *)(const void *)data)[at]
+                                   : ((const int32_t *)(const void *)data)[at];
+}
+
+// Tokens of the longest sequence, before the lengths are checked.
+static int64_t longestSequence(const SeqCall *call) {
+  if (!call->seqlens)
+    return call->extent[call->mixer->token_dim];
+  int64_t longest = 0;
+  for (int64_t i = 0; i + 1 < call->seqlens->shape[0]; ++i) {
+    int64_t tokens = seqlen(call, i + 1) - seqlen(call, i);
+    longest = tokens > longest ? tokens : longest;
+  }
+  return longest;
+}
+
 // Takes the extents of batch and run-time dims from the tensors: first from axes that have them
 // whole, then from grouped ones.
 static void bindExtents(SeqCall *call) {
@@ -170,7 +202,7 @@ static void bindExtents(SeqCall *call) {
       for (int32_t axis = 0; axis < tensor->rank; ++axis) {
         const SeqAxis *a = &tensor->axes[axis];
         if (a->dim < 0 || call->extent[a->dim] >= 0 || (a->div > 1) != grouped ||
-            isTokenRow(mixer, tensor, axis))
+            mixer->dims[a->dim].derived || isTokenRow(mixer, tensor, axis))
           continue;
         int64_t extent;
         if (__builtin_mul_overflow(call->tensors[i].extent[axis], a->div, &extent))
@@ -184,6 +216,12 @@ static void bindExtents(SeqCall *call) {
   for (int32_t i = 0; i < mixer->dim_count; ++i)
     if (call->extent[i] < 0)
       call->extent[i] = 1;
+  // Tensors over derived dims have room for those of the longest sequence.
+  if (mixer->derive) {
+    int64_t tokens = call->extent[mixer->token_dim];
+    seqExtentsFor(call, longestSequence(call), call->extent);
+    call->extent[mixer->token_dim] = tokens;
+  }
 }
 
 static int checkTensors(SeqCall *call) {
@@ -219,14 +257,6 @@ static int checkTensors(SeqCall *call) {
 // Sequences
 //===----------------------------------------------------------------------===//
 
-static int64_t seqlen(const SeqCall *call, int64_t index) {
-  const DLTensor *seqlens = call->seqlens;
-  int64_t at = index * (seqlens->strides && seqlens->shape[0] > 1 ? seqlens->strides[0] : 1);
-  const char *data = (const char *)seqlens->data + seqlens->byte_offset;
-  return seqlens->dtype.bits == 64 ? ((const int64_t *)(const void *)data)[at]
-                                   : ((const int32_t *)(const void *)data)[at];
-}
-
 int64_t seqStartRow(const SeqCall *call, int64_t sequence) {
   return call->seqlens ? seqlen(call, sequence) : 0;
 }
@@ -235,12 +265,24 @@ int64_t seqTokens(const SeqCall *call, int64_t sequence) {
   return call->seqlens ? seqlen(call, sequence + 1) - seqlen(call, sequence) : call->tokens;
 }
 
+static bool hasPairsOfTokens(const SeqMixer *mixer, const SeqTensor *tensor) {
+  int32_t count = 0;
+  for (int32_t i = 0; i < tensor->rank; ++i)
+    count += tensor->axes[i].dim == mixer->token_dim;
+  return tensor->role != SEQ_ROLE_PARAM && count > 1;
+}
+
 // Checks all that is needed to read the number of sequences.
 static int checkSeqlensTensor(SeqCall *call, const DLTensor *seqlens) {
   if (!seqlens)
     return SEQ_OK;
   if (!seqHasBatch(call->mixer))
     return seqFail(call, SEQ_UNSUPPORTED, "cu_seqlens needs a mixer with a batch dim");
+  for (int32_t i = 0; i < call->mixer->tensor_count; ++i)
+    if (hasPairsOfTokens(call->mixer, &call->mixer->tensors[i]))
+      return seqFail(call, SEQ_UNSUPPORTED,
+                     "cu_seqlens does not go with %s, which has a value for every pair of tokens",
+                     call->mixer->tensors[i].name);
   if (seqlens->ndim != 1 || !seqlens->shape || seqlens->shape[0] < 1)
     return seqFail(call, SEQ_INVALID_SEQLENS,
                    "cu_seqlens must have one dim of the number of sequences plus one");

@@ -170,14 +170,15 @@ private:
   }
 
   void writeQueries() {
-    std::string token = parameterName(first.dims[first.tokenDim].name);
+    std::string extents;
+    for (int32_t dim : workspaceDims(first))
+      extents += fmt::format("int64_t {}, ", parameterName(first.dims[dim].name));
     line("/** seq_last_error() of the runtime that this library calls. */");
     line(fmt::format("SEQ_API const char *{}_last_error(void);\n", family.name));
     line("/** Bytes of a workspace that suffices for calls up to these extents (for packed");
     line(" *  sequences: their number, and the longest); `threads` as in the options. */");
-    line(fmt::format(
-        "SEQ_API int {}_workspace_size({}int64_t {}, int32_t threads, size_t *bytes);\n",
-        family.name, batchParameters(), token));
+    line(fmt::format("SEQ_API int {}_workspace_size({}int32_t threads, size_t *bytes);\n",
+                     family.name, extents));
     line(
         "/** Numbers of: components of the carry, sizes in this library, tensors of a call, batch");
     line(" *  dims. */");

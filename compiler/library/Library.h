@@ -34,10 +34,18 @@ namespace seqmix {
 // The plan
 //===----------------------------------------------------------------------===//
 
+/// One step of an expression in postfix order.
+struct ExtentStep {
+  enum Kind { Number, Dim, Add, Mul, FloorDiv, CeilDiv, Mod } kind;
+  int64_t value = 0; ///< the number, or the number of the dim
+};
+
 struct DimPlan {
   std::string name;
   SeqDimKind kind = SEQ_DIM_FIXED;
   int64_t size = 0; ///< of a fixed dim
+  /// Of a derived dim: its extent from those of other run-time dims. Divisors are positive.
+  std::vector<ExtentStep> by;
 };
 
 /// One axis of a buffer; see SeqAxis.
@@ -74,6 +82,7 @@ struct KernelPlan {
   std::string forwardSymbol; ///< void(const int64_t *frame)
   std::string sharedSymbol;  ///< empty: nothing is shared
   int64_t scratchBytes = 0, sharedBytes = 0, sequenceBytes = 0;
+  std::vector<int64_t> storageBytes; ///< by dim, a position of run-time dims beside the tokens'
   int64_t splitSize = 0;
   int32_t splitDim = -1;
   int32_t batchBlock = 1;
@@ -113,6 +122,10 @@ struct SummaryPlan {
   double work = 1;
   bool backward = false;
 };
+
+/// Numbers of the dims whose extents say how large a workspace is: batch dims, the token dim, other
+/// run-time dims that are lengths of arrays.
+std::vector<int32_t> workspaceDims(const MixerPlan &mixer);
 
 /// All sizes of one mixer.
 struct FamilyPlan {

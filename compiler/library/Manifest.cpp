@@ -83,11 +83,38 @@ json::Value sizeOf(const MixerPlan &mixer) {
                       {"targets", std::move(targets)}};
 }
 
+/// The expression of a derived extent; `//` and `%` round down.
+std::string extentText(const MixerPlan &mixer, const DimPlan &dim) {
+  SmallVector<std::string> stack;
+  for (const ExtentStep &step : dim.by) {
+    if (step.kind == ExtentStep::Number) {
+      stack.push_back(std::to_string(step.value));
+      continue;
+    }
+    if (step.kind == ExtentStep::Dim) {
+      stack.push_back(mixer.dims[step.value].name);
+      continue;
+    }
+    static constexpr const char *operators[] = {"", "", " + ", " * ", " // ", " // ", " % "};
+    std::string rhs = stack.pop_back_val(), lhs = stack.pop_back_val();
+    bool isUp = step.kind == ExtentStep::CeilDiv;
+    stack.push_back((isUp ? "-(-" : "(") + lhs + operators[step.kind] + rhs + ")");
+  }
+  return stack.back();
+}
+
+json::Value dimOf(const MixerPlan &mixer, const DimPlan &dim) {
+  json::Object object{{"name", dim.name}, {"kind", kDimKinds[dim.kind]}};
+  if (!dim.by.empty())
+    object["by"] = extentText(mixer, dim);
+  return object;
+}
+
 json::Value familyOf(const FamilyPlan &family) {
   const MixerPlan &first = family.sizes.front();
   json::Array dims, sizes;
   for (const DimPlan &dim : first.dims)
-    dims.push_back(json::Object{{"name", dim.name}, {"kind", kDimKinds[dim.kind]}});
+    dims.push_back(dimOf(first, dim));
   for (const MixerPlan &size : family.sizes)
     sizes.push_back(sizeOf(size));
   json::Object object{{"name", family.name},

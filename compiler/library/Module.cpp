@@ -94,8 +94,16 @@ private:
     SmallVector<Constant *> elements;
     for (const DimPlan &dim : mixer.dims)
       elements.push_back(structure(
-          {text(dim.name), number(dim.size), number32(dim.kind), number32(0)}, sizeof(SeqDim)));
+          {text(dim.name), number(dim.size), number32(dim.kind), number32(dim.by.empty() ? 0 : 1)},
+          sizeof(SeqDim)));
     return array(elements, "dims");
+  }
+
+  Constant *numbers(ArrayRef<int64_t> values) {
+    SmallVector<Constant *> elements;
+    for (int64_t value : values)
+      elements.push_back(number(value));
+    return array(elements, "numbers");
   }
 
   Constant *tensors(const MixerPlan &mixer) {
@@ -140,7 +148,7 @@ private:
            kernelSymbol(kernel.sharedSymbol), kernelSymbol(kernel.forwardSymbol),
            number(kernel.scratchBytes), number(kernel.sharedBytes), number(kernel.sequenceBytes),
            number(kernel.splitSize), number32(kernel.splitDim), number32(kernel.batchBlock),
-           number32(flags), number32(kernel.partialBytes)},
+           number32(flags), number32(kernel.partialBytes), numbers(kernel.storageBytes)},
           sizeof(SeqKernel)));
     return array(elements, "kernels");
   }
@@ -174,16 +182,69 @@ private:
         plan.name + ".summary");
   }
 
+  Value *extentOf(IRBuilder<> &builder, ExtentStep::Kind kind, Value *lhs, Value *rhs) {
+    if (kind == ExtentStep::Add)
+      return builder.CreateAdd(lhs, rhs);
+    if (kind == ExtentStep::Mul)
+      return builder.CreateMul(lhs, rhs);
+    // The remainder takes the sign of what is divided.
+    Value *rest = builder.CreateSRem(lhs, rhs), *zero = number(0);
+    Value *isNegative = builder.CreateICmpSLT(rest, zero);
+    rest = builder.CreateSelect(isNegative, builder.CreateAdd(rest, rhs), rest);
+    if (kind == ExtentStep::Mod)
+      return rest;
+    Value *quotient = builder.CreateSDiv(builder.CreateSub(lhs, rest), rhs);
+    if (kind == ExtentStep::FloorDiv)
+      return quotient;
+    Value *isWhole = builder.CreateICmpEQ(rest, zero);
+    return builder.CreateSelect(isWhole, quotient, builder.CreateAdd(quotient, number(1)));
+  }
+
+  /// The function that sets the extents of derived dims.
+  Constant *derive(const MixerPlan &mixer) {
+    if (none_of(mixer.dims, [](const DimPlan &dim) { return !dim.by.empty(); }))
+      return null();
+    IRBuilder<> builder(context);
+    auto *function =
+        startFunction(mixer.name + ".derive", Type::getVoidTy(context), {pointer}, builder);
+    function->setLinkage(GlobalValue::PrivateLinkage);
+    auto at = [&](int32_t dim) {
+      return builder.CreateConstInBoundsGEP1_64(i64, function->getArg(0), dim);
+    };
+    for (auto [own, dim] : enumerate(mixer.dims)) {
+      if (dim.by.empty())
+        continue;
+      SmallVector<Value *> stack;
+      for (const ExtentStep &step : dim.by) {
+        if (step.kind == ExtentStep::Number) {
+          stack.push_back(number(step.value));
+        } else if (step.kind == ExtentStep::Dim) {
+          stack.push_back(builder.CreateLoad(i64, at(static_cast<int32_t>(step.value))));
+        } else {
+          Value *rhs = stack.pop_back_val(), *lhs = stack.pop_back_val();
+          stack.push_back(extentOf(builder, step.kind, lhs, rhs));
+        }
+      }
+      Value *extent = stack.back();
+      Value *isNegative = builder.CreateICmpSLT(extent, number(0));
+      builder.CreateStore(builder.CreateSelect(isNegative, number(0), extent),
+                          at(static_cast<int32_t>(own)));
+    }
+    builder.CreateRetVoid();
+    return function;
+  }
+
   Constant *mixer(const MixerPlan &mixer) {
     auto count = [&](size_t size) { return number32(static_cast<int32_t>(size)); };
-    return global(structure({text(mixer.name), mixer.noStep ? text(*mixer.noStep) : null(),
-                             dims(mixer), tensors(mixer), components(mixer), kernels(mixer),
-                             summary(mixer), number(static_cast<int64_t>(mixer.sharedDims)),
-                             number32(SEQ_DESCRIPTOR_VERSION), count(mixer.dims.size()),
-                             count(mixer.tensors.size()), count(mixer.components.size()),
-                             count(mixer.kernels.size()), number32(mixer.tokenDim)},
-                            sizeof(SeqMixer)),
-                  mixer.name + ".size");
+    return global(
+        structure({text(mixer.name), mixer.noStep ? text(*mixer.noStep) : null(), dims(mixer),
+                   tensors(mixer), components(mixer), kernels(mixer), summary(mixer), derive(mixer),
+                   number(static_cast<int64_t>(mixer.sharedDims)), number32(SEQ_DESCRIPTOR_VERSION),
+                   count(mixer.dims.size()), count(mixer.tensors.size()),
+                   count(mixer.components.size()), count(mixer.kernels.size()),
+                   number32(mixer.tokenDim)},
+                  sizeof(SeqMixer)),
+        mixer.name + ".size");
   }
 
   //===--------------------------------------------------------------------===//
@@ -229,15 +290,16 @@ private:
     callRuntime(builder, step ? "seq_rt_step" : "seq_rt_forward", operands);
   }
 
-  void addWorkspaceSize(const FamilyPlan &family, Constant *set, size_t batchDims) {
+  void addWorkspaceSize(const FamilyPlan &family, Constant *set) {
     IRBuilder<> builder(context);
-    SmallVector<Type *> types(batchDims + 1, i64);
+    size_t count = workspaceDims(family.sizes.front()).size();
+    SmallVector<Type *> types(count, i64);
     append_values(types, i32, pointer);
     auto *function = startFunction(family.name + "_workspace_size", i32, types, builder);
     SmallVector<Value *> arguments(make_pointer_range(function->args()));
-    Value *extents = pack(builder, i64, ArrayRef(arguments).take_front(batchDims + 1));
+    Value *extents = pack(builder, i64, ArrayRef(arguments).take_front(count));
     callRuntime(builder, "seq_rt_workspace_size",
-                {set, extents, arguments[batchDims + 1], arguments[batchDims + 2]});
+                {set, extents, arguments[count], arguments[count + 1]});
   }
 
   void addCarryComponent(const FamilyPlan &family, Constant *set, size_t batchDims) {
@@ -280,7 +342,7 @@ private:
     addCall(family, set, /*step=*/false);
     if (!first.noStep)
       addCall(family, set, /*step=*/true);
-    addWorkspaceSize(family, set, batchDims);
+    addWorkspaceSize(family, set);
     addCarryComponent(family, set, batchDims);
     addLastError(family);
     addCount(family.name + "_carry_count", first.components.size());

@@ -72,16 +72,44 @@ private:
                           : dim.getKind() == DimKind::Runtime ? SEQ_DIM_RUNTIME
                                                               : SEQ_DIM_FIXED;
         int64_t size = dim.getSize() ? static_cast<int64_t>(*dim.getSize()) : 0;
-        plan.dims.push_back({dim.getSymName().str(), kind, size});
+        plan.dims.push_back({dim.getSymName().str(), kind, size, {}});
       }
     };
     addAll(true);
     addAll(false);
+    for (auto dim : mixer.getOps<DimOp>())
+      if (dim.getBy())
+        addSteps(dim, dim.getBy()->getResult(0), plan.dims[dimNumber(dim.getSymName())].by);
     auto token = tokenDimOf(mixer);
     if (!token)
       return mixer.emitError("the mixer has no run-time dim, so there are no tokens to run over");
     plan.tokenDim = dimNumber(token.getValue());
     return success();
+  }
+
+  void addSteps(DimOp dim, AffineExpr by, std::vector<ExtentStep> &steps) {
+    if (auto constant = dyn_cast<AffineConstantExpr>(by)) {
+      steps.push_back({ExtentStep::Number, constant.getValue()});
+    } else if (auto place = dyn_cast<AffineDimExpr>(by)) {
+      auto of = cast<FlatSymbolRefAttr>((*dim.getOf())[place.getPosition()]);
+      steps.push_back({ExtentStep::Dim, dimNumber(of.getValue())});
+    } else {
+      auto binary = cast<AffineBinaryOpExpr>(by);
+      addSteps(dim, binary.getLHS(), steps);
+      addSteps(dim, binary.getRHS(), steps);
+      switch (binary.getKind()) {
+      case AffineExprKind::Add:
+        return steps.push_back({ExtentStep::Add});
+      case AffineExprKind::Mul:
+        return steps.push_back({ExtentStep::Mul});
+      case AffineExprKind::FloorDiv:
+        return steps.push_back({ExtentStep::FloorDiv});
+      case AffineExprKind::CeilDiv:
+        return steps.push_back({ExtentStep::CeilDiv});
+      default:
+        return steps.push_back({ExtentStep::Mod});
+      }
+    }
   }
 
   // First batch dim, run-time dims, other batch dims, features; a param's dims keep their order.
@@ -127,10 +155,7 @@ private:
     auto dims = source ? source->getAttrOfType<ArrayAttr>("dims") : nullptr;
     if (!dims || !isa<StateOp>(source))
       return dims;
-    SmallVector<Attribute> withTokens;
-    for (auto dim : mixer.getOps<DimOp>())
-      if (dim.getKind() == DimKind::Runtime && withTokens.empty())
-        withTokens.push_back(FlatSymbolRefAttr::get(dim.getSymNameAttr()));
+    SmallVector<Attribute> withTokens = {tokenDimOf(mixer)};
     llvm::append_range(withTokens, dims);
     return ArrayAttr::get(mixer.getContext(), withTokens);
   }
@@ -248,6 +273,21 @@ bool usesTokenNumber(MixerOp mixer) {
 
 } // namespace
 
+std::vector<int32_t> workspaceDims(const MixerPlan &mixer) {
+  std::vector<int32_t> dims;
+  auto addAll = [&](function_ref<bool(int32_t, const DimPlan &)> wanted) {
+    for (auto [number, dim] : llvm::enumerate(mixer.dims))
+      if (wanted(static_cast<int32_t>(number), dim))
+        dims.push_back(static_cast<int32_t>(number));
+  };
+  addAll([](int32_t, const DimPlan &dim) { return dim.kind == SEQ_DIM_BATCH; });
+  dims.push_back(mixer.tokenDim);
+  addAll([&](int32_t number, const DimPlan &dim) {
+    return dim.kind == SEQ_DIM_RUNTIME && number != mixer.tokenDim && dim.by.empty();
+  });
+  return dims;
+}
+
 void LibraryPlan::add(MixerPlan plan) {
   auto family = llvm::find_if(mixers, [&](const FamilyPlan &f) { return f.name == plan.name; });
   if (family == mixers.end())
@@ -275,7 +315,7 @@ FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   auto plan = MixerPlanner(mixer).run();
   if (succeeded(plan)) {
     plan->usesPosition = usesTokenNumber(mixer);
-    plan->startsAtZero = reducesOverTokens(mixer) && !carriesRows(mixer);
+    plan->startsAtZero = (reducesOverTokens(mixer) && !carriesRows(mixer)) || readsFarTokens(mixer);
   }
   return plan;
 }

@@ -333,7 +333,7 @@ public:
     return Carry(rows, query, find<int32_t()>("_carry_count")(), size, batch...);
   }
 
-  /// A workspace for calls up to these extents: the batch dims, then the tokens.
+  /// A workspace for calls up to these extents: the batch dims, the tokens, other run-time dims.
   template <typename... Extents> Buffer workspace(int32_t threads, Extents... extents) const {
     static_assert(sizeof...(extents) > 0, "the last extent is the number of tokens");
     checkBatch(sizeof...(extents) - 1);

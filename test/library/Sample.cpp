@@ -24,10 +24,10 @@ MixerPlan scanPlan(int64_t size) {
                 "  input  g[t] in [-2, 2] per B, H/2\n  param  w[H,i]\n  state  S[i] = 1\n"
                 "  S[t,i] = g[t] * S[t-1,i] + x[t,i]\n"
                 "  y[t,i] = w[i] * S[t,i] + x[t-1,i] + 2 * g[t-2] + t / 4\n  output y[t,i]\n";
-  plan.dims = {{"B", SEQ_DIM_BATCH, 0},
-               {"H", SEQ_DIM_BATCH, 0},
-               {"T", SEQ_DIM_RUNTIME, 0},
-               {"K", SEQ_DIM_FIXED, size}};
+  plan.dims = {{"B", SEQ_DIM_BATCH, 0, {}},
+               {"H", SEQ_DIM_BATCH, 0, {}},
+               {"T", SEQ_DIM_RUNTIME, 0, {}},
+               {"K", SEQ_DIM_FIXED, size, {}}};
   plan.tokenDim = T;
   std::vector<AxisPlan> rows = {batch(B), own(T, 0), batch(H), own(Feature, 1)};
   plan.tensors = {
@@ -67,10 +67,10 @@ MixerPlan copyPlan() {
   MixerPlan plan;
   plan.name = "copy";
   plan.noStep = "for this test it must not have one";
-  plan.dims = {{"B", SEQ_DIM_BATCH, 0},
-               {"H", SEQ_DIM_BATCH, 0},
-               {"T", SEQ_DIM_RUNTIME, 0},
-               {"D", SEQ_DIM_FIXED, 3}};
+  plan.dims = {{"B", SEQ_DIM_BATCH, 0, {}},
+               {"H", SEQ_DIM_BATCH, 0, {}},
+               {"T", SEQ_DIM_RUNTIME, 0, {}},
+               {"D", SEQ_DIM_FIXED, 3, {}}};
   plan.tokenDim = T;
   std::vector<AxisPlan> rows = {batch(B), own(T, 0), batch(H), own(Feature, 1)};
   plan.tensors = {

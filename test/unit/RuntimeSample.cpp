@@ -38,14 +38,15 @@ const SeqComponent kComponents[] = {
 
 // A kernel that no CPU can run stands first: it must be passed over.
 SeqKernel impossible() {
-  return {"imaginary", UINT64_C(1) << 60, nullptr, nullptr, 0, 0, 0, 0, -1, 1, 0, 0};
+  return {"imaginary", UINT64_C(1) << 60, nullptr, nullptr, 0, 0, 0, 0, -1, 1, 0, 0, nullptr};
 }
 
 const SeqKernel kKernels8[] = {impossible(),
                                {"x86-64", UINT64_C(1) << SEQ_CPU_SSE3, sampleScan8Shared,
-                                sampleScan8Forward, 256, 32, 0, 4, K, 3, SEQ_KERNEL_POSITION, 0}};
+                                sampleScan8Forward, 256, 32, 0, 4, K, 3, SEQ_KERNEL_POSITION, 0,
+                                nullptr}};
 const SeqKernel kKernels5[] = {{"x86-64", 0, sampleScan5Shared, sampleScan5Forward, 256, 20, 0, 4,
-                                K, 3, SEQ_KERNEL_POSITION, 0}};
+                                K, 3, SEQ_KERNEL_POSITION, 0, nullptr}};
 
 const SeqDim kDims8[] = {{"B", 0, SEQ_DIM_BATCH, 0},
                          {"H", 0, SEQ_DIM_BATCH, 0},
@@ -58,43 +59,21 @@ const SeqAxis kProduct[] = {{B, -1, 1, 0}, {H, -1, 1, 0}};
 const SeqComponent kMade[] = {{"S", kState, 0, 0, SEQ_CARRY_STATE, SEQ_F32, 3, 0},
                               {"S.product", kProduct, 1, 0, SEQ_CARRY_STATE, SEQ_F32, 2, 0},
                               {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
-const SeqKernel kMaking[] = {impossible(),
-                             {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0}};
+const SeqKernel kMaking[] = {
+    impossible(), {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0, nullptr}};
 const SeqMixer kSummary = {
-    "scan.summary",         nullptr, kDims8, kTensors, kMade, kMaking, nullptr, 1u << H,
+    "scan.summary",         nullptr, kDims8, kTensors, kMade, kMaking, nullptr, nullptr, 1u << H,
     SEQ_DESCRIPTOR_VERSION, 4,       3,      3,        2,     T};
 const int32_t kOwn[] = {0, -1, 3};
 const SeqTransition kTransition = {0, 0, {1, -1}, {0, 0}};
 const SeqSummary kSegments = {&kSummary, kOwn, &kTransition, 0.5, 1, 0};
 
-const SeqMixer kScan8 = {"scan",
-                         nullptr,
-                         kDims8,
-                         kTensors,
-                         kComponents,
-                         kKernels8,
-                         &kSegments,
-                         1u << H,
-                         SEQ_DESCRIPTOR_VERSION,
-                         4,
-                         4,
-                         4,
-                         2,
-                         T};
-const SeqMixer kScan5 = {"scan",
-                         nullptr,
-                         kDims5,
-                         kTensors,
-                         kComponents,
-                         kKernels5,
-                         nullptr,
-                         1u << H,
-                         SEQ_DESCRIPTOR_VERSION,
-                         4,
-                         4,
-                         4,
-                         1,
-                         T};
+const SeqMixer kScan8 = {"scan",    nullptr,    kDims8,  kTensors, kComponents,
+                         kKernels8, &kSegments, nullptr, 1u << H,  SEQ_DESCRIPTOR_VERSION,
+                         4,         4,          4,       2,        T};
+const SeqMixer kScan5 = {"scan",    nullptr, kDims5,  kTensors, kComponents,
+                         kKernels5, nullptr, nullptr, 1u << H,  SEQ_DESCRIPTOR_VERSION,
+                         4,         4,       4,       1,        T};
 const SeqMixer *const kSizes[] = {&kScan8, &kScan5};
 const SeqMixerSet kSet = {"scan", kSizes, 2, 0}, kSet8 = {"scan", kSizes, 1, 0};
 

@@ -105,7 +105,8 @@ class _Function:
                     continue
                 for axis, extent in zip(axes, arrays[tensor.name].shape):
                     param_rows = tensor.role == "param" and axis.dim == info.token_dim
-                    if axis.dim is not None and (axis.div > 1) == grouped and not param_rows:
+                    known = axis.dim is None or axis.dim in info.derived or param_rows
+                    if not known and (axis.div > 1) == grouped:
                         extents.setdefault(axis.dim, extent * axis.div)
         if len(extents) < len(info.dims):
             given = [a for (t, a) in self._axes[id(size)] if t.role == "output"] if outputs else []
@@ -116,7 +117,7 @@ class _Function:
                     for axis, extent in zip(axes, np.shape(array)):
                         if axis.dim is not None:
                             extents.setdefault(axis.dim, extent * axis.div)
-        return {dim: extents.get(dim, 1) for dim in info.dims}
+        return info.derive({dim: extents.get(dim, 1) for dim in info.dims})
 
     def _choose_size(self, arrays):
         """The size whose fixed dims the arrays have; the first when none does (the runtime will say so)."""
@@ -304,7 +305,7 @@ class Mixer(_Function):
         super().__init__(info, handle, step=False)
         self.step = Step(info, handle)
         self._workspace_size = getattr(handle, f"{info.name}_workspace_size")
-        self._workspace_size.argtypes = [ctypes.c_int64] * (len(info.batch_dims) + 1) + [
+        self._workspace_size.argtypes = [ctypes.c_int64] * len(info.workspace_dims) + [
             ctypes.c_int32,
             ctypes.POINTER(ctypes.c_size_t),
         ]
@@ -352,7 +353,7 @@ class Mixer(_Function):
 
         For packed sequences the first batch dim is their number and the token dim the longest.
         """
-        dims = self._info.batch_dims + [self._info.token_dim]
+        dims = self._info.workspace_dims
         if set(extents) != set(dims):
             raise SeqmixTypeError(f"workspace() needs {', '.join(dims)}")
         bytes_needed = ctypes.c_size_t()
@@ -420,6 +421,8 @@ class Mixer(_Function):
         names = self._check_carry_names(size, carry) if carry is not None else []
         outputs = self._given_outputs(out)
         extents = self._extents(size, arrays, sequences, outputs, carry)
+        if sequences and self._info.derived:
+            self._info.derive(extents, int(np.diff(np.asarray(cu_seqlens)).max()))
         as_torch = all(map(_dlpack.is_torch, arrays.values()))
         outputs = outputs or self._make_outputs(size, extents, packed, as_torch)
         options = self._options(call, threads, checked, workspace, unsplit)

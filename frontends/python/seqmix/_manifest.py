@@ -74,12 +74,26 @@ class MixerInfo:
     token_dim: str
     no_step: str | None
     dims: dict  # name -> "batch", "runtime" or "fixed"
+    derived: dict  # run-time dims that follow from others: name -> expression
     sizes: tuple
     source: str
 
     @property
     def batch_dims(self):
         return [name for name, kind in self.dims.items() if kind == "batch"]
+
+    @property
+    def workspace_dims(self):
+        """Dims whose extents say how large a workspace is."""
+        own = [n for n, kind in self.dims.items() if kind == "runtime" and n not in self.derived and n != self.token_dim]
+        return self.batch_dims + [self.token_dim] + own
+
+    def derive(self, extents, tokens=None):
+        """Adds the extents of derived dims, for sequences of at most so many tokens."""
+        known = dict(extents) if tokens is None else {**extents, self.token_dim: tokens}
+        for name, expression in self.derived.items():
+            extents[name] = known[name] = max(0, eval(expression, {"__builtins__": {}}, known))
+        return extents
 
 
 def shape_text(axes):
@@ -122,6 +136,7 @@ def parse(text):
             token_dim=m["token_dim"],
             no_step=m["no_step"],
             dims={d["name"]: d["kind"] for d in m["dims"]},
+            derived={d["name"]: d["by"] for d in m["dims"] if "by" in d},
             sizes=tuple(map(_size, m["sizes"])),
             source=m.get("source", ""),
         )
