@@ -111,10 +111,8 @@ Expected<std::unique_ptr<Bench>> Bench::prepare(Problem problem, CompiledMixer c
   for (TensorBuffer &buffer : bench->carry)
     bench->carryList.push_back(buffer.tensor());
   std::vector<int64_t> query;
-  for (auto [dim, extent] : zip_equal(plan.dims, bench->extents))
-    if (dim.kind == SEQ_DIM_BATCH)
-      query.push_back(extent);
-  query.push_back(bench->extents[plan.tokenDim]);
+  for (int32_t dim : workspaceDims(plan))
+    query.push_back(bench->extents[dim]);
   auto bytes = bench->compiled.workspaceSize(query, static_cast<int>(threads));
   if (!bytes)
     return bytes.takeError();

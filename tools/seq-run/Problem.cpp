@@ -50,9 +50,15 @@ std::vector<int64_t> extentsOf(const Problem &problem) {
       continue;
     }
     mlir::seq::MixerOp mixer = problem.mixer;
+    // Packed sequences share arrays that have room for the longest.
+    auto lengthOf = [&](StringRef of) {
+      bool isTokens = of == problem.plan.dims[problem.plan.tokenDim].name;
+      return isTokens && !problem.lengths.empty()
+                 ? *std::max_element(problem.lengths.begin(), problem.lengths.end())
+                 : problem.sizes.at(of.str());
+    };
     extents.push_back(
-        reference::derivedExtent(mixer.lookupSymbol<mlir::seq::DimOp>(dim.name),
-                                 [&](StringRef of) { return problem.sizes.at(of.str()); }));
+        reference::derivedExtent(mixer.lookupSymbol<mlir::seq::DimOp>(dim.name), lengthOf));
   }
   return extents;
 }
@@ -189,6 +195,13 @@ reference::Arrays drawInputs(const Problem &problem) {
     inputs[tensor.name] = std::move(array);
   }
   return inputs;
+}
+
+std::vector<int64_t> startsOf(const std::vector<int64_t> &lengths) {
+  std::vector<int64_t> starts{0};
+  for (int64_t length : lengths)
+    starts.push_back(starts.back() + length);
+  return starts;
 }
 
 static int64_t sequencesOf(const Problem &problem, const std::vector<int64_t> &extents) {

@@ -41,6 +41,9 @@ reference::Arrays drawCarry(const Problem &problem);
 /// The carry that a new sequence starts from.
 reference::Arrays initialCarry(const Problem &problem, int64_t sequences);
 
+/// First tokens of packed sequences, and the end of the last one.
+std::vector<int64_t> startsOf(const std::vector<int64_t> &lengths);
+
 /// The elements of an array with these indices along an axis, in this order.
 reference::Array takeAlong(const reference::Array &array, unsigned axis,
                            const std::vector<int64_t> &indices);

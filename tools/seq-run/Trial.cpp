@@ -27,13 +27,6 @@ bool TrialResult::passed() const {
   return all_of(outcomes, [](const Outcome &outcome) { return outcome.passed; });
 }
 
-static std::vector<int64_t> startsOf(const std::vector<int64_t> &lengths) {
-  std::vector<int64_t> starts{0};
-  for (int64_t length : lengths)
-    starts.push_back(starts.back() + length);
-  return starts;
-}
-
 static reference::RunOptions oracleOptions(const Problem &problem, const Arrays &carry) {
   reference::RunOptions options;
   options.carry = carry;
@@ -258,11 +251,12 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
   std::unique_ptr<Workspace> workspace;
   if (call.hasWorkspace) {
     std::vector<int64_t> query;
-    for (auto [dim, extent] : zip_equal(plan.dims, call.extents))
-      if (dim.kind == SEQ_DIM_BATCH)
-        query.push_back(query.empty() && !call.lengths.empty() ? sequenceCount : extent);
-    query.push_back(call.lengths.empty() ? call.extents[plan.tokenDim]
-                                         : *max_element(call.lengths));
+    for (int32_t dim : workspaceDims(plan)) {
+      bool isPacked = !call.lengths.empty();
+      query.push_back(isPacked && dim == 0 && hasFirstBatch(plan) ? sequenceCount
+                      : isPacked && dim == plan.tokenDim          ? *max_element(call.lengths)
+                                                                  : call.extents[dim]);
+    }
     Expected<size_t> bytes = compiled.workspaceSize(query, call.threads);
     if (!bytes)
       return bytes.takeError();
@@ -311,6 +305,7 @@ RunResult TrialRunner::emptyResult() const {
   return whole;
 }
 
+/// Outputs without tokens have one value for each packed sequence.
 void TrialRunner::putTokens(RunResult &whole, const RunResult &part,
                             const std::vector<int64_t> &tokens, int64_t sequence) const {
   for (const TensorPlan &tensor : plan.tensors) {
@@ -354,11 +349,6 @@ Expected<RunResult> TrialRunner::parts(const std::vector<std::vector<int64_t>> &
   return std::move(whole);
 }
 
-static Array withoutAxis(Array array, unsigned axis) {
-  array.shape.erase(array.shape.begin() + axis);
-  return array;
-}
-
 /// One token at a time, the carry in place.
 Expected<RunResult> TrialRunner::steps() {
   RunResult whole = emptyResult();
@@ -382,7 +372,7 @@ Expected<RunResult> TrialRunner::steps() {
                     : overTokens ? takeAlong(trial.inputs.at(tensor.name), axis, {token})
                                  : trial.inputs.at(tensor.name);
       if (overTokens)
-        array = withoutAxis(std::move(array), axis);
+        array.shape.erase(array.shape.begin() + axis);
       tensors.emplace_back(tensor.dtype, array.shape);
       if (!isOutput)
         tensors.back().store(array);
@@ -430,7 +420,10 @@ bool TrialRunner::canBePacked() const {
     return false;
   auto isFirst = [](const AxisPlan &axis) { return axis.dim == 0 && axis.div == 1; };
   for (const TensorPlan &tensor : plan.tensors)
-    if (hasTokens(plan, tensor) && !isFirst(tensor.axes[0]))
+    if (hasTokens(plan, tensor) &&
+        (!isFirst(tensor.axes[0]) || count_if(tensor.axes, [&](const AxisPlan &axis) {
+                                       return axis.dim == plan.tokenDim;
+                                     }) > 1))
       return false;
   return all_of(plan.components,
                 [&](const ComponentPlan &component) { return isFirst(component.axes[0]); });
