@@ -4,9 +4,9 @@
 // Part of Seqmix, under the Apache License v2.0. See LICENSE for licence information.
 //
 // A definition with a domain has no value outside of it. It may be read where the domain is known
-// to hold: from the reader's own domain, the conditions of the reductions around the read, and the
-// `if`s around it. Inside a `sum` it may also be read as a factor or a term, where it is zero
-// outside.
+// to hold: from the reader's own domain, the conditions of the reductions around the read, the
+// `if`s around it, and what stands in front of it in an `and` or (not holding) in an `or`. Inside a
+// `sum` it may also be read as a factor or a term, where it is zero outside.
 //
 //===-----------------------------------------------------------------------------------------===//
 #include "compiler/parse/Checker.h"
@@ -110,6 +110,11 @@ void DomainReadChecker::visit(const Expr *e, bool isFactor) {
     case BinaryOp::Div:
       visit(binary->lhs, isFactor);
       return visit(binary->rhs, false);
+    case BinaryOp::And:
+    case BinaryOp::Or:
+      // The right side says something only where the left one does not decide.
+      visit(binary->lhs, false);
+      return visitUnder(binary->rhs, false, {binary->lhs}, binary->op == BinaryOp::And);
     default:
       return visitChildren(e, false);
     }

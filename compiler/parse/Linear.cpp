@@ -303,7 +303,10 @@ void ConditionProver::assumeComparison(const BinaryExpr *comparison, bool holds)
   if (comparison->lhs->type != Type::Integer || comparison->rhs->type != Type::Integer)
     return;
   BinaryOp op = holds ? comparison->op : negated(comparison->op);
-  asForms(op, linear(comparison->lhs), linear(comparison->rhs), facts);
+  if (op == BinaryOp::Ne)
+    choices.push_back({comparison, holds});
+  else
+    asForms(op, linear(comparison->lhs), linear(comparison->rhs), facts);
 }
 
 void ConditionProver::assume(const Expr *condition, bool holds) {
@@ -378,18 +381,22 @@ bool ConditionProver::provesNow(const Expr *condition, bool holds) {
   });
 }
 
-/// Tries both ways out of each `or` among the assumptions, a few levels deep.
+/// Tries both ways out of each choice among the assumptions, a few levels deep.
 bool ConditionProver::provesSplit(const Expr *condition, size_t choice, unsigned depth) {
   if (provesNow(condition, true))
     return true;
   if (choice >= choices.size() || depth == 0)
     return false;
-  auto *binary = llvm::cast<BinaryExpr>(choices[choice].condition);
-  bool holds = choices[choice].holds;
-  for (const Expr *side : {binary->lhs, binary->rhs}) {
+  auto [chosen, holds] = choices[choice];
+  auto *binary = llvm::cast<BinaryExpr>(chosen);
+  for (bool isFirst : {true, false}) {
     Mark before = mark();
     const Replacement *outer = std::exchange(replacement, nullptr);
-    assume(side, holds);
+    if (isLogical(binary->op))
+      assume(isFirst ? binary->lhs : binary->rhs, holds);
+    else // what differs is less or greater
+      asForms(isFirst ? BinaryOp::Lt : BinaryOp::Gt, linear(binary->lhs), linear(binary->rhs),
+              facts);
     replacement = outer;
     bool proved = provesSplit(condition, choice + 1, depth - 1);
     restore(before);

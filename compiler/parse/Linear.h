@@ -57,7 +57,7 @@ private:
   Facts facts;
   std::vector<std::pair<std::string, bool>> truths; ///< boolean reads known to hold or not
   struct Choice {
-    const ast::Expr *condition; ///< an `or`, or an `and` that does not hold
+    const ast::Expr *condition; ///< an `or`, an `and` that does not hold, or what is not equal
     bool holds;
   };
   std::vector<Choice> choices;
