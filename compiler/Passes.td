@@ -49,6 +49,15 @@ def UnrollWindows : Pass<"seq-unroll-windows", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }
 
+def FrontPositions : Pass<"seq-front-positions", "::mlir::ModuleOp"> {
+  let summary = "put the run-time dim of params in front";
+  let description = [{
+    A param's dims have any order (`W[p,T]`). Its first run-time dim becomes the first one, in its reads, too; `seq.order` numbers the dims as they are declared, which is
+    the order of its strides in a frame.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def FormPairs : Pass<"seq-form-pairs", "::mlir::ModuleOp"> {
   let summary = "make seq.pairs of reductions over all positions";
   let description = [{

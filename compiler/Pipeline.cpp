@@ -269,6 +269,11 @@ private:
     kernel.sharedBytes = bytes(kSharedBytes);
     kernel.sequenceBytes = bytes(kSequenceBytes);
     kernel.partialBytes = static_cast<int32_t>(bytes(kPartialBytes));
+    if (auto storage = forward->getAttrOfType<DictionaryAttr>(kStorageBytes))
+      for (const DimPlan &dim : mixerPlan.dims) {
+        auto own = storage.getAs<IntegerAttr>(dim.name);
+        kernel.storageBytes.push_back(own ? own.getInt() : 0);
+      }
     addKernel(mixerPlan, *mixer.getOps<seq::KernelOp>().begin(), std::move(kernel));
   }
 

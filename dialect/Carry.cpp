@@ -69,6 +69,7 @@ bool yieldsInteger(DefineOp define) {
 /// Window lengths by name, in the order in which the tensors and then the definitions stand.
 SmallVector<std::pair<Operation *, int64_t>> findWindows(MixerOp mixer) {
   llvm::StringMap<int64_t> lengths;
+  FlatSymbolRefAttr token = tokenDimOf(mixer);
   mixer.walk([&](ReadOp read) {
     Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
     ArrayAttr dims;
@@ -77,7 +78,8 @@ SmallVector<std::pair<Operation *, int64_t>> findWindows(MixerOp mixer) {
       dims = tensor.getDims();
     else if (auto define = dyn_cast_or_null<DefineOp>(source))
       dims = define.getDims();
-    if (!dims || !isTokenIndexed(mixer, dims))
+    // Nothing stands in front of other run-time dims.
+    if (!dims || dims.empty() || dims[0] != token)
       return;
     if (int64_t tokens = lookBack(mixer, read))
       lengths[read.getSource()] = std::max(lengths[read.getSource()], tokens);
@@ -165,6 +167,11 @@ std::optional<std::pair<int64_t, int64_t>> mlir::seq::tokenSpan(MixerOp mixer, R
   if (failed(getFlattenedAffineExpr(map.getResult(0), map.getNumDims(), 0, &flat)) ||
       flat.size() != map.getNumDims() + 1)
     return std::nullopt; // `//` or `%`
+  Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
+  auto dims = source ? source->getAttrOfType<ArrayAttr>("dims") : ArrayAttr();
+  FlatSymbolRefAttr ownDim = isa_and_nonnull<StateOp>(source) || !dims || dims.empty()
+                                 ? tokenDimOf(mixer)
+                                 : cast<FlatSymbolRefAttr>(dims[0]);
   std::pair<int64_t, int64_t> span(flat.back(), flat.back());
   bool hasToken = false;
   for (auto [coefficient, operand] : llvm::zip(flat, read.getOperands())) {
@@ -175,7 +182,8 @@ std::optional<std::pair<int64_t, int64_t>> mlir::seq::tokenSpan(MixerOp mixer, R
       return std::nullopt;
     auto op = dimOp(mixer, dim);
     if (op.getKind() == DimKind::Runtime) {
-      if (coefficient != 1 || hasToken)
+      // A position of another dim is a number like any other.
+      if (coefficient != 1 || hasToken || dim != ownDim)
         return std::nullopt;
       hasToken = true;
       continue;
@@ -246,6 +254,24 @@ bool mlir::seq::reducesOverTokens(MixerOp mixer) {
         bool overTokens = (reduce && llvm::is_contained(reduce.getDims(), token)) ||
                           (map && map.getDimAttr() == token);
         return overTokens ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
+bool mlir::seq::readsFarTokens(MixerOp mixer) {
+  FlatSymbolRefAttr token = tokenDimOf(mixer);
+  return mixer
+      .walk([&](ReadOp read) {
+        Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
+        auto tensor = dyn_cast_or_null<TensorOp>(source);
+        if (!isa_and_nonnull<TensorOp, DefineOp>(source) ||
+            (tensor && tensor.getRole() == Role::Param))
+          return WalkResult::advance();
+        auto dims = source->getAttrOfType<ArrayAttr>("dims");
+        // What pairwise reductions read is judged with their domains.
+        bool isFar = !dims.empty() && dims[0] == token && !read->getParentOfType<PairsOp>() &&
+                     !tokenSpan(mixer, read);
+        return isFar ? WalkResult::interrupt() : WalkResult::advance();
       })
       .wasInterrupted();
 }

@@ -74,6 +74,13 @@ FlatSymbolRefAttr tokenDimOf(MixerOp mixer);
 bool reducesOverTokens(MixerOp mixer);
 bool carriesRows(MixerOp mixer);
 
+/// Whether an input or definition is read, outside of pairwise reductions, at a token that is not
+/// the reading equation's plus a distance. Such a sequence is one call, too.
+bool readsFarTokens(MixerOp mixer);
+
+/// On a tensor whose dims stand in another order than declared: the number of each as declared.
+inline constexpr llvm::StringLiteral kTensorOrder = "seq.order";
+
 /// Whether the first dim of a declaration is a run-time dim, so that it varies over tokens.
 bool isTokenIndexed(MixerOp mixer, ArrayAttr dims);
 

@@ -99,6 +99,13 @@ LogicalResult PrologueOp::verify() {
   return success();
 }
 
+LogicalResult PassOp::verify() {
+  // c68
+  if (getOverAttr() && (getOnce() || !isDim(*this, getOverAttr(), DimKind::Runtime)))
+    return emitOpError() << "walks " << getOverAttr() << ", which is not a run-time dim, or once";
+  return success();
+}
+
 LogicalResult GatherOp::verify() {
   // c50
   if (!findAs<TensorOp>(*this, getOfAttr()) || !hasBuffer(*this, getOfAttr()))

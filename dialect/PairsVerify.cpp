@@ -67,17 +67,35 @@ private:
     return success();
   }
 
+  LogicalResult checkEach(PairResultAttr result, ArrayRef<Attribute> dims) {
+    // c60
+    SmallVector<Attribute> expected(op.getRows().begin(), op.getRows().end());
+    expected.insert(expected.begin() + (op.getRowDim() ? 1 : 0), op.getOverAttr());
+    if (dims != ArrayRef<Attribute>(expected) || result.getValue() < 0 || result.getWeight() >= 0)
+      return op.emitOpError() << "result " << result.getProduced()
+                              << " keeps a value of each pair, over the rows and s";
+    return claim(result.getValue(), Value);
+  }
+
   LogicalResult checkResult(PairResultAttr result) {
     // c60
     auto produced = findAs<ProducedOp>(op, result.getProduced());
     if (!produced)
       return op.emitOpError() << "result " << result.getProduced() << " is not a produced tensor";
     ArrayRef<Attribute> dims = produced.getDims().getValue();
+    if (result.getKind() == PairKind::Each)
+      return checkEach(result, dims);
     if (dims.size() < op.getRows().size() ||
         dims.take_front(op.getRows().size()) != op.getRows().getValue())
       return op.emitOpError() << "result " << result.getProduced()
                               << " does not vary over the rows first";
     size_t features = dims.size() - op.getRows().size();
+    if (result.getKind() == PairKind::Places) {
+      if (features != 1 || result.getValue() < 0 || result.getWeight() >= 0)
+        return op.emitOpError() << "result " << result.getProduced()
+                                << " has the places of a value, over the rows and one dim";
+      return claim(result.getValue(), Value);
+    }
     bool isMax = result.getKind() == PairKind::ScoreMax;
     if ((result.getWeight() >= 0 && result.getKind() != PairKind::Sum) ||
         (isMax && (result.getValue() >= 0 || !op.getScore())) ||
@@ -92,27 +110,38 @@ private:
 
 } // namespace
 
+FlatSymbolRefAttr PairsOp::getRowDim() {
+  if (getRows().empty() || !isDim(*this, getRows()[0], DimKind::Runtime))
+    return {};
+  return cast<FlatSymbolRefAttr>(getRows()[0]);
+}
+
 LogicalResult PairsOp::verify() {
   // c57
-  bool rowsFit =
-      getRows().size() <= 1 && (getRows().empty() || isDim(*this, getRows()[0], DimKind::Runtime) ||
-                                isDim(*this, getRows()[0], DimKind::Fixed));
+  bool rowsFit = true;
+  for (auto [number, dim] : llvm::enumerate(getRows()))
+    rowsFit &=
+        isDim(*this, dim, DimKind::Fixed) || (number == 0 && isDim(*this, dim, DimKind::Runtime));
   if (!isDim(*this, getOverAttr(), DimKind::Runtime) || !rowsFit ||
       getNames().size() != getRows().size() + 1)
-    return emitOpError("runs over a run-time dim for the rows of at most one dim, and names both");
+    return emitOpError("runs over a run-time dim for rows of at most one run-time dim and fixed "
+                       "ones behind it, and names all");
   return PartChecker(*this).check();
 }
 
 LogicalResult SweepOp::verify() {
   // c61
   auto mixer = (*this)->getParentOfType<MixerOp>();
+  int64_t lanes = getLanes();
   bool isFirst = llvm::any_of(mixer.getOps<PairsOp>(), [&](PairsOp pairs) {
     return !pairs.getOuts().empty() &&
-           cast<PairResultAttr>(pairs.getOuts()[0]).getProduced() == getOfAttr();
+           cast<PairResultAttr>(pairs.getOuts()[0]).getProduced() == getOfAttr() && lanes >= 0 &&
+           lanes < std::max<int64_t>(1, pairs.getRows().size());
   });
   if (!isFirst || static_cast<int64_t>(getTile()) < 1 || static_cast<int64_t>(getVectors()) < 1)
     return emitOpError()
            << "names " << getOfAttr()
-           << "; expected the first result of a seq.pairs, and a tile and vectors of at least 1";
+           << "; expected the first result of a seq.pairs, lanes among its rows, and a "
+              "tile and vectors of at least 1";
   return success();
 }

@@ -69,6 +69,17 @@ std::optional<int64_t> ConvolutionOp::countDistances() {
   return std::max<int64_t>(last - first + 1, 0);
 }
 
+bool ReadOp::isDataDependent(unsigned place) {
+  bool found = false;
+  getMap().getResult(place).walk([&](AffineExpr part) {
+    if (auto dim = dyn_cast<AffineDimExpr>(part)) {
+      Value operand = getOperands()[dim.getPosition()];
+      found |= !isa<BlockArgument>(operand) && !operand.getDefiningOp<ExtentOp>();
+    }
+  });
+  return found;
+}
+
 ParseResult ReadOp::parse(OpAsmParser &parser, OperationState &result) {
   auto &builder = parser.getBuilder();
   FlatSymbolRefAttr source;

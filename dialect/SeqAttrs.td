@@ -113,9 +113,10 @@ def Seq_RowReadAttr : AttrDef<Seq_Dialect, "RowRead"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
-def Seq_PairKind : Seq_Enum<"PairKind", "what a row of pairs is reduced to", [
+def Seq_PairKind : Seq_Enum<"PairKind", "what a row of pairs is reduced to; `each` keeps the value of every pair", [
   I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Prod", 1, "prod">, I32EnumAttrCase<"Max", 2, "max">,
-  I32EnumAttrCase<"Min", 3, "min">, I32EnumAttrCase<"ScoreMax", 4, "score_max">]>;
+  I32EnumAttrCase<"Min", 3, "min">, I32EnumAttrCase<"ScoreMax", 4, "score_max">,
+  I32EnumAttrCase<"Each", 5, "each">, I32EnumAttrCase<"Places", 6, "places">]>;
 
 def Seq_PairResultAttr : AttrDef<Seq_Dialect, "PairResult"> {
   let mnemonic = "pair_result";

@@ -55,10 +55,15 @@ def Seq_PrologueOp : Seq_Op<"prologue", [HasParent<"KernelOp">, NoTerminator, Si
 }
 
 def Seq_PassOp : Seq_Op<"pass", [HasParent<"KernelOp">, NoTerminator, SingleBlock]> {
-  let summary = "walks the sequence in chunks, forwards or backwards, and runs its steps for each";
-  let arguments = (ins Seq_DirectionAttr:$direction);
+  let summary = "walks a run-time dim in chunks, forwards or backwards, and runs its steps for each";
+  let description = [{
+    `over` names a run-time dim other than that of the tokens. `once` stands for a pass that walks nothing: its steps make what has no
+    token dim from what earlier passes made.
+  }];
+  let arguments = (ins Seq_DirectionAttr:$direction, OptionalAttr<FlatSymbolRefAttr>:$over, UnitAttr:$once);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$direction attr-dict-with-keyword $body";
+  let assemblyFormat = "$direction (`over` $over^)? (`once` $once^)? attr-dict-with-keyword $body";
+  let hasVerifier = 1;
 }
 
 def Seq_GatherOp : Seq_Op<"gather", [ParentOneOf<["PassOp", "PrologueOp"]>]> {
@@ -108,11 +113,11 @@ def Seq_LoopOp : Seq_Op<"loop", [HasParent<"PassOp">]> {
 def Seq_SweepOp : Seq_Op<"sweep", [HasParent<"PassOp">]> {
   let summary = "runs a pairwise reduction for the rows of this chunk";
   let description = [{
-    `of` names the first result of the `seq.pairs`. Its rows are the lanes, `vectors` vectors of them a panel; s is walked in tiles of `tile` positions. What is read at s comes
-    from the caller's memory or from a buffer of the whole sequence, what is read at t from the chunk's rows.
+    `of` names the first result of the `seq.pairs`. Its rows in dim number `lanes` are the lanes, `vectors` vectors of them a panel; those of other dims are run one by one.
+    s is walked in tiles of `tile` positions. What is read at s comes from the caller's memory or from a buffer of the whole sequence, what is read at t from the chunk's rows.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$of, I64Attr:$tile, I64Attr:$vectors);
-  let assemblyFormat = "$of `tile` $tile `vectors` $vectors attr-dict";
+  let arguments = (ins FlatSymbolRefAttr:$of, I64Attr:$tile, I64Attr:$vectors, DefaultValuedAttr<I64Attr, "0">:$lanes);
+  let assemblyFormat = "$of `tile` $tile `vectors` $vectors (`lanes` $lanes^)? attr-dict";
   let hasVerifier = 1;
 }
 

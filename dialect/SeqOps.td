@@ -144,6 +144,11 @@ def Seq_ReadOp : Seq_Op<"read", [Pure]> {
   let results = (outs AnyTypeOf<[F64, Index, I1]>:$result);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Whether an index of the read uses a computed integer, so that its value is not known from the indices around it. Such an index
+    /// is clamped to the extent; others read zero outside of it.
+    bool isDataDependent(unsigned place);
+  }];
 }
 
 def Seq_UnaryOp : Seq_Op<"unary", [Pure, Elementwise]> {

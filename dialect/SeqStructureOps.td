@@ -65,12 +65,15 @@ def Seq_PairsOp : Seq_Op<"pairs", [HasParent<"MixerOp">, NoTerminator,
                                    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
   let summary = "reductions over every position s for each row t, which share a domain and a score";
   let description = [{
-    `rows` holds the dim of t (none: there is one row), `over` is the dim of s. The parts are functions of (t, s) and are numbered:
+    `rows` holds the dims that number the rows, a run-time dim first (none: there is one row); t stands for all of them. `over` is the dim of s.
+    The parts are functions of (t, s) and are numbered:
 
     - `domain` says which pairs count; absent, all do.
     - `score` a(t, s), when there is one, gives each pair the number e = exp(a - m) with m the maximum of the row's scores (0 when that is infinite).
     - A result reduces weight(t, s, e) * value(t, s, features) over s into a produced tensor over (t, features). A weight has `e` as a further
-      argument when there is a score. `score_max` is m itself, -inf for a row without pairs.
+      argument when there is a score. `score_max` is m itself, -inf for a row without pairs. `each` keeps the values, zero outside of the
+      domain: its tensor is over (t, s). `places` are the s of the n greatest values, in this order and the lowest s of equal ones first, -1 where there are
+      no more: its tensor is over (t, n).
 
     A row without pairs gives the identity of each reduction. The sums are those of the monoid (m, sums): two parts of a row merge by
     scaling the sums of each to the greater m, so that s may be walked in tiles and split among tasks in any way.
@@ -84,16 +87,14 @@ def Seq_PairsOp : Seq_Op<"pairs", [HasParent<"MixerOp">, NoTerminator,
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
-    /// The dim of t, or null for a single row.
-    ::mlir::FlatSymbolRefAttr getRowDim() {
-      return getRows().empty() ? ::mlir::FlatSymbolRefAttr() : ::llvm::cast<::mlir::FlatSymbolRefAttr>(getRows()[0]);
-    }
+    /// The run-time dim of the rows, or null.
+    ::mlir::FlatSymbolRefAttr getRowDim();
     /// A part, or null for -1.
     ::mlir::Block *getPart(int64_t number) { return number < 0 ? nullptr : &getParts()[number].front(); }
     ::mlir::Block *getScoreBlock() { return getScore() ? getPart(*getScore()) : nullptr; }
     ::mlir::Block *getDomainBlock() { return getDomain() ? getPart(*getDomain()) : nullptr; }
-    /// The argument t of a part (null for a single row), and s.
-    ::mlir::Value rowOf(::mlir::Block *part) { return getRows().empty() ? ::mlir::Value() : ::mlir::Value(part->getArgument(0)); }
+    /// The arguments of a part that are the rows' position in the run-time dim (null for none), and s.
+    ::mlir::Value rowOf(::mlir::Block *part) { return getRowDim() ? ::mlir::Value(part->getArgument(0)) : ::mlir::Value(); }
     ::mlir::Value columnOf(::mlir::Block *part) { return part->getArgument(getRows().size()); }
   }];
 }

@@ -20,8 +20,10 @@ using namespace mlir::seq::verify;
 LogicalResult ProducedOp::verify() {
   // c30
   for (auto [place, dim] : llvm::enumerate(getDims().getValue()))
-    if (!isDim(*this, dim, DimKind::Fixed) && !(place == 0 && isDim(*this, dim, DimKind::Runtime)))
-      return emitOpError("has fixed dims, behind at most one run-time dim");
+    if (!isDim(*this, dim, DimKind::Fixed) &&
+        !(isDim(*this, dim, DimKind::Runtime) &&
+          (place == 0 || (place == 1 && isDim(*this, getDims()[0], DimKind::Runtime)))))
+      return emitOpError("has fixed dims, behind at most two run-time dims");
   // c31
   auto mixer = (*this)->getParentOfType<MixerOp>();
   size_t makers = 0;

@@ -28,11 +28,21 @@ void addRead(Node &node, StringAttr source, Span tokens) {
   span.near = true;
 }
 
+FlatSymbolRefAttr runtimeDim(MixerOp mixer, ArrayAttr dims) {
+  return isTokenIndexed(mixer, dims) ? cast<FlatSymbolRefAttr>(dims[0]) : FlatSymbolRefAttr();
+}
+
+/// Reads of what varies over the node's own run-time dim are near when they stand at its position
+/// plus a distance.
 void addReadsOfBodies(MixerOp mixer, Node &node) {
   for (Operation *equation : node.bodies)
     equation->walk([&](ReadOp read) {
+      FlatSymbolRefAttr dim = positionDim(mixer, read);
       addRead(node, read.getSourceAttr().getAttr(),
-              readsToken(mixer, read) ? tokenSpan(mixer, read) : Span({0, 0}));
+              !dim ? Span({0, 0})
+              : dim == node.dim && !hasPairs(mixer, read.getSourceAttr().getAttr())
+                  ? tokenSpan(mixer, read)
+                  : Span());
     });
 }
 
@@ -41,14 +51,16 @@ Node defineNode(MixerOp mixer, DefineOp define) {
   node.op = define;
   node.bodies.push_back(define);
   node.makes.push_back(define.getSymNameAttr());
-  node.tokenFree = !isTokenIndexed(mixer, define.getDims());
+  node.dim = runtimeDim(mixer, define.getDims());
+  node.tokenFree = !node.dim;
   addReadsOfBodies(mixer, node);
   return node;
 }
 
-Node affineNode(AffineOp affine) {
+Node affineNode(MixerOp mixer, AffineOp affine) {
   Node node;
   node.op = affine;
+  node.dim = tokenDimOf(mixer);
   node.direction = affine.getDirection();
   auto factor = [&](FlatSymbolRefAttr name) {
     if (name)
@@ -75,6 +87,8 @@ Node affineNode(AffineOp affine) {
 Node pairsNode(MixerOp mixer, PairsOp pairs) {
   Node node;
   node.op = pairs;
+  node.dim = runtimeDim(mixer, pairs.getRows());
+  node.tokenFree = !node.dim;
   for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
     node.makes.push_back(result.getProduced().getAttr());
   for (Region &part : pairs.getParts())
@@ -82,8 +96,8 @@ Node pairsNode(MixerOp mixer, PairsOp pairs) {
       bool isAny = false;
       if (readsToken(mixer, read)) {
         auto position = dyn_cast<AffineDimExpr>(read.getMap().getResult(0));
-        isAny =
-            !position || read.getOperands()[position.getPosition()] != pairs.rowOf(&part.front());
+        isAny = !position || hasPairs(mixer, read.getSourceAttr().getAttr()) ||
+                read.getOperands()[position.getPosition()] != pairs.rowOf(&part.front());
       }
       addRead(node, read.getSourceAttr().getAttr(), isAny ? Span() : Span({0, 0}));
     });
@@ -91,9 +105,10 @@ Node pairsNode(MixerOp mixer, PairsOp pairs) {
 }
 
 /// Every operand is read at all its positions.
-Node convolutionNode(ConvolutionOp convolution) {
+Node convolutionNode(MixerOp mixer, ConvolutionOp convolution) {
   Node node;
   node.op = convolution;
+  node.dim = tokenDimOf(mixer);
   node.makes.push_back(convolution.getProducedAttr().getAttr());
   for (LagOperandAttr operand : convolution.getLagOperands())
     addRead(node, operand.getSymbol().getAttr(), Span());
@@ -104,6 +119,7 @@ Node recurrenceNode(MixerOp mixer, RecurrenceOp recurrence,
                     const llvm::DenseMap<StringAttr, Operation *> &equations) {
   Node node;
   node.op = recurrence;
+  node.dim = tokenDimOf(mixer);
   node.direction = recurrence.getDirection();
   for (auto member : recurrence.getMembers().getAsRange<FlatSymbolRefAttr>()) {
     node.bodies.push_back(equations.lookup(member.getAttr()));
@@ -123,9 +139,15 @@ struct Sorter {
   LogicalResult visit(unsigned number) {
     if (mark[number] == 2)
       return success();
-    if (mark[number] == 1)
+    if (mark[number] == 1) {
+      for (auto [other, state] : llvm::enumerate(mark))
+        if (state == 1 && isa<PairsOp>(nodes[other].op))
+          return emitError(nodes[other].op->getLoc())
+                 << "not lowered yet: a reduction over positions of what depends on its own "
+                    "results";
       return nodes[number].op->emitOpError(
           "reads its own result through other steps; the structure stage should have grouped them");
+    }
     mark[number] = 1;
     for (auto &[source, span] : nodes[number].reads)
       if (auto found = producer.find(source); found != producer.end() && found->second != number)
@@ -143,26 +165,55 @@ bool inTime(const ReadSpan &span, Direction direction) {
   return span.local && (direction == Direction::Forward ? span.max <= 0 : span.min >= 0);
 }
 
-void assignPasses(Dependencies &all) {
+void markLate(MixerOp mixer, Dependencies &all) {
+  for (Node &node : all.nodes)
+    if (node.tokenFree)
+      node.late = isa<PairsOp>(node.op) || llvm::any_of(node.reads, [&](auto &entry) {
+                    auto found = all.producer.find(entry.first);
+                    return !entry.second.local ||
+                           (found != all.producer.end() && all.nodes[found->second].late);
+                  });
+}
+
+/// The first pass in which a node can stand after another has been made in the pass that it has.
+/// What comes from inputs is made again in later passes.
+int earliestAfter(const Dependencies &all, const Node &node, int pass, const Node &made,
+                  const ReadSpan &span) {
+  if (made.late)
+    return node.late ? made.pass : made.pass + 1;
+  if (node.late)
+    return made.pass + 1;
+  bool isLater = made.fromInputs
+                     ? !inTime(span, all.passes[pass].direction)
+                     : pass <= made.pass && !inTime(span, all.passes[made.pass].direction);
+  return isLater ? made.pass + 1 : made.pass;
+}
+
+void assignPasses(MixerOp mixer, Dependencies &all) {
   auto firstDirection = [&] {
     for (Node &node : all.nodes)
       if (node.direction)
         return *node.direction;
     return Direction::Forward;
   };
-  all.passes.push_back(firstDirection());
-  auto require = [&](int pass, std::optional<Direction> direction) {
+  FlatSymbolRefAttr tokenDim = tokenDimOf(mixer);
+  auto require = [&](int pass, const Node &node) {
     for (;; ++pass) {
-      if (pass == static_cast<int>(all.passes.size()))
-        all.passes.push_back(direction.value_or(Direction::Forward));
-      if (!direction || all.passes[pass] == *direction)
+      if (pass == static_cast<int>(all.passes.size())) {
+        bool isFirst = node.dim && node.dim == tokenDim &&
+                       llvm::none_of(all.passes, [&](auto &own) { return own.dim == tokenDim; });
+        Direction usual = isFirst ? firstDirection() : Direction::Forward;
+        all.passes.push_back({node.dim, node.direction.value_or(usual)});
+      }
+      if (all.passes[pass].dim == node.dim &&
+          (!node.direction || all.passes[pass].direction == *node.direction))
         return pass;
     }
   };
   for (auto [number, node] : llvm::enumerate(all.nodes)) {
-    if (node.tokenFree)
+    if (node.tokenFree && !node.late)
       continue;
-    int pass = require(0, node.direction);
+    int pass = require(0, node);
     bool settled = false;
     while (!settled) {
       settled = true;
@@ -171,14 +222,11 @@ void assignPasses(Dependencies &all) {
         if (found == all.producer.end() || found->second == number)
           continue;
         const Node &made = all.nodes[found->second];
-        if (made.tokenFree)
+        if (made.tokenFree && !made.late)
           continue;
-        int earliest = made.pass; // what comes from inputs is made again in later passes
-        if (made.fromInputs ? !inTime(span, all.passes[pass])
-                            : pass <= made.pass && !inTime(span, all.passes[made.pass]))
-          earliest = made.pass + 1;
+        int earliest = earliestAfter(all, node, pass, made, span);
         if (pass < earliest) {
-          pass = require(earliest, node.direction);
+          pass = require(earliest, node);
           settled = false;
         }
       }
@@ -189,7 +237,7 @@ void assignPasses(Dependencies &all) {
 
 void markFromInputs(Dependencies &all) {
   for (Node &node : all.nodes) {
-    node.fromInputs = isa<DefineOp>(node.op);
+    node.fromInputs = isa<DefineOp>(node.op) && !node.late;
     for (auto &[source, span] : node.reads)
       if (auto found = all.producer.find(source); found != all.producer.end())
         node.fromInputs &= all.nodes[found->second].fromInputs;
@@ -217,11 +265,11 @@ FailureOr<Dependencies> findDependencies(MixerOp mixer) {
     if (auto define = dyn_cast<DefineOp>(op); define && !members.contains(define.getSymNameAttr()))
       nodes.push_back(defineNode(mixer, define));
     else if (auto affine = dyn_cast<AffineOp>(op))
-      nodes.push_back(affineNode(affine));
+      nodes.push_back(affineNode(mixer, affine));
     else if (auto pairs = dyn_cast<PairsOp>(op))
       nodes.push_back(pairsNode(mixer, pairs));
     else if (auto convolution = dyn_cast<ConvolutionOp>(op))
-      nodes.push_back(convolutionNode(convolution));
+      nodes.push_back(convolutionNode(mixer, convolution));
     else if (auto recurrence = dyn_cast<RecurrenceOp>(op))
       nodes.push_back(recurrenceNode(mixer, recurrence, equations));
     else if (auto next = dyn_cast<NextOp>(op);
@@ -243,8 +291,9 @@ FailureOr<Dependencies> findDependencies(MixerOp mixer) {
       all.producer[name] = all.nodes.size();
     all.nodes.push_back(std::move(nodes[number]));
   }
+  markLate(mixer, all);
   markFromInputs(all);
-  assignPasses(all);
+  assignPasses(mixer, all);
   return all;
 }
 

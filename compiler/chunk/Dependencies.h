@@ -28,21 +28,29 @@ struct Node {
   llvm::SmallVector<mlir::StringAttr> makes;   // symbols that it gives a value
   llvm::MapVector<mlir::StringAttr, ReadSpan> reads;
   std::optional<mlir::seq::Direction> direction;
-  bool tokenFree = false;  // made before the first token
+  mlir::FlatSymbolRefAttr dim; // the run-time dim that it varies over; null: none
+  bool tokenFree = false;      // made before the first token
+  bool late = false; // varies over no run-time dim, but is made from what does: between two passes
   bool fromInputs = false; // depends on no recurrence: cheap to make again in every pass
   int pass = 0;
+};
+
+/// A walk over a run-time dim; without one (`dim` is null), steps that run once.
+struct PassPlan {
+  mlir::FlatSymbolRefAttr dim;
+  mlir::seq::Direction direction = mlir::seq::Direction::Forward;
 };
 
 /// The nodes in an order in which each follows what it reads, and the passes that they need.
 struct Dependencies {
   llvm::SmallVector<Node> nodes;
   llvm::DenseMap<mlir::StringAttr, unsigned> producer; // symbol -> node; tensors have none
-  llvm::SmallVector<mlir::seq::Direction> passes;
+  llvm::SmallVector<PassPlan> passes;
 };
 
-/// Collects and orders the nodes and assigns passes: a pass walks the sequence in one direction,
-/// and a node stands in the first pass in which everything that it reads is there in time. Fails
-/// with a located error on a cycle (a defect of the structure stage).
+/// Collects and orders the nodes and assigns passes: a pass walks one dim in one direction, and a
+/// node stands in the first pass in which everything that it reads is there in time. Fails with a
+/// located error on a cycle (a defect of the structure stage).
 mlir::FailureOr<Dependencies> findDependencies(mlir::seq::MixerOp mixer);
 
 /// The bodies (region blocks) of an equation.

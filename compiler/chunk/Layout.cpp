@@ -50,6 +50,44 @@ int64_t widestDim(MixerOp mixer, ArrayAttr dims) {
   return best;
 }
 
+bool dependsOn(Value value, Value index) {
+  if (value == index)
+    return true;
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return false;
+  return op
+      ->walk([&](Operation *inner) {
+        bool found = llvm::any_of(inner->getOperands(),
+                                  [&](Value operand) { return dependsOn(operand, index); });
+        return found ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
+/// Whether a reduction in the equation runs along rows that data choose for each element of a dim:
+/// they are contiguous along the reduced dim, and scattered from element to element.
+bool reducesChosenRows(Operation *equation, Value element) {
+  return equation
+      ->walk([&](ReadOp read) {
+        auto reduce = read->getParentOfType<ReduceOp>();
+        if (!reduce || read.getOperands().empty())
+          return WalkResult::advance();
+        auto last = dyn_cast<AffineDimExpr>(read.getMap().getResults().back());
+        auto argument = last ? dyn_cast<BlockArgument>(read.getOperands()[last.getPosition()])
+                             : BlockArgument();
+        bool isAlong = argument && argument.getOwner() == &reduce.getBody().front();
+        if (!isAlong || !read.isDataDependent(0))
+          return WalkResult::advance();
+        AffineExpr row = read.getMap().getResult(0);
+        for (auto [place, operand] : llvm::enumerate(read.getOperands()))
+          if (row.isFunctionOfDim(place) && dependsOn(operand, element))
+            return WalkResult::interrupt();
+        return WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 int64_t lanesOf(MixerOp mixer, Operation *equation, FlatSymbolRefAttr groupLanes) {
   ArrayAttr dims = dimsOfEquation(equation);
   if (groupLanes)
@@ -57,6 +95,8 @@ int64_t lanesOf(MixerOp mixer, Operation *equation, FlatSymbolRefAttr groupLanes
       if (dim == groupLanes)
         return number;
   int64_t widest = widestDim(mixer, dims);
+  if (widest >= 0 && reducesChosenRows(equation, bodyOf(equation).getArgument(widest)))
+    return -1;
   if (widest >= 0 && sizeOr1(mixer, dims[widest]) > 1)
     return widest;
   if (hasReduction(equation) || dims.empty())
@@ -126,6 +166,21 @@ struct Votes {
     return best;
   }
 
+  /// What is read at rows that are lanes, and the results for them.
+  void addPairs(PairsOp pairs) {
+    int64_t lane = laneRowOf(pairs), token = pairs.getRowDim() ? 1 : 0;
+    if (lane < token || pairs.getRows().empty())
+      return;
+    constexpr int64_t many = 64; // columns see each read
+    for (Region &part : pairs.getParts())
+      part.walk([&](ReadOp read) {
+        if (auto place = placeOf(read, part.getArgument(lane)); place && !readsToken(mixer, read))
+          add(read.getSourceAttr().getAttr(), *place, many);
+      });
+    for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
+      add(result.getProduced().getAttr(), lane - token, 1);
+  }
+
   SmallVector<int64_t> order(StringAttr symbol, unsigned rank) const {
     SmallVector<int64_t> order;
     int64_t best = this->best(symbol).value_or(static_cast<int64_t>(rank) - 1);
@@ -187,6 +242,16 @@ static void orderFactors(AffineOp affine, Layout &layout) {
   }
 }
 
+int64_t laneRowOf(PairsOp pairs) {
+  int64_t rows = pairs.getRows().size();
+  if (!pairs.getRowDim())
+    return std::max<int64_t>(0, rows - 1);
+  bool isUsed = pairs.getScore().has_value();
+  for (auto [number, part] : llvm::enumerate(pairs.getParts()))
+    isUsed |= pairs.getDomain() != static_cast<int64_t>(number) && !part.getArgument(0).use_empty();
+  return isUsed ? 0 : rows - 1;
+}
+
 int64_t elementsPerToken(MixerOp mixer, ArrayAttr dims) {
   int64_t count = 1;
   for (Attribute dim : dims)
@@ -200,6 +265,8 @@ Layout chooseLayout(MixerOp mixer, const Dependencies &all) {
   votes.mixer = mixer;
   // Readers first, so that a definition is made along the dim that they want contiguous.
   for (const Node &node : llvm::reverse(all.nodes)) {
+    if (auto pairs = dyn_cast<PairsOp>(node.op))
+      votes.addPairs(pairs);
     FlatSymbolRefAttr groupLanes;
     if (auto convolution = dyn_cast<ConvolutionOp>(node.op))
       layout.lanes[convolution] = lanesOfConvolution(mixer, convolution, votes);

@@ -22,6 +22,10 @@ struct Layout {
 
 Layout chooseLayout(mlir::seq::MixerOp mixer, const Dependencies &all);
 
+/// The number of the dim of a pairwise reduction's rows that becomes lanes: their position, unless
+/// it says no more than which pairs count; else the last fixed one.
+int64_t laneRowOf(mlir::seq::PairsOp pairs);
+
 /// Product of the sizes of a symbol's fixed dims: its elements for one token.
 int64_t elementsPerToken(mlir::seq::MixerOp mixer, mlir::ArrayAttr dims);
 

@@ -109,6 +109,13 @@ private:
     for (auto affine : mixer.getOps<AffineOp>())
       affine->getAttrDictionary().walk(
           [&](FlatSymbolRefAttr name) { pinned.insert(name.getAttr()); });
+    // What is compared for equality must be one number wherever it is read.
+    mixer.walk([&](CompareOp compare) {
+      if (compare.getPredicate() == Predicate::Eq)
+        for (Value operand : compare.getOperands())
+          if (auto read = operand.getDefiningOp<ReadOp>())
+            pinned.insert(read.getSourceAttr().getAttr());
+    });
     for (auto pairs : mixer.getOps<PairsOp>())
       pairs->walk([&](ReadOp read) { pinned.insert(read.getSourceAttr().getAttr()); });
     for (auto convolution : mixer.getOps<ConvolutionOp>())

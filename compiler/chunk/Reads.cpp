@@ -35,6 +35,22 @@ bool readsToken(MixerOp mixer, ReadOp read) {
   return isa<StateOp>(source) || isTokenIndexed(mixer, dimsOf(source));
 }
 
+bool hasPairs(MixerOp mixer, StringAttr symbol) {
+  ArrayAttr dims = dimsOf(lookup(mixer, symbol));
+  return dims.size() > 1 && llvm::any_of(dims.getValue().drop_front(), [&](Attribute dim) {
+           auto op = cast<DimOp>(lookup(mixer, cast<FlatSymbolRefAttr>(dim)));
+           return op.getKind() == DimKind::Runtime;
+         });
+}
+
+FlatSymbolRefAttr positionDim(MixerOp mixer, ReadOp read) {
+  Operation *source = lookup(mixer, read.getSourceAttr());
+  if (isa<StateOp>(source))
+    return tokenDimOf(mixer);
+  ArrayAttr dims = dimsOf(source);
+  return isTokenIndexed(mixer, dims) ? cast<FlatSymbolRefAttr>(dims[0]) : FlatSymbolRefAttr();
+}
+
 std::optional<unsigned> placeOf(ReadOp read, Value index) {
   std::optional<unsigned> place;
   AffineMap map = read.getMap();

@@ -24,6 +24,12 @@ mlir::Operation *lookup(mlir::seq::MixerOp mixer, mlir::FlatSymbolRefAttr name);
 /// Whether the source of a read varies over tokens (a state always does).
 bool readsToken(mlir::seq::MixerOp mixer, mlir::seq::ReadOp read);
 
+/// Whether a symbol has a value for every pair of positions.
+bool hasPairs(mlir::seq::MixerOp mixer, mlir::StringAttr symbol);
+
+/// The run-time dim of the position that a read gives first; null when its source has none.
+mlir::FlatSymbolRefAttr positionDim(mlir::seq::MixerOp mixer, mlir::seq::ReadOp read);
+
 /// The place of the read's map (token included) that is `index`, when exactly one place depends on
 /// it and with coefficient one.
 std::optional<unsigned> placeOf(mlir::seq::ReadOp read, mlir::Value index);

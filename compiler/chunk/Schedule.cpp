@@ -14,6 +14,7 @@
 #include "dialect/Carry.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallSet.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -55,8 +56,9 @@ public:
     emitBuffers();
     emitPrologue(Space::Shared);
     emitPrologue(Space::Task);
-    for (auto [number, direction] : llvm::enumerate(all.passes))
-      emitPass(number, direction);
+    findUsedPasses();
+    for (int number : usedPasses)
+      emitPass(number, all.passes[number]);
     return success();
   }
 
@@ -77,6 +79,8 @@ private:
   FlatSymbolRefAttr split;
   int64_t splitElements = 0;
   int64_t batchBlock = 1;
+  SmallVector<int> usedPasses;
+  int firstTokenPass = -1;
 
   bool isOutput(StringAttr name) {
     return llvm::any_of(mixer.getOps<OutputOp>(),
@@ -92,6 +96,8 @@ private:
 
   /// The passes in which a node's value is made.
   SmallVector<int> passesOf(const Node &node) {
+    if (node.late)
+      return {node.pass};
     if (node.tokenFree)
       return {};
     bool once = llvm::any_of(node.makes, [&](StringAttr name) { return madeOnce.contains(name); });
@@ -110,7 +116,8 @@ private:
 
   bool inTimeEverywhere(const Node &reader, const ReadSpan &span) {
     return llvm::all_of(passesOf(reader), [&](int pass) {
-      return span.local && (all.passes[pass] == Direction::Forward ? span.max <= 0 : span.min >= 0);
+      return span.local &&
+             (all.passes[pass].direction == Direction::Forward ? span.max <= 0 : span.min >= 0);
     });
   }
 
@@ -154,7 +161,8 @@ private:
   void chooseSpaces() {
     // A pass that runs backwards ends with the first tokens: the last ones, which the carry wants,
     // must still be there.
-    if (llvm::is_contained(all.passes, Direction::Backward))
+    if (llvm::any_of(all.passes,
+                     [](const PassPlan &pass) { return pass.direction == Direction::Backward; }))
       for (const Node &node : all.nodes)
         for (StringAttr name : node.makes)
           if (!node.tokenFree && windowOf(name))
@@ -167,14 +175,17 @@ private:
     // What has no token dim is placed with the equation that makes it.
     for (auto output : mixer.getOps<OutputOp>()) {
       Operation *source = lookup(mixer, output.getSourceAttr());
-      if (isa<StateOp>(source) || isTokenIndexed(mixer, dimsOf(source)))
+      bool perToken = isa<StateOp>(source) || isTokenIndexed(mixer, dimsOf(source));
+      if (perToken && !hasPairs(mixer, output.getSourceAttr().getAttr()))
         buffers.insert({output.getSourceAttr().getAttr(), {Space::Rows}});
     }
     for (Node &node : all.nodes) {
       for (StringAttr name : node.makes) {
-        if (isa<StateOp>(lookup(mixer, name)))
+        // The sweep gives the caller what it has for every pair.
+        if (isa<StateOp>(lookup(mixer, name)) || hasPairs(mixer, name))
           continue;
-        Space space = node.tokenFree                ? spaceWithoutTokens(node)
+        Space space = node.late                     ? Space::Task
+                      : node.tokenFree              ? spaceWithoutTokens(node)
                       : isa<RecurrenceOp>(node.op)  ? Space::Token
                       : isa<ConvolutionOp>(node.op) ? Space::Sequence
                                                     : Space::Rows;
@@ -248,7 +259,8 @@ private:
                                  [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
     bool multiplies = false;
     for (const Node &node : all.nodes) {
-      if (isa<AffineOp, PairsOp>(node.op))
+      bool readsFar = llvm::any_of(node.reads, [](auto &entry) { return !entry.second.local; });
+      if (readsFar || isa<AffineOp, PairsOp>(node.op))
         return;
       auto recurrence = dyn_cast<RecurrenceOp>(node.op);
       if (!recurrence || recurrence.getLanesAttr())
@@ -318,7 +330,7 @@ private:
       if (buffer.space == space && isa<TensorOp>(lookup(mixer, name)))
         GatherOp::create(builder, mixer.getLoc(), FlatSymbolRefAttr::get(name));
     for (const Node &node : all.nodes)
-      if (node.tokenFree && buffers.lookup(node.makes[0]).space == space)
+      if (node.tokenFree && !node.late && buffers.lookup(node.makes[0]).space == space)
         emitEval(node);
     if (prologue.getBody().front().empty())
       prologue.erase();
@@ -329,9 +341,43 @@ private:
                    builder.getI64IntegerAttr(layout.lanes.lookup(node.op)));
   }
 
-  void emitPass(int number, Direction direction) {
+  /// Windows and outputs that no step needs are still the caller's.
+  bool isWantedTensor(StringAttr name, const Buffer &buffer) {
+    return isa<TensorOp>(lookup(mixer, name)) && buffer.space == Space::Rows &&
+           (windowOf(name) || isOutput(name));
+  }
+
+  /// Passes without steps are left out: what comes from inputs may be made in later ones only.
+  void findUsedPasses() {
+    llvm::SmallSet<int, 4> used;
+    for (const Node &node : all.nodes)
+      for (int pass : passesOf(node))
+        used.insert(pass);
+    FlatSymbolRefAttr tokenDim = tokenDimOf(mixer);
+    bool isWanted = llvm::any_of(
+        buffers, [&](auto &entry) { return isWantedTensor(entry.first, entry.second); });
+    for (int number = 0; number < static_cast<int>(all.passes.size()); ++number) {
+      bool walksTokens = all.passes[number].dim && all.passes[number].dim == tokenDim;
+      if (walksTokens && firstTokenPass < 0 && (isWanted || used.contains(number)))
+        firstTokenPass = number;
+      if (used.contains(number) || number == firstTokenPass)
+        usedPasses.push_back(number);
+    }
+    if (!usedPasses.empty())
+      return;
+    // Everything is made before the first token; a pass gives it out.
+    if (all.passes.empty())
+      all.passes.push_back({tokenDim, Direction::Forward});
+    firstTokenPass = 0;
+    usedPasses.push_back(0);
+  }
+
+  void emitPass(int number, const PassPlan &plan) {
+    bool walksTokens = plan.dim && plan.dim == tokenDimOf(mixer);
     auto pass = PassOp::create(builder, mixer.getLoc(),
-                               DirectionAttr::get(builder.getContext(), direction));
+                               DirectionAttr::get(builder.getContext(), plan.direction),
+                               walksTokens ? FlatSymbolRefAttr() : plan.dim,
+                               plan.dim ? UnitAttr() : builder.getUnitAttr());
     OpBuilder::InsertionGuard guard(builder);
     builder.createBlock(&pass.getBody());
     SmallVector<const Node *> nodes;
@@ -345,11 +391,9 @@ private:
             tensor && isTokenIndexed(mixer, tensor.getDims()) && span.near)
           tensors.insert(name);
     }
-    // A window or an output that no step needs is still the caller's.
-    if (number == 0)
+    if (number == firstTokenPass)
       for (auto &[name, buffer] : buffers)
-        if (isa<TensorOp>(lookup(mixer, name)) && buffer.space == Space::Rows &&
-            (windowOf(name) || isOutput(name)))
+        if (isWantedTensor(name, buffer))
           tensors.insert(name);
     for (const Node *node : nodes)
       if (isa<ConvolutionOp>(node->op))
@@ -362,9 +406,12 @@ private:
     llvm::SetVector<StringAttr> scattered;
     for (auto output : mixer.getOps<OutputOp>()) {
       StringAttr name = output.getSourceAttr().getAttr();
+      if (hasPairs(mixer, name))
+        continue;
       auto found = all.producer.find(name);
-      int made = found == all.producer.end() ? 0 : all.nodes[found->second].pass;
-      if (made == number && scattered.insert(name))
+      const Node *maker = found == all.producer.end() ? nullptr : &all.nodes[found->second];
+      bool isEarly = !maker || (maker->tokenFree && !maker->late);
+      if ((isEarly ? usedPasses.front() : maker->pass) == number && scattered.insert(name))
         ScatterOp::create(builder, output.getLoc(), output.getSourceAttr());
     }
   }
@@ -374,10 +421,11 @@ private:
       emitEval(node);
     else if (auto affine = dyn_cast<AffineOp>(node.op))
       emitSolve(affine);
-    else if (isa<PairsOp>(node.op))
+    else if (auto pairs = dyn_cast<PairsOp>(node.op))
       SweepOp::create(builder, node.op->getLoc(), FlatSymbolRefAttr::get(node.makes[0]),
                       builder.getI64IntegerAttr(kSweepTile),
-                      builder.getI64IntegerAttr(sweepVectors()));
+                      builder.getI64IntegerAttr(sweepVectors()),
+                      builder.getI64IntegerAttr(laneRowOf(pairs)));
     else
       emitLoop(node);
   }

@@ -50,18 +50,6 @@ int64_t evaluate(AffineExpr expr, llvm::ArrayRef<double> operands) {
   }
 }
 
-/// Whether an expression uses a computed integer, so that its value is not known from the indices.
-bool isDataDependent(AffineExpr expr, seq::ReadOp read) {
-  bool found = false;
-  expr.walk([&](AffineExpr part) {
-    if (auto dim = dyn_cast<AffineDimExpr>(part)) {
-      Value operand = read.getOperands()[dim.getPosition()];
-      found |= !isa<BlockArgument>(operand) && !operand.getDefiningOp<seq::ExtentOp>();
-    }
-  });
-  return found;
-}
-
 /// One index of a read.
 struct IndexExpr {
   AffineExpr expr;
@@ -256,8 +244,8 @@ Step BodyCompiler::extent(seq::ExtentOp op) {
 
 Step BodyCompiler::read(seq::ReadOp op) {
   llvm::SmallVector<IndexExpr, 4> indices;
-  for (AffineExpr expr : op.getMap().getResults())
-    indices.push_back({expr, isDataDependent(expr, op)});
+  for (auto [place, expr] : llvm::enumerate(op.getMap().getResults()))
+    indices.push_back({expr, op.isDataDependent(place)});
   llvm::SmallVector<unsigned, 4> from;
   for (Value operand : op.getOperands())
     from.push_back(slot(operand));

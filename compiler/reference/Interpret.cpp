@@ -76,6 +76,8 @@ private:
                       llvm::function_ref<void(int64_t, int64_t)> visit) const;
   /// Rows that a component has room for when the caller gives none of it.
   int64_t longest() const;
+  /// Extents of dims that follow from the tokens are those of the longest sequence.
+  void deriveExtents();
   int64_t longestPosition() const;
   static int64_t elements(const seq::CarryComponent &component);
   /// The row of a state's variable that holds the value before the first token that is visited.
@@ -138,6 +140,13 @@ int64_t Interpreter::longestPosition() const {
   return most;
 }
 
+void Interpreter::deriveExtents() {
+  for (auto dim : mixer.getOps<seq::DimOp>())
+    if (dim.getBy())
+      extents[dim.getSymName().str()] = derivedExtent(
+          dim, [&](llvm::StringRef of) { return of == time ? longest() : extents.at(of.str()); });
+}
+
 int64_t Interpreter::longest() const {
   int64_t most = 0;
   for (const Task &task : tasks())
@@ -177,9 +186,10 @@ llvm::Error Interpreter::checkPosition(const Task &task) {
                                      buffer.name, extent, time, position(task) + task.tokens));
   if (position(task) == 0)
     return llvm::Error::success();
-  if (seq::reducesOverTokens(mixer) && !seq::carriesRows(mixer))
+  if ((seq::reducesOverTokens(mixer) && !seq::carriesRows(mixer)) || seq::readsFarTokens(mixer))
     return makeError(
-        fmt::format("a sequence whose equations reduce over {} must start at position 0, not {}",
+        fmt::format("a sequence whose equations read all positions of {} must start at "
+                    "position 0, not {}",
                     time, position(task)));
   return llvm::Error::success();
 }
@@ -242,6 +252,8 @@ llvm::Expected<RunResult> Interpreter::run() {
   sequences = !options.cuSeqlens.empty() ? options.cuSeqlens.size() - 1
               : firstBatch.empty()       ? 1
                                          : extents[firstBatch];
+  if (!options.cuSeqlens.empty())
+    deriveExtents();
   if (llvm::Error error = checkCarry())
     return error;
   allocateResults();

@@ -31,6 +31,8 @@ public:
 
   /// Why there can be no later call; empty when there can, and `rows` then holds what it needs.
   std::string find() {
+    if (readsFarTokens(formed))
+      return fmt::format("its equations read at any position of '{}'", name(token.getAttr()));
     for (auto convolution : formed.getOps<ConvolutionOp>())
       if (!findSignal(convolution))
         return reason;
@@ -291,6 +293,12 @@ private:
 } // namespace
 
 void recordCarryRows(MixerOp mixer) {
+  if (readsFarTokens(mixer)) {
+    if (!mixer.getNoStep())
+      mixer.setNoStep(fmt::format("its equations read at any position of '{}'",
+                                  std::string_view(tokenDimOf(mixer).getValue())));
+    return;
+  }
   if (!reducesOverTokens(mixer))
     return;
   // The form that the structure stage will give it, with nothing said about what it cannot do.
@@ -298,6 +306,7 @@ void recordCarryRows(MixerOp mixer) {
   copy->getBody()->push_back(mixer->clone());
   ScopedDiagnosticHandler silent(mixer.getContext(), [](Diagnostic &) { return success(); });
   PassManager passes(mixer.getContext());
+  passes.addPass(createFrontPositions());
   passes.addPass(createUnrollWindows());
   passes.addPass(createReduceTurns());
   passes.addPass(createFormPairs());

@@ -298,7 +298,8 @@ Expr PairTerms::convolution(Var over, Var row, ArrayRef<Expr> factors, Expr doma
       return nullptr;
 
   PairRequest request{{}, {}, {}, PairKind::Sum, nullptr, nullptr, nullptr, nullptr, {}, *loc};
-  request.rowDim = request.overDim = over->dim;
+  request.rows = {rowVar(over->dim)};
+  request.overDim = over->dim;
   LagSum sum;
   sum.first = range.low;
   sum.last = range.high;

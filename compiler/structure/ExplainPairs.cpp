@@ -46,6 +46,10 @@ const char *words(PairKind kind) {
   case PairKind::Max:
   case PairKind::ScoreMax:
     return "max";
+  case PairKind::Each:
+    return "each";
+  case PairKind::Places:
+    return "places of the greatest";
   }
   llvm_unreachable("all kinds are covered");
 }
@@ -110,6 +114,13 @@ private:
                        words(result.getKind()), view(over), what);
   }
 
+  std::string lanes(SweepOp sweep) {
+    if (op.getRows().size() < 2 || !sweep)
+      return "which are the lanes";
+    auto lane = cast<StringAttr>(op.getNames()[sweep.getLanes()]);
+    return fmt::format("lanes along {}, the others one by one", view(lane));
+  }
+
   void explainForm() {
     SweepOp sweep;
     if (text.options.kernel)
@@ -121,7 +132,12 @@ private:
                                             static_cast<int64_t>(sweep.getTile()),
                                             countText(sweep.getVectors(), "vector"))
                               : "";
-    text.line("form", "tiles of s for a chunk of rows, which are the lanes" + sizes);
+    text.line("form", "tiles of s for a chunk of rows, " + lanes(sweep) + sizes);
+    for (auto result : op.getOuts().getAsRange<PairResultAttr>())
+      if (result.getKind() == PairKind::Places)
+        text.line("",
+                  "the greatest are kept in order while all positions pass; what is restricted to "
+                  "them then reads those alone");
     text.line("", "only tiles that the domain touches are visited; those inside it need no mask");
   }
 };

@@ -83,7 +83,12 @@ Expr ExprContext::instantiate(const Equation &equation, ArrayRef<Expr> subscript
     map[var] = at;
   }
   Expr body = substitute(equation.body, map);
-  return equation.domain ? select(substitute(equation.domain, map), body, real(0)) : body;
+  if (!equation.domain)
+    return body;
+  Expr domain = substitute(equation.domain, map);
+  if (body->type() == ValueType::Boolean)
+    return binary(BinaryFn::And, domain, body);
+  return select(domain, body, body->type() == ValueType::Integer ? integer(0) : real(0));
 }
 
 Expr ExprContext::inlineReads(Expr e, llvm::function_ref<const Equation *(StringAttr)> lookup) {

@@ -205,6 +205,8 @@ private:
   void dropUnreadResults(MixerOp mixer) {
     llvm::DenseSet<StringAttr> isRead;
     mixer.walk([&](ReadOp read) { isRead.insert(read.getSourceAttr().getAttr()); });
+    for (auto output : mixer.getOps<OutputOp>())
+      isRead.insert(output.getSourceAttr().getAttr());
     for (auto affine : mixer.getOps<AffineOp>()) {
       SmallVector<Attribute> reads;
       for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {

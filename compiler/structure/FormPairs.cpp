@@ -6,8 +6,10 @@
 
 #include "compiler/Passes.h"
 #include "compiler/structure/PairTerms.h"
+#include "compiler/structure/RowSelection.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SetVector.h"
 
 #include <tuple>
 
@@ -25,7 +27,8 @@ constexpr llvm::StringLiteral kExponential = "seq.exponential";
 
 class PairFormer {
 public:
-  explicit PairFormer(MixerOp mixer) : model(mixer), context(model.exprs()), terms(model) {}
+  explicit PairFormer(MixerOp mixer)
+      : model(mixer), context(model.exprs()), terms(model), selection(model, terms) {}
 
   LogicalResult run() {
     if (failed(inlinePairs()))
@@ -37,10 +40,18 @@ public:
       names.push_back(name);
     for (StringAttr name : names) {
       Equation equation = *model.equation(name);
-      Expr body = terms.lower(equation.body, name, equation.loc);
+      if (!selection.addNamed(equation))
+        return failure();
+    }
+    for (StringAttr name : names) {
+      Equation equation = *model.equation(name);
+      Expr body = selection.rewrite(equation.body, name, equation.loc);
+      body = body ? terms.lower(body, name, equation.loc) : nullptr;
       if (!body)
         return failure();
       model.equation(name)->body = body;
+      if (positions(equation) > 1 && failed(keepEach(*model.equation(name))))
+        return failure();
     }
     if (terms.requests().empty())
       return success();
@@ -61,44 +72,96 @@ private:
   Model model;
   ExprContext &context;
   PairTerms terms;
+  RowSelection selection;
   llvm::DenseMap<StringAttr, unsigned> levels; // of produced tensors and definitions
 
   unsigned positions(const Equation &equation) {
     return llvm::count_if(equation.left, [&](Var var) { return model.isRuntime(var->dim); });
   }
 
-  /// A value for every pair is made where it is used; one that the caller wants has no lowering.
+  /// What the caller wants for every pair is a result of a seq.pairs of its own.
+  LogicalResult keepEach(Equation equation) {
+    auto refuse = [&](StringRef what) -> LogicalResult {
+      return emitError(equation.loc) << "not lowered yet: an output with " << what;
+    };
+    if (positions(equation) > 2)
+      return refuse("a value for more than two positions");
+    if (equation.body->type() != ValueType::Real)
+      return refuse("an integer or truth value for every pair of positions");
+    Expr body = equation.body;
+    if (equation.domain)
+      body = context.select(equation.domain, body, context.real(0));
+    model.lookup(equation.name)->erase();
+    model.removeDefinition(equation.name);
+    return success(terms.addEach(equation.name, equation.left, body, equation.loc));
+  }
+
+  /// A pair's value at any indices, which is zero outside of the extents; null where data decide
+  /// the indices.
+  Expr valueAt(const Equation &equation, ArrayRef<Expr> subscripts) {
+    Substitution map;
+    Expr isInside = equation.domain;
+    auto require = [&](Expr condition) {
+      isInside = isInside ? context.binary(BinaryFn::And, isInside, condition) : condition;
+    };
+    for (auto [var, at] : llvm::zip_equal(equation.left, subscripts))
+      map[var] = at;
+    if (isInside)
+      isInside = context.substitute(isInside, map);
+    for (auto [var, at] : llvm::zip_equal(equation.left, subscripts)) {
+      if (at->is(ExprKind::Index) && at->var()->dim == var->dim)
+        continue;
+      if (!model.sources(at).empty())
+        return nullptr;
+      bool isPosition = model.isRuntime(var->dim);
+      Expr extent = isPosition ? context.extent(var->dim) : context.integer(model.size(var->dim));
+      require(context.compare(Predicate::Ge, at, context.integer(0)));
+      require(context.compare(Predicate::Lt, at, extent));
+    }
+    Expr body = context.substitute(equation.body, map);
+    if (!isInside)
+      return body;
+    if (body->type() == ValueType::Boolean)
+      return context.binary(BinaryFn::And, isInside, body);
+    Expr zero = body->type() == ValueType::Integer ? context.integer(0) : context.real(0);
+    return context.select(isInside, body, zero);
+  }
+
+  /// A value for every pair is made where it is used.
   LogicalResult inlinePairs() {
     llvm::DenseSet<StringAttr> outputs = model.outputs();
-    llvm::SmallDenseSet<StringAttr> pairs;
+    llvm::SmallSetVector<StringAttr, 4> pairs;
     for (auto &[name, equation] : model.definitions())
-      if (positions(equation) > 1) {
-        if (outputs.contains(name))
-          return emitError(equation.loc)
-                 << "not lowered yet: an output with a value for every pair of positions";
+      if (positions(equation) > 1)
         pairs.insert(name);
-      }
     if (pairs.empty())
       return success();
-    auto find = [&](StringAttr name) {
-      return pairs.contains(name) ? model.equation(name) : nullptr;
+    auto inlined = [&](auto &self, Expr e) -> Expr {
+      return context.rewrite(e, [&](Expr node) {
+        bool isPair = node->is(ExprKind::Read) && pairs.contains(node->symbol());
+        Expr value = isPair ? valueAt(*model.equation(node->symbol()), node->operands()) : node;
+        return isPair && value ? self(self, value) : node;
+      });
     };
     SmallVector<StringAttr> users;
     for (auto &[name, equation] : model.definitions())
-      if (!pairs.contains(name))
+      if (!pairs.contains(name) || outputs.contains(name))
         users.push_back(name);
     for (auto &[name, equation] : model.nexts())
       users.push_back(name);
     for (StringAttr name : users) {
       Equation *equation = model.equation(name);
-      equation->body = context.inlineReads(equation->body, find);
+      equation->body = inlined(inlined, equation->body);
+      if (equation->domain)
+        equation->domain = inlined(inlined, equation->domain);
       for (StringAttr source : model.sources(equation->body))
         if (pairs.contains(source))
           return emitError(equation->loc) << "not lowered yet: '" << source.getValue()
-                                          << "' read at positions that are no plain indices";
+                                          << "' read for a pair of positions that data decide";
     }
     for (StringAttr name : pairs)
-      model.removeDefinition(name);
+      if (!outputs.contains(name))
+        model.removeDefinition(name);
     return success();
   }
 
@@ -142,7 +205,7 @@ private:
       unsigned level = levels.lookup(request.name);
       auto fits = [&](const Op &op) {
         return op.level == level && !op.first->lags && !request.lags &&
-               op.first->rowDim == request.rowDim && op.first->overDim == request.overDim &&
+               op.first->rows == request.rows && op.first->overDim == request.overDim &&
                op.first->domain == request.domain && (!request.score || op.score == request.score);
       };
       auto found = llvm::find_if(ops, fits);
@@ -166,6 +229,8 @@ private:
 
   /// The maximum is often only there to shift by.
   bool isNeeded(const PairRequest &request) {
+    if (request.kind == PairKind::Each)
+      return true;
     auto reads = [&](Expr e) { return e && context.reads(e, request.name); };
     for (auto &[name, equation] : model.definitions())
       if (reads(equation.body) || reads(equation.domain))
@@ -232,33 +297,35 @@ private:
     MLIRContext *mlir = context.mlirContext();
     OpBuilder builder(mlir);
     builder.setInsertionPointToEnd(&model.mixer().getBody().front());
-    SmallVector<Var> pair;
+    SmallVector<Var> pair(op.first->rows);
     SmallVector<Attribute> rows, names;
-    if (op.first->rowDim) {
-      pair.push_back(terms.rowVar(op.first->rowDim));
-      rows.push_back(FlatSymbolRefAttr::get(op.first->rowDim));
-      names.push_back(builder.getStringAttr("t"));
+    for (Var row : pair) {
+      rows.push_back(FlatSymbolRefAttr::get(row->dim));
+      names.push_back(row->name);
     }
     pair.push_back(terms.overVar(op.first->overDim));
     names.push_back(builder.getStringAttr("s"));
 
+    enum Role { Shared, Weight, Value };
     struct Part {
+      Role role;
       Expr body;
       SmallVector<Var> left;
       bool takesExponential;
     };
     SmallVector<Part> parts;
-    auto add = [&](Expr body, ArrayRef<Var> features, bool takesExponential) -> int64_t {
+    auto add = [&](Role role, Expr body, ArrayRef<Var> features, bool takesExponential) -> int64_t {
       SmallVector<Var> left(pair);
       left.append(features.begin(), features.end());
       for (auto [number, part] : llvm::enumerate(parts))
-        if (part.body == body && part.left == left && part.takesExponential == takesExponential)
+        if (part.role == role && part.body == body && part.left == left &&
+            part.takesExponential == takesExponential)
           return number;
-      parts.push_back({body, left, takesExponential});
+      parts.push_back({role, body, left, takesExponential});
       return parts.size() - 1;
     };
     auto optional = [&](Expr e) {
-      return e ? builder.getI64IntegerAttr(add(e, {}, false)) : IntegerAttr();
+      return e ? builder.getI64IntegerAttr(add(Shared, e, {}, false)) : IntegerAttr();
     };
     IntegerAttr score = optional(op.score), domain = optional(op.first->domain);
     Expr exponential = context.read(context.attr(kExponential), {});
@@ -267,13 +334,15 @@ private:
       Expr weight = request->weight;
       if (request->kind == PairKind::Sum && request->score)
         weight = weight ? context.mul(exponential, weight) : exponential;
+      bool isPlaces = request->kind == PairKind::Places;
       bool hasValue = request->value || (request->kind == PairKind::Sum && !weight);
-      int64_t value = hasValue ? add(request->value ? request->value : context.real(1),
-                                     request->features, false)
-                               : -1;
+      int64_t value = hasValue
+                          ? add(Value, request->value ? request->value : context.real(1),
+                                isPlaces ? ArrayRef<Var>() : ArrayRef(request->features), false)
+                          : -1;
       results.push_back(
           PairResultAttr::get(mlir, FlatSymbolRefAttr::get(request->name), request->kind,
-                              weight ? add(weight, {}, op.score != nullptr) : -1, value));
+                              weight ? add(Weight, weight, {}, op.score != nullptr) : -1, value));
     }
     auto pairs =
         PairsOp::create(builder, op.first->loc, builder.getArrayAttr(rows),

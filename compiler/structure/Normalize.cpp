@@ -33,22 +33,10 @@ public:
   explicit LoweringCheck(MixerOp mixer) : mixer(mixer) {}
 
   LogicalResult run() {
-    DimOp time;
-    for (auto dim : mixer.getOps<DimOp>()) {
-      if (dim.getKind() != DimKind::Runtime)
-        continue;
-      if (time) {
-        auto error = refuse(dim, fmt::format("a second run-time length '{}'", name(dim)));
-        error.attachNote(time.getLoc()) << "sequences are over '" << time.getSymName() << "'";
-        return error;
-      }
-      time = dim;
-    }
-    for (auto tensor : mixer.getOps<TensorOp>())
-      for (auto [place, dim] : llvm::enumerate(tensor.getDims().getAsRange<FlatSymbolRefAttr>()))
-        if (place > 0 && isRuntime(dim))
-          return refuse(
-              tensor, fmt::format("'{}' with its positions in place {}", name(tensor), place + 1));
+    for (auto dim : mixer.getOps<DimOp>())
+      if (dim.getBy() && !grows(dim.getBy()->getResult(0)))
+        return refuse(dim, fmt::format("a length '{}' that does not grow with those it is made of",
+                                       name(dim)));
     for (Operation &op : mixer.getBody().front()) {
       if (auto define = dyn_cast<DefineOp>(op)) {
         if (failed(checkEquation(define, define.getDims(), define.getNames())))
@@ -91,8 +79,6 @@ private:
             return refuse(op, fmt::format("{} over all positions",
                                           std::string_view(stringifyReduceKind(reduce.getKind()))));
       } else if (auto map = dyn_cast<MapOp>(op)) {
-        if (map.getKind() == MapKind::TopK)
-          return refuse(op, "topk");
         // A running sum up to the own token is a state since the import.
         if (isRuntime(map.getDimAttr()))
           return refuse(op, fmt::format("{} over all positions",
@@ -105,18 +91,9 @@ private:
     return failure(result.wasInterrupted());
   }
 
-  // Reads happen at this token plus a constant; under a cumulative sum its own variable is the
-  // token.
+  // States are read at this token or next to it; all else at any position.
   WalkResult checkRead(ReadOp read, Value token) {
-    Operation *source = mixer.lookupSymbol(read.getSource());
-    bool isState = isa_and_nonnull<StateOp>(source);
-    ArrayAttr dims;
-    if (auto tensor = dyn_cast_or_null<TensorOp>(source))
-      dims = tensor.getDims();
-    else if (auto define = dyn_cast_or_null<DefineOp>(source))
-      dims = define.getDims();
-    bool varies = isState || (dims && !dims.empty() && isRuntime(cast<FlatSymbolRefAttr>(dims[0])));
-    if (!varies)
+    if (!isa_and_nonnull<StateOp>(mixer.lookupSymbol(read.getSource())))
       return WalkResult::advance();
     // The token plus constants and indices of fixed dims.
     AffineExpr position = read.getMap().getResult(0);
@@ -133,9 +110,22 @@ private:
     }
     if (usesToken && isKnown)
       return WalkResult::advance();
-    return refuse(read,
-                  fmt::format("'{}' read at a position that is not this token's plus a constant",
-                              std::string_view(read.getSource())));
+    return refuse(read, fmt::format("the state '{}' read at a position that is not this token's",
+                                    std::string_view(read.getSource())));
+  }
+
+  /// Whether an extent never falls when those that it is made of rise: storage for the longest
+  /// sequence then has room for all.
+  static bool grows(AffineExpr by) {
+    if (isa<AffineConstantExpr, AffineDimExpr>(by))
+      return true;
+    auto binary = dyn_cast<AffineBinaryOpExpr>(by);
+    if (!binary || binary.getKind() == AffineExprKind::Mod || !grows(binary.getLHS()))
+      return false;
+    if (binary.getKind() == AffineExprKind::Add)
+      return grows(binary.getRHS());
+    auto factor = dyn_cast<AffineConstantExpr>(binary.getRHS());
+    return factor && factor.getValue() > 0;
   }
 
   bool isToken(Value value, Value token) {
@@ -252,7 +242,8 @@ private:
     Var var = o.vars[0];
     if (e->mapKind() == MapKind::CumSum)
       return cumulativeSum(o);
-    assert(e->mapKind() == MapKind::Softmax && "refused before");
+    if (e->mapKind() == MapKind::TopK)
+      return topK(o, e->count());
     Expr score = named("score", guarded(ReduceKind::Max, o.body, o.domain), o.vars);
     Expr shift = shiftFor(context.reduce(ReduceKind::Max, var, score));
     Expr weight = named("exp", context.unary(UnaryFn::Exp, context.sub(score, shift)), o.vars);
@@ -263,6 +254,47 @@ private:
     // Nothing in the domain: all zero.
     return context.select(context.compare(Predicate::Gt, total, context.real(0)), here,
                           context.real(0));
+  }
+
+  /// The largest and the first place where it stands, then those that follow it in this order, and
+  /// so on: what does not follow the last of them is among the n.
+  Expr topK(const OpenedExpr &o, int64_t count) {
+    Var var = o.vars[0];
+    Expr score = named("score", o.body, o.vars), here = context.substitute(score, {{var, o.at}});
+    Expr place = context.toReal(o.at);
+    Expr value = nullptr, first = nullptr; // the last of those that were found
+    auto both = [&](Expr a, Expr b) { return a ? context.binary(BinaryFn::And, a, b) : b; };
+    auto isBehind = [&](Expr otherValue, Expr otherPlace, Expr ownValue, Expr ownPlace) {
+      return context.binary(BinaryFn::Or, context.compare(Predicate::Lt, otherValue, ownValue),
+                            both(context.compare(Predicate::Eq, otherValue, ownValue),
+                                 context.compare(Predicate::Gt, otherPlace, ownPlace)));
+    };
+    Expr own = context.toReal(context.index(var));
+    constexpr int64_t most = 16;
+    if (count > most || 4 * count > model.size(var->dim)) {
+      // Many of few: those with less than n in front of them.
+      Expr isBefore = both(o.domain, isBehind(here, place, score, own));
+      Expr rank = context.sum(var, context.select(isBefore, context.real(1), context.real(0)));
+      return inDomain(o, context.compare(Predicate::Lt, rank, context.real(double(count))));
+    }
+    for (int64_t number = 0; number < count; ++number) {
+      Expr isLeft = o.domain;
+      if (value)
+        isLeft = both(isLeft, isBehind(score, own, value, first));
+      Expr left = isLeft ? context.select(isLeft, score, context.real(-kInf)) : score;
+      value = named("top", context.reduce(ReduceKind::Max, var, left));
+      Expr isFound = both(isLeft, context.compare(Predicate::Eq, score, value));
+      Expr found = context.select(isFound, own, context.real(kInf));
+      first = named("place", context.reduce(ReduceKind::Min, var, found));
+    }
+    return inDomain(o, context.unary(UnaryFn::Not, isBehind(here, place, value, first)));
+  }
+
+  Expr inDomain(const OpenedExpr &o, Expr truth) {
+    if (!o.domain)
+      return truth;
+    Expr domain = context.substitute(o.domain, {{o.vars[0], o.at}});
+    return context.binary(BinaryFn::And, domain, truth);
   }
 
   Expr cumulativeSum(const OpenedExpr &o) {

@@ -53,8 +53,9 @@ std::optional<int64_t> constantOf(Value value) {
 class SetBuilder {
 public:
   SetBuilder(PairsOp pairs, const PairDomain &domain)
-      : pairs(pairs), domain(domain), poly(presburger::PresburgerSpace::getSetSpace(
-                                          2 + domain.rowReads.size(), domain.symbols.size())) {}
+      : pairs(pairs), domain(domain), firstRead(1 + pairs.getRows().size()),
+        poly(presburger::PresburgerSpace::getSetSpace(firstRead + domain.rowReads.size(),
+                                                      domain.symbols.size())) {}
 
   IntegerPolyhedron build(const Conditions &conditions) {
     for (auto [truth, isNegated] : conditions)
@@ -66,6 +67,7 @@ private:
   using Row = SmallVector<int64_t>;
   PairsOp pairs;
   const PairDomain &domain;
+  unsigned firstRead; // the dims of what is read at rows stand behind s and the rows
   IntegerPolyhedron poly;
 
   Row zero() const { return Row(poly.getNumCols(), 0); }
@@ -125,14 +127,15 @@ private:
       return row;
     }
     if (auto argument = dyn_cast<BlockArgument>(value))
-      return unit(argument.getArgNumber() == pairs.getRows().size() ? 0 : 1);
+      return unit(argument == pairs.columnOf(argument.getOwner()) ? 0
+                                                                  : 1 + argument.getArgNumber());
     if (auto *found = llvm::find(domain.symbols, value); found != domain.symbols.end())
-      return unit(2 + domain.rowReads.size() + (found - domain.symbols.begin()));
+      return unit(firstRead + domain.rowReads.size() + (found - domain.symbols.begin()));
     if (auto read = value.getDefiningOp<ReadOp>()) {
       auto *found = llvm::find(domain.rowReads, read.getSourceAttr().getAttr());
       if (found == domain.rowReads.end() || placeOfInteger(pairs, read) != PairPlace::Row)
         return std::nullopt;
-      return unit(2 + (found - domain.rowReads.begin()));
+      return unit(firstRead + (found - domain.rowReads.begin()));
     }
     if (auto unary = value.getDefiningOp<UnaryOp>(); unary && unary.getFn() == UnaryFn::Neg) {
       auto row = linear(unary.getOperand());
@@ -208,7 +211,10 @@ PairPlace mlir::seq::placeOfInteger(PairsOp pairs, ReadOp read) {
       position ? dyn_cast<BlockArgument>(read.getOperands()[position.getPosition()]) : nullptr;
   if (!argument || argument.getOwner()->getParentOp() != pairs.getOperation())
     return PairPlace::None;
-  return argument.getArgNumber() == pairs.getRows().size() ? PairPlace::Column : PairPlace::Row;
+  Block *part = argument.getOwner();
+  return argument == pairs.columnOf(part) ? PairPlace::Column
+         : argument == pairs.rowOf(part)  ? PairPlace::Row
+                                          : PairPlace::None;
 }
 
 PairDomain::PairDomain(PairsOp pairs) {

@@ -16,9 +16,9 @@
 
 namespace mlir::seq {
 
-/// The domain of a seq.pairs as a union of integer sets. Their dims are s, t and what `rowReads`
-/// names, their symbols those of `symbols`. Conditions that are not linear restrict nothing, so the
-/// union may hold more than the domain does.
+/// The domain of a seq.pairs as a union of integer sets. Their dims are s, the rows and what
+/// `rowReads` names, their symbols those of `symbols`. Conditions that are not linear restrict
+/// nothing, so the union may hold more than the domain does.
 struct PairDomain {
   /// Integers that no position enters: extents, and reads without indices.
   SmallVector<Value> symbols;

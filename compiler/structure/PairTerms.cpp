@@ -6,6 +6,8 @@
 
 #include "compiler/structure/PairTerms.h"
 
+#include "dialect/Carry.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
 
@@ -47,9 +49,10 @@ Expr PairTerms::canonicalBody(Expr e, ArrayRef<Var> vars) {
   Substitution toCanonical;
   llvm::DenseMap<StringAttr, unsigned> ordinals;
   for (Var var : vars) {
-    unsigned ordinal = isRuntime(var) ? 0 : 2 + ordinals[var->dim]++;
-    toCanonical[var] =
-        context.index(canonical(var->dim, ordinal, var->name ? var->name.getValue() : "i"));
+    StringRef name = var->name ? var->name.getValue() : "i";
+    Var to =
+        isRuntime(var) ? rowVar(var->dim) : canonical(var->dim, 2 + ordinals[var->dim]++, name);
+    toCanonical[var] = context.index(to);
   }
   return context.substitute(e, toCanonical);
 }
@@ -162,17 +165,58 @@ Expr PairTerms::ordered(Expr e) {
   return context.sumOf(terms);
 }
 
-FailureOr<Var> PairTerms::rowOf(ArrayRef<Expr> parts, Var over) {
-  Var row = nullptr;
+FailureOr<PairTerms::Rows> PairTerms::rowsOf(ArrayRef<Expr> parts, ArrayRef<Expr> shared,
+                                             Var over) {
+  Var position = nullptr;
   for (Expr part : parts)
     if (part)
       for (Var var : part->freeVars())
         if (var != over && isRuntime(var)) {
-          if (row && row != var)
+          if (position && position != var)
             return failure();
-          row = var;
+          position = var;
         }
-  return row;
+  Rows rows;
+  if (position)
+    rows.push_back(position);
+  for (Expr part : shared)
+    if (part)
+      for (Var var : part->freeVars())
+        if (!isRuntime(var) && !llvm::is_contained(rows, var))
+          rows.push_back(var);
+  return rows;
+}
+
+void PairTerms::addFeatureRow(Rows &rows, ArrayRef<Expr> values, Var over) {
+  bool dependsOnRows = llvm::any_of(values, [&](Expr value) {
+    return value && llvm::any_of(rows, [&](Var row) { return value->dependsOn(row); });
+  });
+  bool hasFixedRow = llvm::any_of(rows, [&](Var row) { return !isRuntime(row); });
+  if (dependsOnRows || hasFixedRow)
+    return;
+  // The one whose elements follow each other in most of what is read at s.
+  Var best = nullptr;
+  std::pair<unsigned, int64_t> bestWorth;
+  for (Expr value : values)
+    if (value)
+      for (Var var : value->freeVars()) {
+        if (var == over || isRuntime(var))
+          continue;
+        unsigned reads = 0;
+        for (Expr other : values)
+          if (other)
+            context.walk(other, [&](Expr node) {
+              reads += node->is(ExprKind::Read) && node->operands().size() > 1 &&
+                       node->operands().back() == context.index(var);
+            });
+        std::pair<unsigned, int64_t> worth(reads, model.size(var->dim));
+        if (!best || worth > bestWorth) {
+          best = var;
+          bestWorth = worth;
+        }
+      }
+  if (best)
+    rows.push_back(best);
 }
 
 bool PairTerms::isElement(Expr e, Var row, Var over) {
@@ -235,24 +279,31 @@ Expr PairTerms::separate(Expr e, Var row, Var over) {
   if (e->operands().empty())
     return e;
   bool onRow = row && e->dependsOn(row), onOver = e->dependsOn(over);
+  bool isReal = e->type() == ValueType::Real;
   // What a score shares among all its pairs is made once for each position.
-  bool isShared = onRow != onOver && e->type() == ValueType::Real && !isElement(e, row, over);
+  bool isShared = onRow != onOver && isReal && !isElement(e, row, over);
   bool isCheap = e->is(ExprKind::ToReal) ||
                  (e->is(ExprKind::Unary) && e->unaryFn() == UnaryFn::Neg) ||
                  (!onOver && e->is(ExprKind::Binary) && e->binaryFn() != BinaryFn::Pow &&
                   e->operand(0)->operands().empty());
   if (isShared && !isCheap)
     return named(e, onRow ? "row" : "col");
+  bool isWork = e->is(ExprKind::Reduce) || (e->is(ExprKind::Unary) && !isCheap) ||
+                e->isBinary(BinaryFn::Div) || e->isBinary(BinaryFn::Pow);
+  if (!onRow && !onOver && isReal && isWork)
+    return named(e, "part");
   if (e->is(ExprKind::Read)) {
     if (isElement(e, row, over) || !model.variesOverTokens(e->symbol()))
       return e;
     auto tensor = dyn_cast_or_null<TensorOp>(model.lookup(e->symbol()));
-    if (e->type() == ValueType::Real && tensor && tensor.getRole() == Role::Param)
+    if (isReal && tensor && tensor.getRole() == Role::Param)
       return e; // its rows are all there
-    if (onRow != onOver && e->type() != ValueType::Real)
-      return named(e, onRow ? "row" : "col");
-    return refuse(fmt::format("'{}' read at a position made of both of a pair",
-                              std::string_view(e->symbol().getValue())));
+    if (onRow != onOver || (!onRow && !onOver))
+      return named(e, onRow ? "row" : onOver ? "col" : "part");
+    if (model.state(e->symbol()))
+      return refuse(fmt::format("the state '{}' read at a position made of both of a pair",
+                                std::string_view(e->symbol().getValue())));
+    return e; // any position: what is read is kept for all of them
   }
   if (e->is(ExprKind::Reduce)) {
     OpenedExpr o = context.open(e);
@@ -267,44 +318,41 @@ Expr PairTerms::separate(Expr e, Var row, Var over) {
   return llvm::equal(operands, e->operands()) ? e : context.withOperands(e, operands);
 }
 
-Expr PairTerms::add(PairRequest request, Var row, Var over, bool mustExist) {
-  if (!row)
-    return refuse("a reduction over all positions for no token");
+Expr PairTerms::add(PairRequest request, const Rows &rows, Var over, bool mustExist) {
   for (Expr *part : {&request.score, &request.weight, &request.value})
     if (*part)
       *part = within(*part, request.domain);
   Substitution toCanonical;
   toCanonical[over] = context.index(overVar(over->dim));
-  if (row)
-    toCanonical[row] = context.index(rowVar(row->dim));
-  request.rowDim = row ? row->dim : StringAttr();
   request.overDim = over->dim;
   SmallVector<Expr> subscripts;
-  if (row)
-    subscripts.push_back(context.index(row));
   llvm::DenseMap<StringAttr, unsigned> ordinals;
-  if (request.value) {
-    for (Var var : request.value->freeVars()) {
-      if (var == row || var == over)
-        continue;
-      Var feature =
-          canonical(var->dim, 2 + ordinals[var->dim]++, var->name ? var->name.getValue() : "i");
-      toCanonical[var] = context.index(feature);
-      request.features.push_back(feature);
-      subscripts.push_back(context.index(var));
-    }
-  }
+  auto canonicalOf = [&](Var var) {
+    Var to = isRuntime(var) ? rowVar(var->dim)
+                            : canonical(var->dim, 2 + ordinals[var->dim]++,
+                                        var->name ? var->name.getValue() : StringRef("i"));
+    toCanonical[var] = context.index(to);
+    subscripts.push_back(context.index(var));
+    return to;
+  };
+  for (Var row : rows)
+    request.rows.push_back(canonicalOf(row));
+  if (request.value)
+    for (Var var : request.value->freeVars())
+      if (var != over && !llvm::is_contained(rows, var))
+        request.features.push_back(canonicalOf(var));
+  Var position = !rows.empty() && isRuntime(rows[0]) ? rows[0] : nullptr;
   for (Expr *part : {&request.score, &request.domain, &request.weight, &request.value})
     if (*part) {
-      *part = separate(*part, row, over);
+      *part = separate(*part, position, over);
       *part = context.substitute(*part, toCanonical);
       for (Var var : (*part)->freeVars())
-        if (var != overVar(over->dim) && !(row && var == rowVar(row->dim)) &&
+        if (var != overVar(over->dim) && !llvm::is_contained(request.rows, var) &&
             !llvm::is_contained(request.features, var))
           return refuse("a score or domain that varies over more than two positions");
     }
   auto same = llvm::find_if(all, [&](const PairRequest &other) {
-    return other.rowDim == request.rowDim && other.overDim == request.overDim &&
+    return !other.lags && other.rows == request.rows && other.overDim == request.overDim &&
            other.kind == request.kind && other.score == request.score &&
            other.domain == request.domain && other.weight == request.weight &&
            other.value == request.value && other.features == request.features;
@@ -319,14 +367,50 @@ Expr PairTerms::add(PairRequest request, Var row, Var over, bool mustExist) {
   return context.read(same->name, subscripts);
 }
 
+bool PairTerms::addEach(StringAttr name, ArrayRef<Var> left, Expr value, Location location) {
+  owner = name;
+  loc = location;
+  failed = false;
+  Rows rows(left);
+  rows.erase(rows.begin() + 1);
+  PairRequest request{name, {}, {}, PairKind::Each, nullptr, nullptr, nullptr, value, {}, *loc};
+  add(std::move(request), rows, left[1]);
+  return !failed;
+}
+
+StringAttr PairTerms::addPlaces(StringAttr name, const OpenedExpr &map, StringAttr dim,
+                                Location location, SmallVectorImpl<Var> &rows) {
+  owner = name;
+  loc = location;
+  failed = false;
+  Var over = map.vars[0];
+  Expr score = lower(map.body);
+  Expr domain = conjunction(map.domain ? lower(map.domain) : nullptr, nullptr);
+  auto own = rowsOf({score, domain}, {score, domain}, over);
+  if (llvm::failed(own))
+    refuse("a topk over positions for every pair of positions");
+  if (failed)
+    return {};
+  rows.assign(own->begin(), own->end());
+  PairRequest request{{}, {}, {}, PairKind::Places, nullptr, domain, nullptr, score, {}, *loc};
+  request.features.push_back(canonical(dim, 1, "n"));
+  Expr read = add(std::move(request), *own, over);
+  return failed ? StringAttr() : read->symbol();
+}
+
 void PairTerms::declare(PairRequest &request) {
   StringRef what = request.kind == PairKind::Sum        ? ".sum"
                    : request.kind == PairKind::ScoreMax ? ".max"
+                   : request.kind == PairKind::Places   ? ".places"
                                                         : ".reduced";
-  request.name = model.freshName(owner.getValue() + what);
+  bool isEach = request.kind == PairKind::Each; // has a name
+  if (!isEach)
+    request.name = model.freshName(owner.getValue() + what);
   SmallVector<Attribute> dims;
-  if (request.rowDim)
-    dims.push_back(FlatSymbolRefAttr::get(request.rowDim));
+  for (Var row : request.rows)
+    dims.push_back(FlatSymbolRefAttr::get(row->dim));
+  if (isEach)
+    dims.insert(dims.begin() + 1, FlatSymbolRefAttr::get(request.overDim));
   for (Var feature : request.features)
     dims.push_back(FlatSymbolRefAttr::get(feature->dim));
   OpBuilder builder(context.mlirContext());
@@ -337,20 +421,22 @@ void PairTerms::declare(PairRequest &request) {
   model.declare(ProducedOp::create(builder, *loc, request.name, builder.getArrayAttr(dims)));
 }
 
-Expr PairTerms::extremum(PairKind kind, Var over, Expr body, Expr domain) {
-  auto row = rowOf({body, domain}, over);
-  if (llvm::failed(row))
+Expr PairTerms::extremum(PairKind kind, Var over, Expr body, Expr domain, bool isScore) {
+  auto rows = rowsOf({body, domain}, {domain, isScore ? body : nullptr}, over);
+  if (llvm::failed(rows))
     return refuse("a reduction over positions for every pair of positions");
-  bool hasFeatures = llvm::any_of(body->freeVars(), [&](Var v) { return v != over && v != *row; });
   PairRequest request{{},      {},      {}, kind, nullptr, conjunction(domain, nullptr),
                       nullptr, nullptr, {}, *loc};
+  bool hasFeatures = llvm::any_of(
+      body->freeVars(), [&](Var v) { return v != over && !llvm::is_contained(*rows, v); });
   if (kind == PairKind::Max && !hasFeatures) {
     request.kind = PairKind::ScoreMax;
     request.score = ordered(body);
   } else {
+    addFeatureRow(*rows, {body}, over);
     request.value = body;
   }
-  return add(std::move(request), *row, over);
+  return add(std::move(request), *rows, over);
 }
 
 //===----------------------------------------------------------------------===//
@@ -359,25 +445,34 @@ Expr PairTerms::extremum(PairKind kind, Var over, Expr body, Expr domain) {
 
 Expr PairTerms::softmax(const OpenedExpr &map) {
   Var over = map.vars[0];
-  auto row = rowOf({map.body, map.domain}, over);
-  if (llvm::failed(row))
-    return refuse("a softmax over positions for every pair of positions");
   Expr domain = conjunction(map.domain, nullptr);
   Expr score = ordered(map.body);
-  Expr max = extremum(PairKind::Max, over, score, domain);
-  Expr total = sum(over, context.unary(UnaryFn::Exp, context.sub(score, max)), domain);
-  Expr inverse = context.select(context.compare(Predicate::Gt, total, context.real(0)),
-                                context.div(context.real(1), total), context.real(0));
+  auto rows = rowsOf({score, domain}, {score, domain}, over);
+  if (llvm::failed(rows))
+    return refuse("a softmax over positions for every pair of positions");
+  Expr max = extremum(PairKind::Max, over, score, domain, /*isScore=*/true);
   Substitution here{{over, map.at}};
-  Expr weight = context.unary(UnaryFn::Exp, context.sub(context.substitute(score, here), max));
-  if (domain)
-    weight = context.select(context.substitute(domain, here), weight, context.real(0));
-  return context.mul(weight, inverse);
+  auto normalised = [&](Expr weight, Expr total) {
+    Expr inverse = context.select(context.compare(Predicate::Gt, total, context.real(0)),
+                                  context.div(context.real(1), total), context.real(0));
+    return context.mul(context.substitute(weight, here), inverse);
+  };
+  auto within = [&](Expr e) { return domain ? context.select(domain, e, context.real(0)) : e; };
+  if (rows->empty()) {
+    // One distribution for the whole sequence: its exponentials are numbers of the positions.
+    Expr isFinite =
+        context.compare(Predicate::Lt, context.unary(UnaryFn::Abs, max), context.real(kInf));
+    Expr shift = context.select(isFinite, max, context.real(0));
+    Expr weight = named(within(context.unary(UnaryFn::Exp, context.sub(score, shift))), "exp");
+    return normalised(weight, sum(over, weight, nullptr));
+  }
+  Expr weight = context.unary(UnaryFn::Exp, context.sub(score, max));
+  return normalised(within(weight), sum(over, weight, domain));
 }
 
 Expr PairTerms::logSumExp(Var over, Expr body, Expr domain) {
   Expr score = ordered(body);
-  Expr max = extremum(PairKind::Max, over, score, domain);
+  Expr max = extremum(PairKind::Max, over, score, domain, /*isScore=*/true);
   Expr total = sum(over, context.unary(UnaryFn::Exp, context.sub(score, max)), domain);
   Expr isFinite =
       context.compare(Predicate::Lt, context.unary(UnaryFn::Abs, max), context.real(kInf));
@@ -442,12 +537,16 @@ void PairTerms::separateFactors(Var over, const Product &term, Expr &domain, Pro
 }
 
 Expr PairTerms::convolutionOf(Var over, const Product &term, Expr domain) {
+  if (over->dim != tokenDimOf(model.mixer()).getAttr())
+    return nullptr;
   Product outside, inside;
   separateFactors(over, term, domain, outside, inside);
   SmallVector<Expr> parts(inside.factors);
   parts.push_back(domain);
-  auto row = rowOf(parts, over);
-  Expr read = llvm::failed(row) ? nullptr : convolution(over, *row, inside.factors, domain);
+  auto rows = rowsOf(parts, {}, over);
+  if (llvm::failed(rows) || rows->empty())
+    return nullptr;
+  Expr read = convolution(over, rows->front(), inside.factors, domain);
   if (!read)
     return nullptr;
   outside.factors.push_back(read);
@@ -459,8 +558,8 @@ Expr PairTerms::sumOfProduct(Var over, const Product &term, Expr domain) {
   separateFactors(over, term, domain, outside, inside);
   SmallVector<Expr> parts(inside.factors);
   parts.push_back(domain);
-  auto row = rowOf(parts, over);
-  if (llvm::failed(row))
+  auto rows = rowsOf(parts, {domain}, over);
+  if (llvm::failed(rows))
     return refuse("a sum over positions for every pair of positions");
 
   // exp(a - g) with g free of s, where the maximum of a is known: the sum is one of exp(a - max).
@@ -475,9 +574,11 @@ Expr PairTerms::sumOfProduct(Var over, const Product &term, Expr domain) {
           .push_back(summand);
     Expr score = ordered(context.sumOf(own));
     PairRequest wanted{{}, {}, {}, PairKind::ScoreMax, score, domain, nullptr, nullptr, {}, *loc};
-    Expr max = add(wanted, *row, over, /*mustExist=*/true);
+    auto scored = rowsOf(parts, {score, domain}, over);
+    Expr max = add(wanted, *scored, over, /*mustExist=*/true);
     if (!max)
       continue; // nobody asked for this maximum, so nothing is shifted by it
+    rows = scored;
     request.score = score;
     Expr shift = ordered(context.add(max, context.sumOf(rest)));
     if (!shift->isReal(0))
@@ -487,17 +588,19 @@ Expr PairTerms::sumOfProduct(Var over, const Product &term, Expr domain) {
     break;
   }
 
+  if (!request.score)
+    addFeatureRow(*rows, inside.factors, over);
   Product weight, value;
   for (Expr factor : inside.factors) {
-    bool hasFeatures =
-        llvm::any_of(factor->freeVars(), [&](Var v) { return v != over && v != *row; });
+    bool hasFeatures = llvm::any_of(
+        factor->freeVars(), [&](Var v) { return v != over && !llvm::is_contained(*rows, v); });
     (hasFeatures ? value : weight).factors.push_back(factor);
   }
   if (!weight.factors.empty())
     request.weight = context.product(weight);
   if (!value.factors.empty())
     request.value = context.product(value);
-  Expr read = add(std::move(request), *row, over);
+  Expr read = add(std::move(request), *rows, over);
   outside.factors.push_back(read);
   if (rescale)
     outside.factors.push_back(rescale);

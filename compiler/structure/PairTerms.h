@@ -30,8 +30,9 @@ struct LagSum {
 /// One reduction over all positions s for each row t, over canonical variables: equal reductions
 /// are equal requests.
 struct PairRequest {
-  mlir::StringAttr name; // of the produced tensor
-  mlir::StringAttr rowDim, overDim;
+  mlir::StringAttr name;                  // of the produced tensor
+  llvm::SmallVector<mlir::seq::Var> rows; // t: a run-time dim first
+  mlir::StringAttr overDim;
   mlir::seq::PairKind kind;
   mlir::seq::Expr score = nullptr;  // the sum is one of exp(score - its maximum) * weight * value
   mlir::seq::Expr domain = nullptr; // null: all pairs
@@ -51,6 +52,17 @@ public:
   /// dims, or null after an error at `loc`. `owner` names what is made.
   mlir::seq::Expr lower(mlir::seq::Expr e, mlir::StringAttr owner, mlir::Location loc);
 
+  /// Keeps the value of every pair under a name. The rows are what `left` has beside its second
+  /// index. False after an error.
+  bool addEach(mlir::StringAttr name, llvm::ArrayRef<mlir::seq::Var> left, mlir::seq::Expr value,
+               mlir::Location loc);
+
+  /// The places of the greatest values of a `topk`, as many as `dim` has; null after an error. The
+  /// produced tensor is over `rows`, which are set to the map's, and `dim`.
+  mlir::StringAttr addPlaces(mlir::StringAttr name, const mlir::seq::OpenedExpr &map,
+                             mlir::StringAttr dim, mlir::Location loc,
+                             llvm::SmallVectorImpl<mlir::seq::Var> &rows);
+
   std::vector<PairRequest> &requests() { return all; }
   /// The canonical t or s of a dim.
   mlir::seq::Var rowVar(mlir::StringAttr dim) { return canonical(dim, 0, "t"); }
@@ -69,7 +81,8 @@ private:
   Expr logSumExp(Var over, Expr body, Expr domain);
   Expr sum(Var over, Expr body, Expr domain);
   Expr sumOfProduct(Var over, const mlir::seq::Product &term, Expr domain);
-  Expr extremum(mlir::seq::PairKind kind, Var over, Expr body, Expr domain);
+  /// `isScore`: it is subtracted from what exponentials are taken of.
+  Expr extremum(mlir::seq::PairKind kind, Var over, Expr body, Expr domain, bool isScore = false);
   /// The factors of a sum over s with and without s; their own domains go into `domain`.
   void separateFactors(Var over, const mlir::seq::Product &term, Expr &domain,
                        mlir::seq::Product &outside, mlir::seq::Product &inside);
@@ -84,16 +97,20 @@ private:
   Expr convolution(Var over, Var row, llvm::ArrayRef<Expr> factors, Expr domain);
   /// Whether a value is the element of a symbol at a position and at indices, each once.
   bool isPlain(Expr e, Var position);
-  /// The read of a request's result. Its expressions are in `row` and `over`; an equal one that is
+  /// The read of a request's result. Its expressions are in `rows` and `over`; an equal one that is
   /// there already is taken, else a new one made (with `mustExist`: null).
-  Expr add(PairRequest request, Var row, Var over, bool mustExist = false);
+  using Rows = llvm::SmallVector<Var>;
+  Expr add(PairRequest request, const Rows &rows, Var over, bool mustExist = false);
   void declare(PairRequest &request);
-  /// The one row variable of some expressions; null for none, failure for several.
-  mlir::FailureOr<Var> rowOf(llvm::ArrayRef<Expr> parts, Var over);
+  /// The rows of a reduction: the one position beside `over` (failure for several) and the other
+  /// variables of `shared`, which all results of a row have in common.
+  mlir::FailureOr<Rows> rowsOf(llvm::ArrayRef<Expr> parts, llvm::ArrayRef<Expr> shared, Var over);
+  /// Makes a feature a row when rows are independent of the values, so that it can be the lanes.
+  void addFeatureRow(Rows &rows, llvm::ArrayRef<Expr> values, Var over);
   Expr conjunction(Expr a, Expr b);
   /// Sums in one order, so that equal scores are one node.
   Expr ordered(Expr e);
-  /// Gives what depends on one of t and s only, and is more than an element, a definition.
+  /// Gives what depends on one position or none, and is more than an element, a definition.
   Expr separate(Expr e, Var row, Var over);
   bool isElement(Expr e, Var row, Var over);
   /// A definition of an expression of one position, the same for equal ones. It varies over

@@ -11,6 +11,7 @@
 namespace seqmix {
 
 void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes) {
+  passes.addPass(createFrontPositions());
   passes.addPass(createUnrollWindows());
   passes.addPass(createReduceTurns());
   // Before maps and domains are written in simpler terms: over positions they stay what they are.

@@ -142,10 +142,7 @@ private:
     for (auto read : affine.getReads().getAsRange<RowReadAttr>())
       if (read.getResult())
         return cast<FlatSymbolRefAttr>(model.dimsOf(read.getResult().getAttr())[0]).getAttr();
-    for (auto dim : mixer.getOps<DimOp>())
-      if (dim.getKind() == DimKind::Runtime && !dim.getOf())
-        return dim.getSymNameAttr();
-    llvm_unreachable("a mixer with states has tokens");
+    return tokenDimOf(mixer).getAttr();
   }
 
   /// A state for the running product of a decay over some of the dims of a matrix state.

@@ -222,7 +222,8 @@ Strided seqmix::callerElements(Kernel &kernel, const CallerMemory &memory, const
   result.strides.push_back(tokenStride);
   IndexValue first = token;
   if (auto tensor = dyn_cast<TensorOp>(info.op); tensor && tensor.getRole() == Role::Param)
-    first = math.add(first, IndexValue::of(kernel.position)); // params stand still
+    if (info.position) // params stand still
+      first = math.add(first, IndexValue::of(kernel.positions(info.position).position));
   result.base = math.mul(first, tokenStride);
   for (auto [dim, stride] : llvm::zip_equal(info.dims, memory.strides)) {
     result.strides.push_back(IndexValue::of(stride));
@@ -235,7 +236,8 @@ Strided seqmix::callerElements(Kernel &kernel, const CallerMemory &memory, const
 
 Value seqmix::tokensBefore(const Kernel &kernel, const SymbolInfo &info) {
   auto tensor = dyn_cast<TensorOp>(info.op);
-  return tensor && tensor.getRole() == Role::Param ? kernel.position : kernel.history;
+  const Positions &own = kernel.positions(info.position);
+  return tensor && tensor.getRole() == Role::Param ? own.position : own.history;
 }
 
 Strided seqmix::carryElements(Kernel &kernel, const SymbolInfo &info, Value pointer,

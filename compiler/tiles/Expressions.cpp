@@ -247,7 +247,8 @@ LogicalResult ExprEmitter::emitOp(Operation &op) {
         return success();
       })
       .Case([&](ExtentOp extent) {
-        bind(extent, Emitted::integer(IndexValue::of(kernel.length, 0)));
+        bind(extent, Emitted::integer(IndexValue::of(
+                         kernel.positions(extent.getDimAttr().getAttr()).length, 0)));
         return success();
       })
       .Case([&](ToRealOp convert) {

@@ -83,6 +83,8 @@ struct PairScope {
   llvm::DenseMap<mlir::StringAttr, PairBuffer> rows, columns;
   /// Numbers of t in the panel and of s in the tile.
   Emitted row, column;
+  /// Where t is no lane: its row in the chunk.
+  std::optional<Emitted> outerRow;
 };
 
 /// What reads need to know beside their operands.
@@ -117,8 +119,9 @@ public:
   mlir::FailureOr<Emitted> uniform(mlir::seq::ReadOp op);
 
   /// Loads an element of a buffer or stores into it; `real` values as vectors when the address
-  /// steps.
-  mlir::Value load(mlir::Value memref, ValueKind kind, const IndexValue &address, mlir::Value mask);
+  /// steps. `mayBeEmpty`: there may be no element at all to load where the mask is false.
+  mlir::Value load(mlir::Value memref, ValueKind kind, const IndexValue &address, mlir::Value mask,
+                   bool mayBeEmpty = false);
   /// Stores a value for each row and vector. `mask`, when given, says for each vector which lanes.
   void store(const BufferLayout &buffer, const Emitted &value, const Emitted &row,
              llvm::ArrayRef<Emitted> dims, llvm::ArrayRef<mlir::Value> mask = {},
@@ -145,6 +148,11 @@ private:
 
   // Reads
   mlir::FailureOr<Emitted> affine(mlir::AffineExpr expr, llvm::ArrayRef<Emitted> operands);
+  /// All indices of a read, the position first; those that data decide are within their extents.
+  mlir::FailureOr<llvm::SmallVector<Emitted>>
+  indicesOf(mlir::seq::ReadOp op, const SymbolInfo &info, llvm::ArrayRef<Emitted> operands);
+  /// Whether a read is of the walked dim, at the token plus a distance.
+  bool isNear(mlir::seq::ReadOp op, const SymbolInfo &info);
   mlir::FailureOr<Emitted> tokenRow(mlir::seq::ReadOp op);
   Emitted readCaller(const CallerMemory &memory, const SymbolInfo &info,
                      llvm::ArrayRef<Emitted> dims);
@@ -153,8 +161,9 @@ private:
                                llvm::ArrayRef<Emitted> operands);
   Emitted readPacked(const PairBuffer &buffer, const Emitted &position, const SymbolInfo &info,
                      llvm::ArrayRef<Emitted> dims);
-  Emitted readPositions(const CallerMemory &memory, const SymbolInfo &info,
-                        llvm::ArrayRef<Emitted> indices);
+  /// A read at any position, of the caller's memory or of what is kept for all positions.
+  mlir::FailureOr<Emitted> readPositions(mlir::seq::ReadOp op, const SymbolInfo &info,
+                                         llvm::ArrayRef<Emitted> indices);
   /// `index` limited to [0, extent), and whether it was in there (null when always).
   IndexValue checked(const IndexValue &index, const IndexValue &extent, mlir::Value &inside);
   Emitted toEmitted(ValueKind kind, int64_t rows, int64_t vectors,

@@ -23,13 +23,9 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
   builder.setInsertionPointToStart(entry);
   frame = entry->getArgument(0);
   auto slot = [&](int64_t number) { return loadIndexSlot(builder, loc, frame, number); };
-  tokens = slot(SEQ_FRAME_TOKENS);
-  position = slot(SEQ_FRAME_POSITION);
-  length = slot(SEQ_FRAME_LENGTH);
   block = slot(SEQ_FRAME_BLOCK);
   splitBegin = slot(SEQ_FRAME_SPLIT_BEGIN);
   splitCount = slot(SEQ_FRAME_SPLIT_COUNT);
-  history = slot(SEQ_FRAME_HISTORY);
   if (layout.partialBytes > 0) {
     parts = slot(SEQ_FRAME_PARTS);
     part = slot(SEQ_FRAME_PART);
@@ -41,7 +37,15 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
   }
   scratch = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SCRATCH);
   shared = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SHARED);
-  sequence = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SEQUENCE);
+  positionsOf[layout.tokenDim] = {slot(SEQ_FRAME_TOKENS), slot(SEQ_FRAME_POSITION),
+                                  slot(SEQ_FRAME_LENGTH), slot(SEQ_FRAME_HISTORY),
+                                  loadPointerSlot(builder, loc, frame, SEQ_FRAME_SEQUENCE)};
+  for (auto &[dim, bytes] : layout.storageBytes) {
+    Value extent = slot(layout.lengthSlot(dim)), zero = constant(0);
+    positionsOf[dim] = {extent, zero, extent, zero,
+                        loadPointerSlot(builder, loc, frame, layout.lengthSlot(dim) + 1)};
+  }
+  enter(layout.tokenDim);
   for (auto &buffer : layout.buffers())
     memrefs[&buffer] = flatMemref(builder, loc, pointer(buffer), elementType(buffer.kind));
   for (auto tensor : mixer.getOps<TensorOp>()) {
@@ -58,6 +62,15 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
   placeInPlace();
 }
 
+void Kernel::enter(StringAttr dim) {
+  const Positions &own = positions(dim);
+  walked = dim;
+  tokens = own.tokens;
+  position = own.position;
+  length = own.length;
+  history = own.history;
+}
+
 CallerMemory Kernel::loadCaller(const FrameSlots &slots, int64_t dims, Type dtype) {
   CallerMemory memory;
   memory.dtype = dtype;
@@ -65,7 +78,8 @@ CallerMemory Kernel::loadCaller(const FrameSlots &slots, int64_t dims, Type dtyp
   memory.memref = flatMemref(builder, loc, memory.pointer, memoryType(dtype));
   memory.blockStride = loadIndexSlot(builder, loc, frame, slots.pointer + 1);
   for (int64_t dim = 0; dim < dims; ++dim) {
-    Value stride = loadIndexSlot(builder, loc, frame, slots.pointer + 2 + dim);
+    int64_t number = slots.order.empty() ? dim : slots.order[dim];
+    Value stride = loadIndexSlot(builder, loc, frame, slots.pointer + 2 + number);
     if (dim == 0 && slots.perToken)
       memory.tokenStride = stride;
     else
@@ -85,16 +99,20 @@ Value Kernel::pointer(const BufferLayout &buffer) {
   case Space::Shared:
     return advance(builder, loc, shared, buffer.offset);
   case Space::Sequence:
-    return sequenceAt(buffer.offset);
+    return storageAt(positions(layout.symbol(buffer.of).position), buffer.offset);
   default:
     return advance(builder, loc, scratch, buffer.offset);
   }
 }
 
+Value Kernel::storageAt(const Positions &own, int64_t positionBytes) {
+  Value rows = arith::AddIOp::create(builder, loc, own.tokens, constant(SEQ_SEQUENCE_EDGE));
+  Value bytes = arith::MulIOp::create(builder, loc, rows, constant(positionBytes));
+  return advance(builder, loc, own.storage, bytes);
+}
+
 Value Kernel::sequenceAt(int64_t tokenBytes) {
-  Value rows = arith::AddIOp::create(builder, loc, tokens, constant(SEQ_SEQUENCE_EDGE));
-  Value bytes = arith::MulIOp::create(builder, loc, rows, constant(tokenBytes));
-  return advance(builder, loc, sequence, bytes);
+  return storageAt(positions(layout.tokenDim), tokenBytes);
 }
 
 IndexValue Kernel::address(const BufferLayout &buffer, const IndexValue &row,

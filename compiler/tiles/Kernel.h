@@ -26,6 +26,13 @@ struct CallerMemory {
   llvm::SmallVector<mlir::Value> strides;
 };
 
+/// A run-time dim as the frame gives it: positions in the call's buffers, number of the first one,
+/// whole length, positions that stand in front of the first one in the tensors themselves, and what
+/// is kept for all positions.
+struct Positions {
+  mlir::Value tokens, position, length, history, storage;
+};
+
 /// One kernel function while it is being filled, with what the entry block loads from the frame.
 class Kernel {
 public:
@@ -41,9 +48,12 @@ public:
   mlir::Type real;
   int64_t lanes;
 
-  mlir::Value frame, scratch, shared, sequence;
+  mlir::Value frame, scratch, shared;
   /// Slots of the frame as indices.
-  mlir::Value tokens, position, length, block, splitBegin, splitCount, history;
+  mlir::Value block, splitBegin, splitCount;
+  /// Those of the dim that the pass being emitted walks; outside of passes, of the tokens.
+  mlir::Value tokens, position, length, history;
+  mlir::StringAttr walked;
   /// Of pairwise reductions whose range of s is in parts; null where the kernel has none that can
   /// be: the number of parts, this task's, where partial results stand, and whether this task only
   /// leaves such, or merges them.
@@ -52,6 +62,10 @@ public:
   /// The pass being emitted: its direction, first token and number of tokens of the chunk.
   mlir::seq::Direction direction = mlir::seq::Direction::Forward;
   mlir::Value chunkStart, chunkRows;
+
+  /// Makes `dim` the one that is walked.
+  void enter(mlir::StringAttr dim);
+  const Positions &positions(mlir::StringAttr dim) const { return positionsOf.find(dim)->second; }
 
   IndexMath index() { return IndexMath(builder, loc, lanes); }
   mlir::Value constant(int64_t value) {
@@ -75,7 +89,9 @@ public:
   /// Emits what moves a buffer's rows from or to the caller's memory: it runs unless they are
   /// there.
   void unlessInPlace(const BufferLayout &buffer, llvm::function_ref<void()> body);
-  /// A pointer into the sequence region, behind what takes so many bytes a token.
+  /// A pointer into what is kept for the positions of a dim, behind what takes so many bytes each.
+  mlir::Value storageAt(const Positions &own, int64_t positionBytes);
+  /// The same for the tokens.
   mlir::Value sequenceAt(int64_t tokenBytes);
   const CallerMemory &tensor(mlir::StringAttr name) const { return tensors.find(name)->second; }
   const CallerMemory &output(mlir::StringAttr name) const { return outputs.find(name)->second; }
@@ -102,6 +118,7 @@ private:
   void placeInPlace();
   CallerMemory loadCaller(const FrameSlots &slots, int64_t dims, mlir::Type dtype);
 
+  llvm::DenseMap<mlir::StringAttr, Positions> positionsOf;
   llvm::DenseMap<const BufferLayout *, mlir::Value> memrefs;
   llvm::DenseMap<const BufferLayout *, InPlaceRows> inPlace;
   llvm::DenseMap<mlir::StringAttr, CallerMemory> tensors, outputs;

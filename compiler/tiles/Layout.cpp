@@ -42,6 +42,11 @@ DimOp dimOf(MixerOp mixer, Attribute name) {
 } // namespace
 
 LogicalResult Layout::collectSymbols(MixerOp mixer) {
+  if (auto dim = seq::tokenDimOf(mixer))
+    tokenDim = dim.getAttr();
+  for (auto dim : mixer.getOps<DimOp>())
+    if (dim.getKind() == DimKind::Runtime && dim.getSymNameAttr() != tokenDim)
+      storageBytes.insert({dim.getSymNameAttr(), 0});
   for (Operation &op : mixer.getBody().front()) {
     ArrayAttr dims;
     SymbolInfo info;
@@ -52,6 +57,7 @@ LogicalResult Layout::collectSymbols(MixerOp mixer) {
     } else if (auto state = dyn_cast<StateOp>(op)) {
       dims = state.getDims();
       info.perToken = true;
+      info.position = tokenDim;
     } else if (auto define = dyn_cast<DefineOp>(op)) {
       dims = define.getDims();
       info.kind = kindOfEquation(define.getBody());
@@ -64,6 +70,7 @@ LogicalResult Layout::collectSymbols(MixerOp mixer) {
       auto dim = dimOf(mixer, name);
       if (dim.getKind() == DimKind::Runtime && number == 0) {
         info.perToken = true;
+        info.position = dim.getSymNameAttr();
         continue;
       }
       info.dims.push_back(dim.getSymNameAttr());
@@ -251,9 +258,11 @@ void Layout::placeBuffers() {
   int64_t realBytes = real.getIntOrFloatBitWidth() / 8;
   for (auto &buffer : all) {
     int64_t bytes = buffer.elements * (buffer.kind == ValueKind::Real ? realBytes : 4);
+    StringAttr position = symbol(buffer.of).position;
     int64_t &region = buffer.space == Space::Shared     ? sharedBytes
-                      : buffer.space == Space::Sequence ? sequenceBytes
-                                                        : scratchBytes;
+                      : buffer.space != Space::Sequence ? scratchBytes
+                      : position == tokenDim            ? sequenceBytes
+                                                        : storageBytes[position];
     buffer.offset = region;
     // Rows of the sequence space stand token after token, one buffer behind the other, so that
     // only whole buffers are aligned: by padding what a token takes.
@@ -262,11 +271,13 @@ void Layout::placeBuffers() {
 }
 
 void Layout::placeFrame(MixerOp mixer) {
-  int64_t slot = SEQ_FRAME_FIRST;
+  int64_t slot = SEQ_FRAME_FIRST + 2 * static_cast<int64_t>(storageBytes.size());
   for (auto tensor : mixer.getOps<TensorOp>()) {
     FrameSlots slots;
     slots.pointer = slot;
     slots.perToken = symbol(tensor.getSymNameAttr()).perToken;
+    if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
+      slots.order.assign(order.asArrayRef().begin(), order.asArrayRef().end());
     tensors[tensor.getSymNameAttr()] = slots;
     slot += 2 + tensor.getDims().size();
   }
@@ -281,7 +292,7 @@ void Layout::placeFrame(MixerOp mixer) {
   }
   components = seq::carryComponents(mixer);
   for ([[maybe_unused]] auto &component : components) {
-    carry.push_back({slot, false});
+    carry.push_back({slot, false, {}});
     slot += 4;
   }
 }
@@ -310,6 +321,12 @@ FailureOr<Layout> Layout::compute(MixerOp mixer, KernelOp kernel, const TargetIn
   layout.addConvolutions(mixer, kernel);
   layout.placeFrame(mixer);
   return layout;
+}
+
+int64_t Layout::lengthSlot(StringAttr dim) const {
+  auto found = storageBytes.find(dim);
+  assert(found != storageBytes.end() && "the extent of the token dim has a slot of its own");
+  return SEQ_FRAME_FIRST + 2 * (found - storageBytes.begin());
 }
 
 const BufferLayout *Layout::buffer(StringAttr name, Space space) const {

@@ -25,6 +25,8 @@ struct SymbolInfo {
   mlir::Operation *op = nullptr;
   /// Its first dim is a run-time dim (for a state: it has a value a token).
   bool perToken = false;
+  /// That dim (a state's: the dim of the tokens).
+  mlir::StringAttr position;
   /// Names and sizes of the dims without the token dim, as declared; the split dim has its full
   /// size here. A further run-time dim has size -1.
   llvm::SmallVector<mlir::StringAttr> dims;
@@ -68,8 +70,10 @@ struct FrameSlots {
   /// Number of the pointer's slot. For tensors and outputs the block stride and one stride a dim
   /// follow; for the carry the pointer to write to and the two block strides.
   int64_t pointer = 0;
-  /// The frame holds a stride for the token dim, before those of the other dims.
+  /// The frame holds a stride for the token dim.
   bool perToken = false;
+  /// For each dim, the token dim first, which of the strides is its; empty: in order.
+  llvm::SmallVector<int64_t> order;
 };
 
 /// The layout of all data of one kernel.
@@ -96,6 +100,12 @@ public:
 
   /// Bytes of the scratch region, of the shared region, and of the sequence region a token.
   int64_t scratchBytes = 0, sharedBytes = 0, sequenceBytes = 0;
+  /// The dim of the tokens; null without run-time dims.
+  mlir::StringAttr tokenDim;
+  /// The other run-time dims as declared, with the bytes a position of what is kept for them.
+  llvm::MapVector<mlir::StringAttr, int64_t> storageBytes;
+  /// Where the extent of one of them stands in the frame; the pointer to its storage follows.
+  int64_t lengthSlot(mlir::StringAttr dim) const;
   /// Where the solves' scratch stands in the scratch region.
   int64_t solveScratch = 0;
   /// Where the tables of addresses to prefetch stand.

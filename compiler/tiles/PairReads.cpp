@@ -17,14 +17,10 @@ using namespace seqmix;
 
 LogicalResult ExprEmitter::readPair(ReadOp op, const SymbolInfo &info, ArrayRef<Emitted> operands) {
   auto name = op.getSourceAttr().getAttr();
-  SmallVector<Emitted> indices;
-  for (AffineExpr expr : op.getMap().getResults()) {
-    auto index = affine(expr, operands);
-    if (failed(index))
-      return op.emitOpError("has an index that is not affine");
-    indices.push_back(std::move(*index));
-  }
-  // The arguments of a part are t (unless there is one row) and s.
+  auto indices = indicesOf(op, info, operands);
+  if (failed(indices))
+    return failure();
+  // The arguments of a part are the rows, their position first, and s.
   if (auto position = dyn_cast<AffineDimExpr>(op.getMap().getResult(0))) {
     auto argument = dyn_cast<BlockArgument>(op.getOperands()[position.getPosition()]);
     PairsOp pairs = scope.pairs->op;
@@ -33,14 +29,20 @@ LogicalResult ExprEmitter::readPair(ReadOp op, const SymbolInfo &info, ArrayRef<
       auto &side = isColumn ? scope.pairs->columns : scope.pairs->rows;
       if (auto found = side.find(name); found != side.end()) {
         bind(op, readPacked(found->second, isColumn ? scope.pairs->column : scope.pairs->row, info,
-                            ArrayRef(indices).drop_front()));
+                            ArrayRef(*indices).drop_front()));
+        return success();
+      }
+      const BufferLayout *buffer = kernel.layout.readable(name);
+      if (argument == pairs.rowOf(argument.getOwner()) && scope.pairs->outerRow && buffer) {
+        bind(op, elementOf(*buffer, *scope.pairs->outerRow, ArrayRef(*indices).drop_front(), {}));
         return success();
       }
     }
   }
-  if (!isa<TensorOp>(info.op))
-    return op.emitOpError("reads '") << name.getValue() << "' at a position that is not packed";
-  bind(op, readPositions(kernel.tensor(name), info, indices));
+  auto value = readPositions(op, info, *indices);
+  if (failed(value))
+    return failure();
+  bind(op, std::move(*value));
   return success();
 }
 
@@ -58,8 +60,12 @@ Emitted ExprEmitter::readPacked(const PairBuffer &buffer, const Emitted &positio
       Value inside;
       IndexValue features = IndexValue::constant(0);
       for (auto [number, dim] : llvm::enumerate(dims)) {
-        IndexValue index =
-            checked(dim.index(i, j), IndexValue::constant(info.sizes[number]), inside);
+        IndexValue index = dim.index(i, j);
+        int64_t size = info.sizes[number], stride = buffer.strides[number] * buffer.featureStride;
+        // Lanes behind the last element read what stands there; nothing counts them.
+        bool isWithin = index.step == 1 && stride == 1 && index.low >= 0 && index.high < size;
+        if (!isWithin)
+          index = checked(index, IndexValue::constant(size), inside);
         features = math.add(features, math.scale(index, buffer.strides[number]));
       }
       IndexValue address = math.add(math.scale(position.index(i, j), buffer.positionStride),
@@ -69,10 +75,28 @@ Emitted ExprEmitter::readPacked(const PairBuffer &buffer, const Emitted &positio
   return toEmitted(buffer.kind, rows, vectors, loaded);
 }
 
-Emitted ExprEmitter::readPositions(const CallerMemory &memory, const SymbolInfo &info,
-                                   ArrayRef<Emitted> indices) {
+FailureOr<Emitted> ExprEmitter::readPositions(ReadOp op, const SymbolInfo &info,
+                                              ArrayRef<Emitted> indices) {
   IndexMath math = kernel.index();
-  bool isParam = cast<TensorOp>(info.op).getRole() == Role::Param;
+  auto name = op.getSourceAttr().getAttr();
+  auto tensor = dyn_cast<TensorOp>(info.op);
+  bool isParam = tensor && tensor.getRole() == Role::Param;
+  const BufferLayout *buffer = tensor ? nullptr : kernel.layout.buffer(name, Space::Sequence);
+  if (!tensor && !buffer)
+    return op.emitOpError("reads '") << name.getValue() << "' at a position that is not kept",
+           failure();
+  SmallVector<IndexValue> strides;
+  Value memref = buffer ? kernel.memref(*buffer) : kernel.tensor(name).memref;
+  if (buffer) {
+    strides.push_back(IndexValue::constant(buffer->rowStride));
+    for (int64_t stride : buffer->strides)
+      strides.push_back(IndexValue::constant(stride));
+  } else {
+    strides.push_back(IndexValue::of(kernel.tensor(name).tokenStride));
+    for (Value stride : kernel.tensor(name).strides)
+      strides.push_back(IndexValue::of(stride));
+  }
+  IndexValue base = IndexValue::constant(buffer ? buffer->halo * buffer->rowStride : 0);
   int64_t rows = 1, vectors = 1;
   for (auto &index : indices) {
     rows = std::max(rows, index.rows);
@@ -82,24 +106,29 @@ Emitted ExprEmitter::readPositions(const CallerMemory &memory, const SymbolInfo 
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < vectors; ++j) {
       Value inside;
-      IndexValue address = IndexValue::constant(0);
+      IndexValue address = base;
       for (auto [number, own] : llvm::enumerate(indices)) {
         IndexValue index = own.index(i, j);
         bool isFixed = number > 0 && info.sizes[number - 1] >= 0;
-        IndexValue extent = isFixed ? IndexValue::constant(info.sizes[number - 1])
-                                    : IndexValue::of(isParam ? kernel.length : kernel.tokens);
-        // An input's first row is the call's first token, a param's position zero.
-        if (!isFixed && !isParam)
-          index = math.sub(index, IndexValue::of(kernel.position));
-        if (!isFixed)
+        IndexValue extent;
+        if (isFixed) {
+          extent = IndexValue::constant(info.sizes[number - 1]);
+        } else {
+          auto &positions = kernel.positions(number == 0 ? info.position : info.dims[number - 1]);
+          extent = IndexValue::of(isParam ? positions.length : positions.tokens);
+          // An input's first row is the call's first token, a param's position zero.
+          if (!isParam)
+            index = math.sub(index, IndexValue::of(positions.position));
           index.low = IndexValue::kNoLow;
+        }
         index = checked(index, extent, inside);
-        Value stride = number == 0 ? memory.tokenStride : memory.strides[number - 1];
-        address = math.add(address, math.mul(index, IndexValue::of(stride)));
+        address = math.add(address, math.mul(index, strides[number]));
       }
-      Value value = load(memory.memref, info.kind, address, inside);
-      loaded.push_back(
-          fromStorage(kernel.builder, kernel.loc, kernel.target, value, memory.dtype, kernel.real));
+      Value value = load(memref, info.kind, address, inside, /*mayBeEmpty=*/true);
+      if (tensor)
+        value = fromStorage(kernel.builder, kernel.loc, kernel.target, value, tensor.getDtype(),
+                            kernel.real);
+      loaded.push_back(value);
     }
   return toEmitted(info.kind, rows, vectors, loaded);
 }

@@ -8,6 +8,7 @@
 #include "compiler/tiles/Memory.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/AffineExpr.h"
 
@@ -44,6 +45,59 @@ FailureOr<Emitted> ExprEmitter::affine(AffineExpr expr, ArrayRef<Emitted> operan
       return math.scale(math.floorDiv(math.scale(values[0], -1), values[1]), -1);
     }
   });
+}
+
+FailureOr<SmallVector<Emitted>> ExprEmitter::indicesOf(ReadOp op, const SymbolInfo &info,
+                                                       ArrayRef<Emitted> operands) {
+  IndexMath math = kernel.index();
+  auto tensor = dyn_cast<TensorOp>(info.op);
+  bool isParam = tensor && tensor.getRole() == Role::Param;
+  SmallVector<Emitted> indices;
+  for (auto [place, expr] : llvm::enumerate(op.getMap().getResults())) {
+    auto index = affine(expr, operands);
+    if (failed(index))
+      return op.emitOpError("has an index that is not affine"), failure();
+    if (op.isDataDependent(place)) {
+      bool isPosition = info.perToken && place == 0;
+      int64_t size = isPosition ? -1 : info.sizes[place - info.perToken];
+      IndexValue first = IndexValue::constant(0), last = IndexValue::constant(size - 1);
+      if (size < 0) {
+        auto &positions =
+            kernel.positions(isPosition ? info.position : info.dims[place - info.perToken]);
+        first = isParam ? first : IndexValue::of(positions.position, 0);
+        last = math.sub(IndexValue::of(positions.length), IndexValue::constant(1));
+      }
+      index = mapIndices({&*index}, [&](ArrayRef<IndexValue> values) {
+        IndexValue result = math.max(math.min(values[0], last), first);
+        result.low = 0;
+        result.high = size < 0 ? IndexValue::kNoHigh : size - 1;
+        return result;
+      });
+    }
+    indices.push_back(std::move(*index));
+  }
+  return indices;
+}
+
+bool ExprEmitter::isNear(ReadOp op, const SymbolInfo &info) {
+  if (isa<StateOp>(info.op))
+    return true;
+  if (!token || info.position != kernel.walked ||
+      llvm::any_of(info.sizes, [](int64_t size) { return size < 0; }))
+    return false;
+  AffineExpr expr = op.getMap().getResult(0);
+  bool isToken = false;
+  for (auto [place, operand] : llvm::enumerate(op.getOperands())) {
+    if (!expr.isFunctionOfDim(place))
+      continue;
+    if (operand == token) {
+      AffineExpr own = getAffineDimExpr(place, op.getContext());
+      isToken = !simplifyAffineExpr(expr - own, op.getOperands().size(), 0).isFunctionOfDim(place);
+    } else if (!isa<BlockArgument>(operand)) {
+      return false;
+    }
+  }
+  return isToken;
 }
 
 FailureOr<Emitted> ExprEmitter::tokenRow(ReadOp op) {
@@ -101,7 +155,8 @@ IndexValue ExprEmitter::checked(const IndexValue &index, const IndexValue &exten
   return result;
 }
 
-Value ExprEmitter::load(Value memref, ValueKind, const IndexValue &address, Value mask) {
+Value ExprEmitter::load(Value memref, ValueKind, const IndexValue &address, Value mask,
+                        bool mayBeEmpty) {
   auto &builder = kernel.builder;
   auto loc = kernel.loc;
   IndexMath math = kernel.index();
@@ -110,9 +165,21 @@ Value ExprEmitter::load(Value memref, ValueKind, const IndexValue &address, Valu
     return arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
   };
   if (address.isUniform()) {
-    Value loaded = memref::LoadOp::create(builder, loc, memref, math.scalar(address));
+    auto element = [&]() -> Value {
+      return memref::LoadOp::create(builder, loc, memref, math.scalar(address));
+    };
     if (!mask)
-      return loaded;
+      return element();
+    if (mayBeEmpty && !isa<VectorType>(mask.getType()))
+      return scf::IfOp::create(
+                 builder, loc, mask,
+                 [&](OpBuilder &, Location) { scf::YieldOp::create(builder, loc, element()); },
+                 [&](OpBuilder &, Location) {
+                   scf::YieldOp::create(builder, loc,
+                                        zero(cast<MemRefType>(memref.getType()).getElementType()));
+                 })
+          .getResult(0);
+    Value loaded = element();
     if (isa<VectorType>(mask.getType()))
       loaded = broadcast(loaded);
     return arith::SelectOp::create(builder, loc, mask, loaded, zero(loaded.getType()));
@@ -224,8 +291,9 @@ Emitted ExprEmitter::readCaller(const CallerMemory &memory, const SymbolInfo &in
       if (perBatch)
         address = math.mul(scope.batch.index(i, j), IndexValue::of(memory.blockStride));
       for (auto [number, dim] : llvm::enumerate(dims)) {
-        IndexValue extent = info.sizes[number] < 0 ? IndexValue::of(kernel.length)
-                                                   : IndexValue::constant(info.sizes[number]);
+        IndexValue extent = info.sizes[number] < 0
+                                ? IndexValue::of(kernel.positions(info.dims[number]).length)
+                                : IndexValue::constant(info.sizes[number]);
         IndexValue index = dim.index(i, j);
         if (kernel.isSplit(info.dims[number])) {
           index = math.add(index, IndexValue::of(kernel.splitBegin));
@@ -252,20 +320,24 @@ LogicalResult ExprEmitter::emitRead(ReadOp op) {
     operands.push_back(get(operand));
   if (scope.pairs && info.perToken)
     return readPair(op, info, operands);
+  auto indices = indicesOf(op, info, operands);
+  if (failed(indices))
+    return failure();
   Emitted row = Emitted::integer(IndexValue::constant(0));
+  if (info.perToken && !isNear(op, info)) {
+    auto value = readPositions(op, info, *indices);
+    if (failed(value))
+      return failure();
+    bind(op, std::move(*value));
+    return success();
+  }
   if (info.perToken) {
     auto found = tokenRow(op);
     if (failed(found))
       return failure();
     row = std::move(*found);
   }
-  SmallVector<Emitted> dims;
-  for (AffineExpr expr : op.getMap().getResults().drop_front(info.perToken ? 1 : 0)) {
-    auto dim = affine(expr, operands);
-    if (failed(dim))
-      return op.emitOpError("has an index that is not affine");
-    dims.push_back(std::move(*dim));
-  }
+  SmallVector<Emitted> dims(ArrayRef(*indices).drop_front(info.perToken ? 1 : 0));
 
   SmallVector<Emitted> key = {row};
   llvm::append_range(key, dims);

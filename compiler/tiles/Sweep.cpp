@@ -6,21 +6,25 @@
 
 #include "compiler/tiles/SweepEmitter.h"
 
+#include "compiler/structure/PairDomain.h"
+
 using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix;
 
 LogicalResult SweepEmitter::emit() {
-  extent = kernel.length;
-  Value last = sub(kernel.chunkRows, constant(1));
-  panelCount = arith::CeilDivSIOp::create(builder, loc, kernel.chunkRows, constant(width));
+  over = kernel.positions(pairs.getOverAttr().getAttr());
+  extent = over.length;
+  laneCount = plan.positionLanes ? kernel.chunkRows : constant(plan.laneCount);
+  outer.assign(pairs.getRows().size(), Value());
+  Value last = sub(laneCount, constant(1));
+  panelCount = arith::CeilDivSIOp::create(builder, loc, laneCount, constant(width));
+  for (const SweepOperand &operand : plan.rows)
+    clearRanges(operand, plan.panels() + 1);
+  if (!plan.rows.empty())
+    kernel.forEach(panelCount, 1, [&](Value panel) { packRows(panel, last); });
   auto reduce = [&] {
-    for (const SweepOperand &operand : plan.rows)
-      clearRanges(operand, plan.panels() + 1);
-    kernel.forEach(panelCount, 1, [&](Value panel) {
-      packRows(panel, last);
-      start(panel);
-    });
+    kernel.forEach(panelCount, 1, [&](Value panel) { start(panel); });
     sweepColumns();
   };
   auto settleAll = [&](function_ref<void(Value)> body) {
@@ -30,8 +34,10 @@ LogicalResult SweepEmitter::emit() {
     });
   };
   if (!kernel.isPart) {
-    reduce();
-    settleAll([&](Value panel) { finish(panel); });
+    forOuterRows(0, [&] {
+      reduce();
+      settleAll([&](Value panel) { finish(panel); });
+    });
     return status;
   }
   when(
@@ -49,15 +55,45 @@ LogicalResult SweepEmitter::emit() {
   return status;
 }
 
+void SweepEmitter::forOuterRows(unsigned number, function_ref<void()> body) {
+  if (number == outer.size())
+    return body();
+  if (number == plan.laneRow)
+    return forOuterRows(number + 1, body);
+  Value count = kernel.chunkRows;
+  if (!isPosition(number))
+    count = constant(fixedSize(kernel.mixer, cast<FlatSymbolRefAttr>(pairs.getRows()[number])));
+  kernel.forEach(count, 1, [&](Value row) {
+    outer[number] = row;
+    forOuterRows(number + 1, body);
+  });
+}
+
 Value SweepEmitter::firstPosition() { return add(kernel.position, kernel.chunkStart); }
 
-PairBox SweepEmitter::chunkBox() {
+PairBox SweepEmitter::rowBox(Value first, Value end, Value ranges) {
   PairBox box;
-  Value first = firstPosition();
-  box.row = {first, add(first, sub(kernel.chunkRows, constant(1)))};
+  for (auto [number, row] : llvm::enumerate(outer)) {
+    Value start = isPosition(number) ? firstPosition() : constant(0);
+    if (row)
+      box.rows.push_back({add(start, row), add(start, row)});
+    else
+      box.rows.push_back({add(start, first), add(start, sub(end, constant(1)))});
+  }
   for (const SweepOperand &operand : plan.rows)
     if (operand.rangeOffset >= 0)
-      box.rowReads[operand.name] = rangeOf(operand, constant(plan.panels()));
+      box.rowReads[operand.name] = rangeOf(operand, ranges);
+  if (plan.positionLanes || !pairs.getRowDim())
+    return box;
+  for (StringAttr name : PairDomain(pairs).rowReads) {
+    Scope scope;
+    IndexValue number =
+        ExprEmitter(kernel, scope)
+            .elementOf(*bufferOf(name), Emitted::integer(IndexValue::of(outer[0])), {}, Value())
+            .index(0, 0);
+    Value value = kernel.index().scalar(number);
+    box.rowReads[name] = {value, value};
+  }
   return box;
 }
 
@@ -69,7 +105,7 @@ void SweepEmitter::setColumns(PairBox &box, Value first, Value count) {
 }
 
 void SweepEmitter::sweepColumns() {
-  PairBox chunk = chunkBox();
+  PairBox chunk = rowBox(constant(0), laneCount, constant(plan.panels()));
   SmallVector<Bounds> intervals = domainIntervals(kernel, pairs, chunk, extent);
   if (intervals.empty())
     return;
@@ -112,13 +148,9 @@ void SweepEmitter::sweepColumns() {
 }
 
 void SweepEmitter::visitPanel(Value panel, Value first, Value count) {
-  PairBox box;
-  Value low = add(firstPosition(), mul(panel, width));
-  Value end = add(firstPosition(), kernel.chunkRows);
-  box.row = {low, sub(minimum(add(low, constant(width)), end), constant(1))};
-  for (const SweepOperand &operand : plan.rows)
-    if (operand.rangeOffset >= 0)
-      box.rowReads[operand.name] = rangeOf(operand, panel);
+  Value lane = mul(panel, width);
+  PairBox box = rowBox(lane, minimum(add(lane, constant(width)), laneCount), panel);
+  Value low = plan.positionLanes ? add(firstPosition(), lane) : lane;
   setColumns(box, first, count);
   BoxState state = boxState(kernel, pairs, box, extent);
   Value isWhole =
@@ -133,22 +165,31 @@ void SweepEmitter::visitPanel(Value panel, Value first, Value count) {
       });
 }
 
+void SweepEmitter::fill(int64_t offset, Value first, int64_t count, double value) {
+  Value memory = memoryAt(offset), vectorsOfIt = real(value);
+  kernel.forEach(constant(count), width, [&](Value at) {
+    for (int64_t vector = 0; vector < vectors; ++vector)
+      store(vectorsOfIt, memory, add(first, at), vector * kernel.lanes);
+  });
+}
+
+void SweepEmitter::startResult(size_t number, Value panel) {
+  int64_t offset = plan.accumulatorOffsets[number], count = plan.features[number] * width;
+  Value first = mul(panel, count);
+  if (results[number].getKind() != PairKind::Places)
+    return fill(offset, first, count, identityOf(results[number].getKind()));
+  fill(offset, first, count / 2, -kInf);
+  fill(offset, add(first, constant(count / 2)), count / 2, -1);
+}
+
 void SweepEmitter::start(Value panel) {
-  auto fill = [&](int64_t offset, Value first, int64_t count, double value) {
-    Value memory = memoryAt(offset), vectorsOfIt = real(value);
-    kernel.forEach(constant(count), width, [&](Value at) {
-      for (int64_t vector = 0; vector < vectors; ++vector)
-        store(vectorsOfIt, memory, add(first, at), vector * kernel.lanes);
-    });
-  };
   if (pairs.getScore()) {
     fill(plan.shiftOffset, mul(panel, width), width, -kInf);
     fill(plan.maxOffset, mul(panel, width), width, -kInf);
   }
   for (auto [number, result] : llvm::enumerate(results))
-    if (result.getKind() != PairKind::ScoreMax)
-      fill(plan.accumulatorOffsets[number], mul(panel, plan.features[number] * width),
-           plan.features[number] * width, identityOf(result.getKind()));
+    if (plan.accumulatorOffsets[number] >= 0)
+      startResult(number, panel);
 }
 
 void SweepEmitter::settle(Value panel) {
@@ -172,34 +213,50 @@ void SweepEmitter::finish(Value panel) {
       continue;
     const SymbolInfo &info = kernel.layout.symbol(name);
     bool isMax = result.getKind() == PairKind::ScoreMax;
+    int64_t firstFeature = result.getKind() == PairKind::Places ? plan.features[number] / 2 : 0;
     Value memory = memoryAt(isMax ? plan.maxOffset : plan.accumulatorOffsets[number]);
-    SmallVector<int64_t> strides(info.sizes.size());
+    ArrayRef<int64_t> sizes = plan.featureSizes(info);
+    SmallVector<int64_t> strides(sizes.size());
     int64_t stride = 1;
-    for (int64_t dim = info.sizes.size() - 1; dim >= 0; --dim) {
+    for (int64_t dim = sizes.size() - 1; dim >= 0; --dim) {
       strides[dim] = stride;
-      stride *= info.sizes[dim];
+      stride *= sizes[dim];
     }
-    forFeatures(info, strides, buffer->strides, [&](Value packed, Value unpacked) {
+    auto unpackedStrides = ArrayRef(buffer->strides).drop_front(plan.fixedRows);
+    forFeatures(sizes, strides, unpackedStrides, [&](Value packed, Value unpacked) {
       for (int64_t vector = 0; vector < vectors; ++vector) {
-        Value row = add(at, constant(vector * kernel.lanes));
-        Value value = load(memory, accumulatorPlace(number, panel, packed), vector * kernel.lanes);
-        storeRows(*buffer, info, row, unpacked, value);
+        Value lane = add(at, constant(vector * kernel.lanes));
+        Value feature = add(packed, constant(firstFeature));
+        Value value = load(memory, accumulatorPlace(number, panel, feature), vector * kernel.lanes);
+        storeRows(*buffer, info, lane, unpacked, value);
       }
     });
   }
 }
 
-void SweepEmitter::storeRows(const BufferLayout &buffer, const SymbolInfo &info, Value row,
+void SweepEmitter::storeRows(const BufferLayout &buffer, const SymbolInfo &info, Value lane,
                              Value feature, Value value) {
-  auto indexType = kernel.vectorType(builder.getIndexType());
-  Value start = kernel.index().scalar(
-      kernel.address(buffer, IndexValue::of(row), IndexValue::constant(0),
-                     SmallVector<IndexValue>(info.sizes.size(), IndexValue::constant(0))));
-  Value stride = vector::BroadcastOp::create(builder, loc, indexType,
-                                             kernel.index().scalar(kernel.rowStride(buffer)));
-  Value offsets = arith::MulIOp::create(builder, loc, kernel.index().iota(), stride);
+  IndexMath math = kernel.index();
+  IndexValue position = IndexValue::constant(0), stride = IndexValue::constant(1);
+  SmallVector<IndexValue> dims(info.sizes.size(), IndexValue::constant(0));
+  for (auto [number, row] : llvm::enumerate(outer)) {
+    IndexValue own = IndexValue::of(row ? row : lane);
+    int64_t dim = static_cast<int64_t>(number) - (pairs.getRowDim() ? 1 : 0);
+    (dim < 0 ? position : dims[dim]) = own;
+    if (!row)
+      stride = dim < 0 ? kernel.rowStride(buffer) : IndexValue::constant(buffer.strides[dim]);
+  }
+  Value start = math.scalar(kernel.address(buffer, position, IndexValue::constant(0), dims));
   Value mask = vector::CreateMaskOp::create(builder, loc, kernel.vectorType(builder.getI1Type()),
-                                            sub(kernel.chunkRows, row));
+                                            sub(laneCount, lane));
+  if (stride.isConstant() && stride.offset == 1) {
+    vector::MaskedStoreOp::create(builder, loc, kernel.memref(buffer), add(start, feature), mask,
+                                  value);
+    return;
+  }
+  auto indexType = kernel.vectorType(builder.getIndexType());
+  Value steps = vector::BroadcastOp::create(builder, loc, indexType, math.scalar(stride));
+  Value offsets = arith::MulIOp::create(builder, loc, math.iota(), steps);
   vector::ScatterOp::create(builder, loc, Type(), kernel.memref(buffer),
                             ValueRange{add(start, feature)}, offsets, mask, value);
 }
@@ -208,8 +265,8 @@ LogicalResult seqmix::emitSweep(Kernel &kernel, SweepOp op) {
   kernel.loc = op.getLoc();
   SweepPlan plan = planSweep(kernel.layout, kernel.mixer, op);
   plan.partialStart = partialStart(kernel.layout, kernel.mixer, op);
-  if (plan.vectors == 1)
-    return SweepEmitter(kernel, plan, 1).emit();
+  if (plan.vectors == 1 || !plan.positionLanes)
+    return SweepEmitter(kernel, plan, plan.vectors).emit();
   // A few rows, as in a decode step, fill one vector only.
   Value isNarrow = arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::sle,
                                          kernel.chunkRows, kernel.constant(kernel.lanes));

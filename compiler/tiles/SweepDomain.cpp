@@ -23,8 +23,8 @@ std::optional<int64_t> constantOf(Value value) {
 bool isUniform(ReadOp read) { return read.getMap().getNumResults() == 0; }
 
 Value uniformValue(Kernel &kernel, Operation *op) {
-  if (isa<ExtentOp>(op))
-    return kernel.length;
+  if (auto extent = dyn_cast<ExtentOp>(op))
+    return kernel.positions(extent.getDimAttr().getAttr()).length;
   Scope scope;
   ExprEmitter emitter(kernel, scope);
   auto value = emitter.uniform(cast<ReadOp>(op));
@@ -41,8 +41,8 @@ public:
   Interval(Kernel &kernel, const PairDomain &domain, const PairBox &box, Value extent)
       : kernel(kernel), domain(domain), box(box) {
     values.push_back(extent);
-    if (box.row.isKnown())
-      values.append({box.row.low, box.row.high});
+    for (const Bounds &row : box.rows)
+      values.append({row.low, row.high});
     for (StringAttr name : domain.rowReads)
       if (Bounds bounds = box.rowReads.lookup(name); bounds.isKnown())
         values.append({bounds.low, bounds.high});
@@ -53,7 +53,8 @@ public:
 
   Bounds of(const presburger::IntegerPolyhedron &set) {
     poly.emplace(set);
-    firstSymbol = 2 + domain.rowReads.size();
+    unsigned firstRead = 1 + box.rows.size();
+    firstSymbol = firstRead + domain.rowReads.size();
     // The bounds of the box stand in front of the set's own symbols.
     poly->insertVar(presburger::VarKind::Symbol, 0, added);
     unsigned next = 0;
@@ -62,11 +63,11 @@ public:
       between(dim, next, next + 1);
       next += 2;
     };
-    if (box.row.isKnown())
-      within(1);
+    for (unsigned row = 0; row < box.rows.size(); ++row)
+      within(1 + row);
     for (auto [number, name] : llvm::enumerate(domain.rowReads))
       if (box.rowReads.lookup(name).isKnown())
-        within(2 + number);
+        within(firstRead + number);
     unsigned locals = poly->getNumLocalVars();
     poly->projectOut(poly->getNumVars() - locals, locals);
     poly->projectOut(1, firstSymbol - 1);
@@ -236,10 +237,13 @@ private:
     if (auto constant = constantOf(value))
       return {kernel.constant(*constant), kernel.constant(*constant)};
     if (auto argument = dyn_cast<BlockArgument>(value))
-      return argument.getArgNumber() == pairs.getRows().size() ? box.column : box.row;
+      return argument == pairs.columnOf(argument.getOwner()) ? box.column
+                                                             : box.rows[argument.getArgNumber()];
     Operation *defining = value.getDefiningOp();
-    if (isa<ExtentOp>(defining))
-      return {kernel.length, kernel.length};
+    if (isa<ExtentOp>(defining)) {
+      Value number = uniformValue(kernel, defining);
+      return {number, number};
+    }
     if (auto read = dyn_cast<ReadOp>(defining)) {
       auto name = read.getSourceAttr().getAttr();
       if (isUniform(read)) {

@@ -17,13 +17,15 @@ struct Bounds {
   bool isKnown() const { return low && high; }
 };
 
-/// The positions t and s that are looked at, and the bounds of integers that are read there.
+/// The rows (their position and fixed dims in order) and positions s that are looked at, and the
+/// bounds of integers that are read there.
 struct PairBox {
-  Bounds row, column;
+  llvm::SmallVector<Bounds> rows;
+  Bounds column;
   llvm::DenseMap<mlir::StringAttr, Bounds> rowReads, columnReads;
 };
 
-/// Intervals [low, high) of s that hold every s of the domain for some t of `box.row`; they may
+/// Intervals [low, high) of s that hold every s of the domain for some of `box.rows`; they may
 /// overlap. Found by eliminating t from the integer sets that the domain is a union of.
 llvm::SmallVector<Bounds> domainIntervals(Kernel &kernel, mlir::seq::PairsOp pairs,
                                           const PairBox &box, mlir::Value extent);

@@ -4,7 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Rows t are lanes, columns s are scalars: products of queries and keys, and of weights and values,
+// Rows t are lanes (of rows over several dims, those of one; the others are run one by one),
+// columns s are scalars: products of queries and keys, and of weights and values,
 // are register tiles of 4 columns (features) x `vectors` vectors of rows, maxima and sums run down
 // the columns, and nothing is ever reduced across lanes. Rows are transposed once a chunk, columns
 // are packed once a tile for all panels of the chunk.
@@ -59,7 +60,11 @@ private:
   mlir::VectorType vectorType;
   llvm::SmallVector<mlir::seq::PairResultAttr> results;
   mlir::LogicalResult status = mlir::success();
-  mlir::Value extent, panelCount;
+  Positions over;
+  mlir::Value extent, panelCount, laneCount;
+  /// By number of the rows' dims: the row that is run, null for the lanes. A position counts from
+  /// the chunk's first.
+  llvm::SmallVector<mlir::Value> outer;
 
   //===--- small things ----------------------------------------------------===//
 
@@ -98,7 +103,7 @@ private:
   /// Rows of a panel side by side; behind the chunk's last one it is repeated.
   void packRows(mlir::Value panel, mlir::Value last);
   /// Calls `body` with the place of each element of a symbol in two layouts.
-  void forFeatures(const SymbolInfo &info, llvm::ArrayRef<int64_t> strides,
+  void forFeatures(llvm::ArrayRef<int64_t> sizes, llvm::ArrayRef<int64_t> strides,
                    llvm::ArrayRef<int64_t> others,
                    llvm::function_ref<void(mlir::Value, mlir::Value)> body);
   mlir::Value rangeMemory(const SweepOperand &operand);
@@ -121,8 +126,12 @@ private:
 
   //===--- columns ---------------------------------------------------------===//
 
+  /// Runs `body` for all rows of the dims that are not the lanes, from `number` on.
+  void forOuterRows(unsigned number, llvm::function_ref<void()> body);
+  bool isPosition(unsigned row) { return row == 0 && pairs.getRowDim(); }
   mlir::Value firstPosition();
-  PairBox chunkBox();
+  /// Lanes from number `first` up to `end`, and the row of the other dims.
+  PairBox rowBox(mlir::Value first, mlir::Value end, mlir::Value ranges);
   void setColumns(PairBox &box, mlir::Value first, mlir::Value count);
   /// Visits tiles of columns from one interval of the domain to the next.
   void sweepColumns();
@@ -138,8 +147,8 @@ private:
   };
   Tile makeTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn, mlir::Value count,
                 bool masked);
-  /// The number t of each lane.
-  Emitted rowPositions(const Tile &tile);
+  /// The number of each lane, and of the rows of other dims.
+  llvm::SmallVector<Emitted> rowNumbers(const Tile &tile);
   /// The numbers s of `count` columns from number `column` on; sets them in the tile's scope.
   Emitted columnPositions(Tile &tile, mlir::Value column, int64_t count);
   /// A part for these columns; the number that a score gives, if any, comes last.
@@ -166,9 +175,19 @@ private:
   /// Adds the tile's columns to a result with features: register tiles of features x rows.
   void emitValues(Tile &tile, size_t number, mlir::seq::PairResultAttr result);
 
+  /// Puts the tile's columns among the greatest values of a result, in order.
+  void emitPlaces(Tile &tile, size_t number, mlir::seq::PairResultAttr result, mlir::Value whole);
+  /// Gives the caller the tile's values of a result that keeps each: [columns, rows] in scratch
+  /// memory, then rows of columns.
+  void emitEach(Tile &tile, mlir::seq::PairResultAttr result, mlir::Value whole);
+  void storeEach(const Tile &tile, mlir::seq::PairResultAttr result, mlir::Value values);
+
   //===--- start and end ---------------------------------------------------===//
 
   void start(mlir::Value panel);
+  void startResult(size_t number, mlir::Value panel);
+  /// `count` elements of scratch memory from number `first` on.
+  void fill(int64_t offset, mlir::Value first, int64_t count, double value);
   /// Scales the sums to the true maximum, which a panel's results have.
   void settle(mlir::Value panel);
 
@@ -192,7 +211,7 @@ private:
 
   /// Writes a panel's results to the chunk's rows.
   void finish(mlir::Value panel);
-  void storeRows(const BufferLayout &buffer, const SymbolInfo &info, mlir::Value row,
+  void storeRows(const BufferLayout &buffer, const SymbolInfo &info, mlir::Value lane,
                  mlir::Value feature, mlir::Value value);
 };
 

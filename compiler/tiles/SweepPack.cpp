@@ -42,7 +42,7 @@ void SweepEmitter::packRows(Value panel, Value last) {
         builder, loc,
         DenseElementsAttr::get(kernel.vectorType(builder.getI1Type()), builder.getBoolAttr(true)));
     Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
-    forFeatures(info, operand.strides, buffer->strides, [&](Value packed, Value unpacked) {
+    forFeatures(info.sizes, operand.strides, buffer->strides, [&](Value packed, Value unpacked) {
       for (int64_t vector = 0; vector < vectors; ++vector) {
         Value value = vector::GatherOp::create(builder, loc, type, from, ValueRange{unpacked},
                                                addresses[vector], all, zero);
@@ -56,12 +56,12 @@ void SweepEmitter::packRows(Value panel, Value last) {
   }
 }
 
-void SweepEmitter::forFeatures(const SymbolInfo &info, ArrayRef<int64_t> strides,
+void SweepEmitter::forFeatures(ArrayRef<int64_t> sizes, ArrayRef<int64_t> strides,
                                ArrayRef<int64_t> others, function_ref<void(Value, Value)> body) {
   auto nest = [&](auto &self, size_t dim, Value first, Value second) -> void {
-    if (dim == info.sizes.size())
+    if (dim == sizes.size())
       return body(first, second);
-    kernel.forEach(constant(info.sizes[dim]), 1, [&](Value number) {
+    kernel.forEach(constant(sizes[dim]), 1, [&](Value number) {
       self(self, dim + 1, add(first, mul(number, strides[dim])),
            add(second, mul(number, others[dim])));
     });
@@ -156,7 +156,7 @@ void SweepEmitter::copyColumns(const SweepOperand &operand, const SymbolInfo &in
   if (!carried)
     return own();
   when(
-      isLess(first, kernel.position),
+      isLess(first, over.position),
       [&] {
         Strided from = carriedRows(kernel, *carried, /*write=*/false);
         int64_t ring = ringOf(*carried);
@@ -177,11 +177,11 @@ Value SweepEmitter::remainder(Value a, int64_t b) {
 }
 
 Value SweepEmitter::contiguousColumns(Value first, Value count) {
-  Value isPast = isLess(first, kernel.position);
+  Value isPast = isLess(first, over.position);
   Value left = count;
   for (const SweepOperand &operand : plan.columns)
     if (auto carried = rowsOf(kernel, operand.name)) {
-      left = minimum(left, sub(kernel.position, first));
+      left = minimum(left, sub(over.position, first));
       if (int64_t ring = ringOf(*carried); ring > 0)
         left = minimum(left, sub(constant(ring), remainder(first, ring)));
     }
@@ -193,11 +193,11 @@ Strided SweepEmitter::columnSource(const SweepOperand &operand, const SymbolInfo
   IndexMath math = kernel.index();
   if (auto *buffer = bufferOf(operand.name); buffer && buffer->space == Space::Sequence) {
     Strided from = bufferElements(kernel, *buffer);
-    Value row = add(sub(first, kernel.position), constant(buffer->halo));
+    Value row = add(sub(first, over.position), constant(buffer->halo));
     from.base = math.scale(IndexValue::of(row), buffer->rowStride);
     return from;
   }
   assert(isa<TensorOp>(info.op) && "what is read at all positions is kept for all of them");
   return callerElements(kernel, kernel.tensor(operand.name), info,
-                        IndexValue::of(sub(first, kernel.position)));
+                        IndexValue::of(sub(first, over.position)));
 }

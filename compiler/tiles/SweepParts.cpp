@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/tiles/SweepEmitter.h"
+#include "dialect/Carry.h"
 
 #include "llvm/ADT/DenseSet.h"
 
@@ -57,13 +58,19 @@ int64_t seqmix::partialBytes(const Layout &layout, MixerOp mixer, KernelOp kerne
     for (auto sweep : pass.getBody().getOps<SweepOp>())
       elements += elementsOf(layout, mixer, sweep);
     passes += !pass.getBody().getOps<SweepOp>().empty();
+    walks |= pass.getOverAttr() || pass.getOnce();
     walks |=
         !pass.getBody().getOps<SolveOp>().empty() || !pass.getBody().getOps<LoopOp>().empty() ||
         !pass.getBody().getOps<ConvolveOp>().empty() || pass.getDirection() != Direction::Forward;
   }
-  bool hasRows =
-      llvm::all_of(mixer.getOps<PairsOp>(), [](PairsOp pairs) { return !pairs.getRows().empty(); });
-  if (walks || passes != 1 || !hasRows || layout.batchBlock > 1 || layout.split ||
+  // Sums and extrema of each token.
+  bool areOfTokens = llvm::all_of(mixer.getOps<PairsOp>(), [&](PairsOp pairs) {
+    return pairs.getRows().size() == 1 && pairs.getRowDim() == tokenDimOf(mixer) &&
+           llvm::none_of(pairs.getOuts().getAsRange<PairResultAttr>(), [](PairResultAttr result) {
+             return result.getKind() == PairKind::Each || result.getKind() == PairKind::Places;
+           });
+  });
+  if (walks || passes != 1 || !areOfTokens || layout.batchBlock > 1 || layout.split ||
       areChained(mixer))
     return 0;
   return elements * (layout.real.getIntOrFloatBitWidth() / 8);

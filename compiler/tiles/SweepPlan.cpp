@@ -42,12 +42,17 @@ public:
     }
     for (auto result : plan.op.getOuts().getAsRange<PairResultAttr>()) {
       const SymbolInfo &info = layout.symbol(result.getProduced().getAttr());
+      bool hasSums = result.getKind() != PairKind::ScoreMax && result.getKind() != PairKind::Each;
       int64_t features = 1;
-      for (int64_t size : info.sizes)
-        features *= size;
+      if (hasSums)
+        for (int64_t size : plan.featureSizes(info))
+          features *= size;
+      if (result.getKind() == PairKind::Places)
+        features *= 2; // the values, then where they stand
       plan.features.push_back(features);
-      plan.accumulatorOffsets.push_back(
-          result.getKind() == PairKind::ScoreMax ? -1 : place(panels * features * width * real));
+      if (result.getKind() == PairKind::Each && plan.eachOffset < 0)
+        plan.eachOffset = place(plan.tile * width * real);
+      plan.accumulatorOffsets.push_back(hasSums ? place(panels * features * width * real) : -1);
       if (result.getWeight() < 0 || result.getValue() < 0 ||
           plan.weightOffsets.contains(result.getWeight()))
         continue;
@@ -73,7 +78,7 @@ private:
         Value at = read.getOperands()[position.getPosition()];
         if (at == plan.op.columnOf(&part))
           columns.insert(name);
-        else if (at == plan.op.rowOf(&part))
+        else if (plan.positionLanes && at == plan.op.rowOf(&part))
           rows.insert(name);
       });
     }
@@ -114,7 +119,20 @@ SweepPlan seqmix::planSweep(const Layout &layout, MixerOp mixer, SweepOp op) {
   plan.tile = op.getTile();
   plan.vectors = op.getVectors();
   plan.lanes = layout.lanes;
-  plan.chunk = layout.chunk;
+  plan.laneRow = op.getLanes();
+  ArrayAttr rows = plan.op.getRows();
+  plan.positionLanes = plan.op.getRowDim() && plan.laneRow == 0;
+  plan.fixedRows = rows.size() - (plan.op.getRowDim() ? 1 : 0);
+  if (plan.positionLanes) {
+    plan.laneCount = layout.chunk;
+  } else {
+    if (!rows.empty())
+      plan.laneCount = fixedSize(mixer, cast<FlatSymbolRefAttr>(rows[plan.laneRow]));
+    // Panels end where what is padded to whole vectors does.
+    int64_t whole = llvm::divideCeil(plan.laneCount, plan.lanes);
+    while (whole % plan.vectors)
+      --plan.vectors;
+  }
   Planner(layout, plan).run();
   int64_t next = 0;
   for (int64_t features : plan.features) {

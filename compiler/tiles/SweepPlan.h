@@ -27,7 +27,13 @@ struct SweepOperand {
 /// The parts of a sweep's scratch memory; offsets in bytes.
 struct SweepPlan {
   mlir::seq::PairsOp op;
-  int64_t tile = 1, vectors = 1, lanes = 1, chunk = 1;
+  int64_t tile = 1, vectors = 1, lanes = 1;
+  /// The number of the rows' dim that is the lanes, whether that is their position, and its rows:
+  /// of a chunk, or all of a fixed dim.
+  int64_t laneRow = 0, laneCount = 1;
+  bool positionLanes = false;
+  /// Fixed dims of the rows, which the results have in front of their features.
+  int64_t fixedRows = 0;
   llvm::SmallVector<SweepOperand> rows, columns;
   /// Scores and weights of a tile: [tile, width]. Weights by the number of their part; the first
   /// one takes the place of the scores.
@@ -35,6 +41,8 @@ struct SweepPlan {
   llvm::DenseMap<int64_t, int64_t> weightOffsets;
   /// The number that is subtracted from the scores, and their maximum: [panels, width].
   int64_t shiftOffset = -1, maxOffset = -1;
+  /// Values of a tile that all go out: [tile, width].
+  int64_t eachOffset = -1;
   /// Of each result: [panels, features, width].
   llvm::SmallVector<int64_t> accumulatorOffsets;
   llvm::SmallVector<int64_t> features;
@@ -45,7 +53,11 @@ struct SweepPlan {
   int64_t partialStart = 0;
 
   int64_t width() const { return vectors * lanes; }
-  int64_t panels() const { return (chunk + width() - 1) / width(); }
+  int64_t panels() const { return (laneCount + width() - 1) / width(); }
+  /// Sizes of a result's features.
+  llvm::ArrayRef<int64_t> featureSizes(const SymbolInfo &info) const {
+    return llvm::ArrayRef(info.sizes).drop_front(fixedRows);
+  }
 };
 
 /// The seq.pairs with a result of that name.

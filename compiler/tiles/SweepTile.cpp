@@ -14,6 +14,8 @@ SweepEmitter::Tile SweepEmitter::makeTile(Value panel, Value firstRow, Value fir
                                           Value count, bool masked) {
   Tile tile{panel, firstRow, firstColumn, count, masked, PairScope()};
   tile.pairs.op = pairs;
+  if (pairs.getRowDim() && !plan.positionLanes)
+    tile.pairs.outerRow = Emitted::integer(IndexValue::of(outer[0]));
   for (const SweepOperand &operand : plan.rows) {
     Type element = kernel.elementType(operand.kind);
     int64_t bytes = element.getIntOrFloatBitWidth() / 8;
@@ -37,17 +39,33 @@ SweepEmitter::Tile SweepEmitter::makeTile(Value panel, Value firstRow, Value fir
   return tile;
 }
 
-Emitted SweepEmitter::rowPositions(const Tile &tile) {
-  Emitted result;
-  result.kind = ValueKind::Integer;
-  result.vectors = vectors;
-  for (int64_t vector = 0; vector < vectors; ++vector) {
-    IndexValue index = IndexValue::of(tile.firstRow, 0, INT32_MAX);
-    index.offset = vector * kernel.lanes;
-    index.step = 1;
-    result.indices.push_back(index);
+SmallVector<Emitted> SweepEmitter::rowNumbers(const Tile &tile) {
+  SmallVector<Emitted> numbers;
+  for (auto [number, row] : llvm::enumerate(outer)) {
+    int64_t size = INT32_MAX;
+    if (!isPosition(number))
+      size = fixedSize(kernel.mixer, cast<FlatSymbolRefAttr>(pairs.getRows()[number]));
+    if (row) {
+      Value value = isPosition(number) ? add(firstPosition(), row) : row;
+      numbers.push_back(Emitted::integer(IndexValue::of(value, 0, size - 1)));
+      continue;
+    }
+    if (!plan.positionLanes) {
+      IndexValue first = IndexValue::of(tile.firstRow);
+      numbers.push_back(laneIndices(kernel, first, size, vectors));
+      continue;
+    }
+    Emitted &lanes = numbers.emplace_back();
+    lanes.kind = ValueKind::Integer;
+    lanes.vectors = vectors;
+    for (int64_t vector = 0; vector < vectors; ++vector) {
+      IndexValue index = IndexValue::of(tile.firstRow, 0, INT32_MAX);
+      index.offset = vector * kernel.lanes;
+      index.step = 1;
+      lanes.indices.push_back(index);
+    }
   }
-  return result;
+  return numbers;
 }
 
 Emitted SweepEmitter::columnPositions(Tile &tile, Value column, int64_t count) {
@@ -72,9 +90,7 @@ std::optional<Emitted> SweepEmitter::emitPart(Tile &tile, Block *part, const Emi
   scope.rows = columns.rows;
   scope.vectors = vectors;
   scope.pairs = &tile.pairs;
-  SmallVector<Emitted> arguments;
-  if (!pairs.getRows().empty())
-    arguments.push_back(rowPositions(tile));
+  SmallVector<Emitted> arguments = rowNumbers(tile);
   arguments.push_back(columns);
   llvm::append_range(arguments, further);
   auto value = ExprEmitter(kernel, scope).part(*part, arguments);
@@ -121,12 +137,15 @@ void SweepEmitter::visitTile(Value panel, Value firstRow, Value firstColumn, Val
   Tile tile = makeTile(panel, firstRow, firstColumn, count, masked);
   Value whole =
       masked ? mul(arith::CeilDivSIOp::create(builder, loc, count, constant(kRows)), kRows) : count;
-  if (pairs.getScore()) {
+  if (pairs.getScore())
     emitScores(tile, whole);
-  }
   emitWeights(tile, whole);
   for (auto [number, result] : llvm::enumerate(results))
-    if (result.getValue() >= 0)
+    if (result.getKind() == PairKind::Each)
+      emitEach(tile, result, whole);
+    else if (result.getKind() == PairKind::Places)
+      emitPlaces(tile, number, result, whole);
+    else if (result.getValue() >= 0)
       emitValues(tile, number, result);
 }
 
@@ -289,8 +308,8 @@ bool SweepEmitter::onlyExponentials(ArrayRef<int64_t> parts) {
 }
 
 void SweepEmitter::emitValues(Tile &tile, size_t number, PairResultAttr result) {
-  const SymbolInfo &info = kernel.layout.symbol(result.getProduced().getAttr());
-  SmallVector<Emitted> features(info.sizes.size(), Emitted::integer(IndexValue::constant(0)));
+  ArrayRef<int64_t> sizes = plan.featureSizes(kernel.layout.symbol(result.getProduced().getAttr()));
+  SmallVector<Emitted> features(sizes.size(), Emitted::integer(IndexValue::constant(0)));
   Value memory = memoryAt(plan.accumulatorOffsets[number]);
   auto registerTile = [&](Value place, int64_t rows) {
     SmallVector<Value> initial;
@@ -330,16 +349,16 @@ void SweepEmitter::emitValues(Tile &tile, size_t number, PairResultAttr result) 
               vector * kernel.lanes);
   };
   auto nest = [&](auto &self, size_t dim, Value feature) -> void {
-    if (info.sizes.empty())
+    if (sizes.empty())
       return registerTile(accumulatorPlace(number, tile.panel, feature), 1);
-    if (dim + 1 < info.sizes.size()) {
-      kernel.forEach(constant(info.sizes[dim]), 1, [&](Value index) {
-        features[dim] = Emitted::integer(IndexValue::of(index, 0, info.sizes[dim] - 1));
-        self(self, dim + 1, add(mul(feature, info.sizes[dim]), index));
+    if (dim + 1 < sizes.size()) {
+      kernel.forEach(constant(sizes[dim]), 1, [&](Value index) {
+        features[dim] = Emitted::integer(IndexValue::of(index, 0, sizes[dim] - 1));
+        self(self, dim + 1, add(mul(feature, sizes[dim]), index));
       });
       return;
     }
-    int64_t size = info.sizes[dim], whole = size / kRows * kRows;
+    int64_t size = sizes[dim], whole = size / kRows * kRows;
     auto rowsFrom = [&](Value index, int64_t rows) {
       Emitted own;
       own.kind = ValueKind::Integer;

@@ -21,6 +21,9 @@ double seqmix::identityOf(PairKind kind) {
   case PairKind::Max:
   case PairKind::ScoreMax:
     return -kInf;
+  case PairKind::Each:
+  case PairKind::Places:
+    break;
   }
   llvm_unreachable("all kinds are covered");
 }
@@ -36,6 +39,9 @@ BinaryFn seqmix::functionOf(PairKind kind) {
   case PairKind::Max:
   case PairKind::ScoreMax:
     return BinaryFn::Max;
+  case PairKind::Each:
+  case PairKind::Places:
+    break;
   }
   llvm_unreachable("all kinds are covered");
 }

@@ -94,6 +94,11 @@ LogicalResult emitPass(Kernel &kernel, PassOp pass) {
   kernel.loc = pass.getLoc();
   auto loc = kernel.loc;
   kernel.direction = pass.getDirection();
+  if (pass.getOnce()) {
+    kernel.enter(kernel.layout.tokenDim);
+    return emitSteps(kernel, pass.getBody().front());
+  }
+  kernel.enter(pass.getOverAttr() ? pass.getOverAttr().getAttr() : kernel.layout.tokenDim);
   bool forward = kernel.direction == Direction::Forward;
   // What has no token dim goes out once, even when there are no tokens.
   for (auto scatter : pass.getBody().getOps<ScatterOp>())
@@ -157,6 +162,12 @@ func::FuncOp makeFunction(MixerOp mixer, const Layout &layout, ModuleOp into, co
   function->setAttr(kSharedBytes, builder.getI64IntegerAttr(layout.sharedBytes));
   function->setAttr(kSequenceBytes, builder.getI64IntegerAttr(layout.sequenceBytes));
   function->setAttr(kPartialBytes, builder.getI64IntegerAttr(layout.partialBytes));
+  SmallVector<NamedAttribute> storage;
+  for (auto &[dim, bytes] : layout.storageBytes)
+    if (bytes > 0)
+      storage.push_back(builder.getNamedAttr(dim, builder.getI64IntegerAttr(bytes)));
+  if (!storage.empty())
+    function->setAttr(kStorageBytes, builder.getDictionaryAttr(storage));
   return function;
 }
 
@@ -206,6 +217,7 @@ LogicalResult seqmix::emitTiles(MixerOp original, const TargetInfo &target, Modu
     reduced |= hasSweep;
   }
   kernel.direction = Direction::Forward;
+  kernel.enter(layout->tokenDim);
   if (failed(emitFinalStates(kernel)))
     return failure();
   finish(kernel);

@@ -19,6 +19,8 @@ inline constexpr llvm::StringLiteral kScratchBytes = "seq.scratch_bytes";
 inline constexpr llvm::StringLiteral kSharedBytes = "seq.shared_bytes";
 inline constexpr llvm::StringLiteral kSequenceBytes = "seq.sequence_bytes_a_token";
 inline constexpr llvm::StringLiteral kPartialBytes = "seq.partial_bytes_a_token";
+/// By name of a run-time dim other than the token dim, where there are any.
+inline constexpr llvm::StringLiteral kStorageBytes = "seq.storage_bytes_a_position";
 
 /// Emits the `seq.kernel` of a mixer as functions `NAME.forward` and, with a shared prologue,
 /// `NAME.shared` (followed by `suffix`) at the end of `into`. Both take the frame's pointer.
