@@ -861,3 +861,25 @@ seq.mixer @m compute f32 {
     }
   }
 }
+
+// -----
+
+// c65
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @K <fixed> 4
+  seq.tensor @x <input> [@T, @K] per [] : f32
+  seq.define @y [@T, @K] as ["t", "i"] {
+  ^bb0(%t: index, %i: index):
+    %0 = seq.read @x[%t, %i] : f64
+    seq.yield %0 : f64
+  }
+  seq.output @y : f32
+  seq.kernel chunk 64 {
+    seq.buffer @y <rows> order [0]
+    // expected-error@below {{walks @K, which is not a run-time dim, or once}}
+    seq.pass <forward> over @K {
+      seq.eval @y lanes 1
+    }
+  }
+}

@@ -6,7 +6,7 @@ seq.mixer @m compute f32 {
   seq.dim @V <fixed> 3
   seq.tensor @v <input> [@T, @V] per [] : f32
   seq.produced @o [@T]
-  // expected-error@below {{runs over a run-time dim for the rows of at most one dim, and names both}}
+  // expected-error@below {{runs over a run-time dim for rows of at most one run-time dim and fixed ones behind it, and names all}}
   seq.pairs of [@T] over @V as ["t", "s"] results [#seq.pair_result<produced = @o, kind = sum, weight = 0>] {
   ^bb0(%t: index, %s: index):
     %0 = seq.constant 1.0 : f64
@@ -135,8 +135,58 @@ seq.mixer @m compute f32 {
   seq.kernel chunk 16 {
     seq.buffer @o <rows> order []
     seq.pass <forward> {
-      // expected-error@below {{names @o; expected the first result of a seq.pairs, and a tile and vectors of at least 1}}
+      // expected-error@below {{names @o; expected the first result of a seq.pairs, lanes among its rows, and a tile and vectors of at least 1}}
       seq.sweep @o tile 0 vectors 1
+    }
+  }
+}
+
+// -----
+
+// c60
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @S <runtime>
+  seq.produced @p [@S, @T]
+  // expected-error@below {{result @p keeps a value of each pair, over the rows and s}}
+  seq.pairs of [@T] over @S as ["t", "s"] results [#seq.pair_result<produced = @p, kind = each, value = 0>] {
+  ^bb0(%t: index, %s: index):
+    %0 = seq.constant 1.0 : f64
+    seq.yield %0 : f64
+  }
+}
+
+// -----
+
+// c60
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.produced @p [@T]
+  // expected-error@below {{result @p has the places of a value, over the rows and one dim}}
+  seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @p, kind = places, value = 0>] {
+  ^bb0(%t: index, %s: index):
+    %0 = seq.constant 1.0 : f64
+    seq.yield %0 : f64
+  }
+}
+
+// -----
+
+// c61
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @K <fixed> 4
+  seq.produced @o [@T, @K]
+  seq.pairs of [@T, @K] over @T as ["t", "k", "s"] results [#seq.pair_result<produced = @o, kind = sum, weight = 0>] {
+  ^bb0(%t: index, %k: index, %s: index):
+    %0 = seq.constant 1.0 : f64
+    seq.yield %0 : f64
+  }
+  seq.kernel chunk 16 {
+    seq.buffer @o <rows> order [0]
+    seq.pass <forward> {
+      // expected-error@below {{names @o; expected the first result of a seq.pairs, lanes among its rows, and a tile and vectors of at least 1}}
+      seq.sweep @o tile 4 vectors 1 lanes 2
     }
   }
 }

@@ -95,6 +95,7 @@ seq.mixer @equations compute f32 attributes {no_step = "reads ahead"} {
 seq.mixer @schedule compute f64 {
   seq.dim @B <batch>
   seq.dim @T <runtime>
+  seq.dim @U <runtime>
   seq.dim @K <fixed> 4
   seq.dim @V <fixed> 8
   seq.tensor @k <input> [@T, @K] per [#seq.batch<@B, 1>] : f32
@@ -196,6 +197,14 @@ seq.mixer @schedule compute f64 {
       seq.sweep @p.sum tile 64 vectors 4
       seq.loop [@h] lanes @V keep [@h]
       seq.scatter @o
+    }
+    // CHECK: seq.pass <backward> over @U {
+    seq.pass <backward> over @U {
+    }
+    // CHECK: seq.pass <forward> once {
+    // CHECK-NEXT: seq.eval @w lanes 0
+    seq.pass <forward> once {
+      seq.eval @w lanes 0
     }
   }
 }

@@ -10,7 +10,7 @@ seq.mixer @m compute f32 {
   seq.tensor @v <input> [@T, @V] per [] : f32
   seq.tensor @g <input> [@T] per [] : f32
   seq.state @S [@K, @V] init 0.0 <forward>
-  // expected-error@below {{has fixed dims, behind at most one run-time dim}}
+  // expected-error@below {{has fixed dims, behind at most two run-time dims}}
   seq.produced @o [@V, @T]
   seq.affine @S rows [0] cols [1] row_decay @g updates [#seq.update<@k, [#seq.term<right = @v>]>] reads [#seq.row_read<row = @k, before = false, result = @o>] <forward>
 }

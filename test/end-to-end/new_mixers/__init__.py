@@ -14,6 +14,8 @@ from .memories import (averages_by_number, chosen_memories, constant_decays, del
                        fast_and_slow, forward_delta_backward_gated, grouped_keys, hebbian_oja, learned_corrections,
                        mutual_reads, narrow_keys, odd_factors, plane_rotation, resets_by_segment,
                        rows_and_learned_columns, saturated_matrix, tied_gates_normed, two_stabilisers)
+from .lengths import (block_keys, gathered_rows, pair_maps, pooled_gates, selected_blocks, selected_tokens,
+                      two_lengths)
 from .pairs import (distance_filter, distances, feature_attention, gated_pairs, hybrid_attention, polynomial_attention,
                     retention_pairs)
 from .ranks import (channel_erase_write, decay_between_factors, delta_both_decays, delta_columns_three,
@@ -22,6 +24,9 @@ from .reads import (lagged_reads, many_normalisers, mixed_storage, projected_rea
                     stacked_convolutions, state_as_output)
 from .rings_and_moments import (adaptive_moments, gated_channels, leaking_extent, liquid_channels, ring_of_three,
                                 second_order_cell, shifting_channels, surprise, taps_both_sides)
+from .selections import (active_tokens, block_lookup, clusters, given_rows, lengths_aligned, lengths_in_data,
+                         own_block_too, pointers, quantised_keys, rounds, sparse_queries, summed_segments,
+                         three_branches)
 from .several_dims import (delta_heads_as_dim, delta_product_keys, heads_as_dim, linked_pair_memory, product_keys,
                            product_keys_values, several_writes, taylor_moments, trapezoid_multi_input)
 from .stabilised import (decayed_average_bonus, extremes, prefix_attention_latents, slot_averages, stabilised_columns,
