@@ -63,7 +63,7 @@ public:
     builder.setInsertionPointAfter(state);
     for (const FormRead &read : form.reads)
       if (read.isUsed)
-        model.declare(ProducedOp::create(builder, loc, read.result, producedDims(state)));
+        model.declare(ProducedOp::create(builder, loc, read.result, producedDims()));
     builder.setInsertionPointToEnd(&model.mixer().getBody().front());
     auto affine =
         AffineOp::create(builder, loc, FlatSymbolRefAttr::get(form.state),
@@ -96,7 +96,7 @@ private:
     return numbers;
   }
 
-  ArrayAttr producedDims(StateOp state) {
+  ArrayAttr producedDims() {
     SmallVector<Attribute> dims{FlatSymbolRefAttr::get(form.token->dim)};
     for (Var var : form.colSide)
       dims.push_back(FlatSymbolRefAttr::get(var->dim));

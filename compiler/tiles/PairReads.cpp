@@ -7,9 +7,12 @@
 #include "compiler/tiles/Expressions.h"
 #include "compiler/tiles/Memory.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/AffineExpr.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -75,6 +78,23 @@ Emitted ExprEmitter::readPacked(const PairBuffer &buffer, const Emitted &positio
   return toEmitted(buffer.kind, rows, vectors, loaded);
 }
 
+/// The dim along which all elements of vectors follow each other, if its stride is only known at
+/// run time.
+static std::optional<size_t> denseDim(ArrayRef<SmallVector<IndexValue>> places,
+                                      ArrayRef<IndexValue> strides) {
+  std::optional<size_t> dense;
+  for (ArrayRef<IndexValue> place : places)
+    for (auto [number, index] : llvm::enumerate(place)) {
+      if (index.isUniform())
+        continue;
+      if (index.vector || index.step != 1 || (dense && *dense != number))
+        return std::nullopt;
+      dense = number;
+    }
+  bool isKnown = dense && strides[*dense].isConstant();
+  return isKnown ? std::nullopt : dense;
+}
+
 FailureOr<Emitted> ExprEmitter::readPositions(ReadOp op, const SymbolInfo &info,
                                               ArrayRef<Emitted> indices) {
   IndexMath math = kernel.index();
@@ -102,33 +122,72 @@ FailureOr<Emitted> ExprEmitter::readPositions(ReadOp op, const SymbolInfo &info,
     rows = std::max(rows, index.rows);
     vectors = std::max(vectors, index.vectors);
   }
-  SmallVector<Value> loaded;
+  SmallVector<SmallVector<IndexValue>> places;
+  SmallVector<Value> insides;
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < vectors; ++j) {
       Value inside;
-      IndexValue address = base;
+      auto &place = places.emplace_back();
       for (auto [number, own] : llvm::enumerate(indices)) {
         IndexValue index = own.index(i, j);
-        bool isFixed = number > 0 && info.sizes[number - 1] >= 0;
-        IndexValue extent;
-        if (isFixed) {
-          extent = IndexValue::constant(info.sizes[number - 1]);
-        } else {
-          auto &positions = kernel.positions(number == 0 ? info.position : info.dims[number - 1]);
-          extent = IndexValue::of(isParam ? positions.length : positions.tokens);
-          // An input's first row is the call's first token, a param's position zero.
-          if (!isParam)
-            index = math.sub(index, IndexValue::of(positions.position));
-          index.low = IndexValue::kNoLow;
+        if (number > 0 && info.sizes[number - 1] >= 0) {
+          place.push_back(checked(index, IndexValue::constant(info.sizes[number - 1]), inside));
+          continue;
         }
-        index = checked(index, extent, inside);
-        address = math.add(address, math.mul(index, strides[number]));
+        auto &positions = kernel.positions(number == 0 ? info.position : info.dims[number - 1]);
+        IndexValue extent = IndexValue::of(isParam ? positions.length : positions.tokens);
+        // An input's first row is the call's first token, a param's position zero.
+        if (!isParam)
+          index = math.sub(index, IndexValue::of(positions.position));
+        index.low = IndexValue::kNoLow;
+        if (op.isDataDependent(number)) {
+          // Clamped: it stands for an element if there are any.
+          Value isThere = math.compare(arith::CmpIPredicate::sgt, extent, IndexValue::constant(0));
+          require(isThere, inside);
+          place.push_back(index);
+        } else {
+          place.push_back(checked(index, extent, inside));
+        }
       }
-      Value value = load(memref, info.kind, address, inside, /*mayBeEmpty=*/true);
-      if (tensor)
-        value = fromStorage(kernel.builder, kernel.loc, kernel.target, value, tensor.getDtype(),
-                            kernel.real);
-      loaded.push_back(value);
+      insides.push_back(inside);
     }
+  auto loadAll = [&](ArrayRef<IndexValue> by, ArrayRef<Value> masks) {
+    SmallVector<Value> loaded;
+    for (auto [place, mask] : llvm::zip_equal(places, masks)) {
+      IndexValue address = base;
+      for (auto [index, stride] : llvm::zip_equal(place, by))
+        address = math.add(address, math.mul(index, stride));
+      loaded.push_back(load(memref, info.kind, address, mask, /*mayBeEmpty=*/true));
+    }
+    return loaded;
+  };
+  SmallVector<Value> loaded;
+  auto dense = denseDim(places, strides);
+  if (!dense) {
+    loaded = loadAll(strides, insides);
+  } else {
+    // Lanes along what is contiguous in most calls: whole vectors there, and single elements else.
+    auto &builder = kernel.builder;
+    auto loc = kernel.loc;
+    Value isUsual =
+        math.compare(arith::CmpIPredicate::eq, strides[*dense], IndexValue::constant(1));
+    SmallVector<Value> masks(insides);
+    for (Value &mask : masks)
+      if (mask && !isa<VectorType>(mask.getType()))
+        isUsual = arith::AndIOp::create(builder, loc, isUsual, std::exchange(mask, Value()));
+    SmallVector<IndexValue> ones(strides);
+    ones[*dense] = IndexValue::constant(1);
+    auto choice = scf::IfOp::create(
+        builder, loc, isUsual,
+        [&](OpBuilder &, Location) { scf::YieldOp::create(builder, loc, loadAll(ones, masks)); },
+        [&](OpBuilder &, Location) {
+          scf::YieldOp::create(builder, loc, loadAll(strides, insides));
+        });
+    llvm::append_range(loaded, choice.getResults());
+  }
+  if (tensor)
+    for (Value &value : loaded)
+      value = fromStorage(kernel.builder, kernel.loc, kernel.target, value, tensor.getDtype(),
+                          kernel.real);
   return toEmitted(info.kind, rows, vectors, loaded);
 }

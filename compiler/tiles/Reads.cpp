@@ -127,23 +127,24 @@ FailureOr<Emitted> ExprEmitter::tokenRow(ReadOp op) {
   return row;
 }
 
+void ExprEmitter::require(Value condition, Value &inside) {
+  if (!inside) {
+    inside = condition;
+    return;
+  }
+  SmallVector<Value> both = {inside, condition};
+  unify(both);
+  inside = arith::AndIOp::create(kernel.builder, kernel.loc, both[0], both[1]);
+}
+
 IndexValue ExprEmitter::checked(const IndexValue &index, const IndexValue &extent, Value &inside) {
   IndexMath math = kernel.index();
-  auto require = [&](Value condition) {
-    if (!inside) {
-      inside = condition;
-      return;
-    }
-    SmallVector<Value> both = {inside, condition};
-    unify(both);
-    inside = arith::AndIOp::create(kernel.builder, kernel.loc, both[0], both[1]);
-  };
   IndexValue zero = IndexValue::constant(0), result = index;
   bool belowExtent = extent.isConstant() && index.touchHigh() < extent.offset;
   if (index.low < 0)
-    require(math.compare(arith::CmpIPredicate::sge, index, zero));
+    require(math.compare(arith::CmpIPredicate::sge, index, zero), inside);
   if (!belowExtent)
-    require(math.compare(arith::CmpIPredicate::slt, index, extent));
+    require(math.compare(arith::CmpIPredicate::slt, index, extent), inside);
   // Vectors are masked; a scalar load needs an address that exists.
   if (!index.isUniform())
     return result;

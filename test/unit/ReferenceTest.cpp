@@ -257,7 +257,7 @@ mixer sums
   param w[d,e]
   c[t,d] = 2 * cumsum[t] x[t,d]
     where t % 2 == 0
-  y[t,e] = sum[d] w[d,e] * cumsum[t] (x[t,d] * w[d,e]) + sum[d] c[t - t % 2,d]
+  y[t,e] = sum[d] w[d,e] * cumsum[t] (x[t,d] * w[d,e]) + sum[d] (c[t,d] if t % 2 == 0 else c[t-1,d])
   output y[t,e]
 )");
   constexpr int64_t T = 5;

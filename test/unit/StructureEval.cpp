@@ -26,6 +26,9 @@ StructureEvaluator::StructureEvaluator(MixerOp mixer, const reference::Arrays &i
 }
 
 int64_t StructureEvaluator::extent(StringAttr dim) {
+  auto op = cast<DimOp>(model.lookup(dim));
+  if (op.getBy())
+    return reference::derivedExtent(op, [&](StringRef) { return tokens; });
   return model.isRuntime(dim) ? tokens : model.size(dim);
 }
 
@@ -87,8 +90,14 @@ const Equation &StructureEvaluator::part(PairsOp op, int64_t number) {
   return found->second;
 }
 
-double StructureEvaluator::pairResult(PairsOp op, int64_t number, const std::vector<int64_t> &at) {
+double StructureEvaluator::pairResult(PairsOp op, int64_t number, std::vector<int64_t> at) {
   auto result = cast<PairResultAttr>(op.getOuts()[number]);
+  int64_t column = 0;
+  if (result.getKind() == PairKind::Each) {
+    auto own = at.begin() + (op.getRowDim() ? 1 : 0);
+    column = *own;
+    at.erase(own);
+  }
   int64_t rows = op.getRows().size(), count = extent(op.getOverAttr().getAttr());
   double inf = std::numeric_limits<double>::infinity();
   auto evalPart = [&](int64_t which, int64_t s) {
@@ -101,6 +110,8 @@ double StructureEvaluator::pairResult(PairsOp op, int64_t number, const std::vec
       env[var] = index;
     return eval(equation.body, env);
   };
+  if (result.getKind() == PairKind::Each)
+    return evalPart(result.getValue(), column);
   std::vector<int64_t> inside;
   double max = -inf;
   for (int64_t s = 0; s < count; ++s) {
@@ -112,6 +123,14 @@ double StructureEvaluator::pairResult(PairsOp op, int64_t number, const std::vec
   }
   if (result.getKind() == PairKind::ScoreMax)
     return max;
+  if (result.getKind() == PairKind::Places) {
+    std::vector<std::pair<double, int64_t>> greatest;
+    for (int64_t s : inside)
+      greatest.push_back({-evalPart(result.getValue(), s), s});
+    llvm::sort(greatest);
+    size_t rank = at.back();
+    return rank < greatest.size() ? static_cast<double>(greatest[rank].second) : -1;
+  }
   auto join = [&](double total, double x) {
     switch (result.getKind()) {
     case PairKind::Sum:
@@ -256,13 +275,20 @@ double StructureEvaluator::eval(Expr e, Environment &env) {
   case ExprKind::Index:
     return static_cast<double>(env.at(e->var()));
   case ExprKind::Extent:
-    return static_cast<double>(tokens);
+    return static_cast<double>(extent(e->symbol()));
   case ExprKind::Read: {
     if (e->symbol() == "e" && e->operands().empty())
       return exponential;
     std::vector<int64_t> at;
-    for (Expr subscript : e->operands())
+    for (auto [number, subscript] : llvm::enumerate(e->operands())) {
       at.push_back(static_cast<int64_t>(eval(subscript, env)));
+      // What data decide is clamped.
+      if (!model.sources(subscript).empty()) {
+        auto dims = model.dimsOf(e->symbol()).getAsRange<FlatSymbolRefAttr>();
+        int64_t last = extent((*std::next(dims.begin(), number)).getAttr()) - 1;
+        at.back() = std::max<int64_t>(0, std::min(at.back(), last));
+      }
+    }
     return value(e->symbol(), at);
   }
   case ExprKind::Unary:
