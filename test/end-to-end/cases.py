@@ -41,6 +41,11 @@ WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_e
 OVER_PAIRS = {"feature_attention", "retention_pairs", "gated_pairs", "distance_filter", "polynomial_attention",
               "hybrid_attention", "based_attention", "jrt", "low_rank_matrix", "performer_relu", "semiseparable_matrix"}
 
+# These read at any position, or reduce over all of them.
+WITHOUT_STEP |= {"two_lengths", "pooled_gates", "block_keys", "pair_maps", "gathered_rows", "selected_tokens", "selected_blocks",
+                 "lengths_aligned", "rounds", "summed_segments", "own_block_too", "three_branches", "clusters", "sparse_queries",
+                 "block_lookup", "given_rows"}
+
 
 @dataclasses.dataclass
 class Tensor:
