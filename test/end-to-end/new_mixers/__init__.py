@@ -27,6 +27,8 @@ from .rings_and_moments import (adaptive_moments, gated_channels, leaking_extent
 from .selections import (active_tokens, block_lookup, clusters, given_rows, lengths_aligned, lengths_in_data,
                          own_block_too, pointers, quantised_keys, rounds, sparse_queries, summed_segments,
                          three_branches)
+from .selections import (block_lookup, clusters, given_rows, lengths_aligned, lengths_in_data, own_block_too,
+                         pointers, quantised_keys, rounds, sparse_queries, summed_segments, three_branches)
 from .several_dims import (delta_heads_as_dim, delta_product_keys, heads_as_dim, linked_pair_memory, product_keys,
                            product_keys_values, several_writes, taylor_moments, trapezoid_multi_input)
 from .stabilised import (decayed_average_bonus, extremes, prefix_attention_latents, slot_averages, stabilised_columns,

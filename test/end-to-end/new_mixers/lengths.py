@@ -39,7 +39,8 @@ def pooled_gates(x, carry):
         g = a @ X[:, h]
         for r in range(R):
             c[h, r] = _softmax(X[:, h] @ Q[r] / np.sqrt(K)) @ X[:, h]
-        top, low = X[:, h].max(0), (X[:, h] * w[:, h, None]).min(0)
+        top = X[:, h].max(0, initial=-np.inf)
+        low = (X[:, h] * w[:, h, None]).min(0, initial=np.inf)
         mass[h] = np.exp(-w[:, h] ** 2).sum()
         cov = X[:, h].T @ X[:, h]
         for t in range(T):

@@ -1,8 +1,6 @@
-"""Loops for what is chosen by data: blocks, clusters, queries, lists and active tokens; and for lengths that domains speak of."""
+"""Loops for what is chosen by data: blocks, clusters, queries, lists and codes; and for lengths that domains speak of."""
 
 import numpy as np
-
-from references.common import sigmoid
 
 
 def _softmax(a):
@@ -100,7 +98,7 @@ def summed_segments(x, carry, M=6):
         for t in range(T):
             c = t // M
             a = np.concatenate([k[c * M : t + 1, h] @ q[t, h], [keys[b] @ q[t, h] for b in range(c)]])
-            o[t, h] = _softmax(a) @ np.concatenate([v[c * M : t + 1, h], np.reshape(values[:c], (c, -1))])
+            o[t, h] = _softmax(a) @ np.concatenate([v[c * M : t + 1, h], np.reshape(values[:c], (c, v.shape[2]))])
     return {"o": o}, {}
 
 
@@ -218,14 +216,3 @@ def quantised_keys(x, carry):
             w = np.where(n[h] > 0, np.exp(code[h] @ q[t, h] / np.sqrt(K)), 0)
             o[t, h] = w @ S[h] / (w @ n[h])
     return {"o": o}, {"n": n, "S": S}
-
-
-def active_tokens(x, carry, W=8):
-    q, k, v, r = x["q"], x["k"], x["v"], x["r"]
-    T, H, K = q.shape
-    o = np.zeros(v.shape)
-    for h in range(H):
-        active = np.flatnonzero(r[:, h] > 0)
-        for at, t in enumerate(active):
-            o[t, h] = sigmoid(r[t, h]) * _attend(q[t, h], k[:, h], v[:, h], active[max(0, at - W) : at + 1], K**-0.5)
-    return {"o": o}, {}
