@@ -136,7 +136,7 @@ private:
     for (auto result : op.getOuts().getAsRange<PairResultAttr>())
       if (result.getKind() == PairKind::Places)
         text.line("",
-                  "the greatest are kept in order while all positions pass; what is restricted to "
+                  "the greatest are kept while all positions pass; what is restricted to "
                   "them then reads those alone");
     text.line("", "only tiles that the domain touches are visited; those inside it need no mask");
   }

@@ -134,6 +134,13 @@ int64_t ExprEmitter::laneDim(ReduceOp op) {
           for (auto [result, expr] : llvm::enumerate(read.getMap().getResults())) {
             auto factor = coefficient(expr, position);
             int64_t dimNumber = static_cast<int64_t>(result) - info.perToken;
+            // Rows of the caller's that are chosen one by one are dense in most calls.
+            bool isLast = result + 1 == read.getMap().getNumResults();
+            if (!buffer && isLast && factor == 1 && info.perToken && !isNear(read, info)) {
+              if (stride)
+                ++*stride;
+              continue;
+            }
             if (!factor || !buffer || dimNumber < 0) {
               if (!factor || *factor != 0)
                 stride = std::nullopt;

@@ -179,7 +179,7 @@ void SweepEmitter::startResult(size_t number, Value panel) {
   if (results[number].getKind() != PairKind::Places)
     return fill(offset, first, count, identityOf(results[number].getKind()));
   fill(offset, first, count / 2, -kInf);
-  fill(offset, add(first, constant(count / 2)), count / 2, -1);
+  fill(offset, add(first, constant(count / 2)), count / 2, kInf);
 }
 
 void SweepEmitter::start(Value panel) {
@@ -228,6 +228,11 @@ void SweepEmitter::finish(Value panel) {
         Value lane = add(at, constant(vector * kernel.lanes));
         Value feature = add(packed, constant(firstFeature));
         Value value = load(memory, accumulatorPlace(number, panel, feature), vector * kernel.lanes);
+        if (result.getKind() == PairKind::Places) {
+          Value isFree =
+              arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, value, real(kInf));
+          value = select(isFree, real(-1), value);
+        }
         storeRows(*buffer, info, lane, unpacked, value);
       }
     });

@@ -30,8 +30,6 @@
 namespace seqmix {
 
 inline constexpr double kInf = std::numeric_limits<double>::infinity();
-/// Columns, or features, of a register tile.
-inline constexpr int64_t kRows = 4;
 /// Sums are scaled anew when a score exceeds what is subtracted by more than this: exp(8) leaves
 /// them far from the limits of f32.
 inline constexpr double kLazy = 8;
@@ -175,8 +173,20 @@ private:
   /// Adds the tile's columns to a result with features: register tiles of features x rows.
   void emitValues(Tile &tile, size_t number, mlir::seq::PairResultAttr result);
 
-  /// Puts the tile's columns among the greatest values of a result, in order.
+  /// Puts the tile's columns among the greatest values of a result.
   void emitPlaces(Tile &tile, size_t number, mlir::seq::PairResultAttr result, mlir::Value whole);
+  /// A value and where it stands.
+  struct Ranked {
+    mlir::Value value, place;
+  };
+  mlir::Value isBehind(Ranked a, Ranked b);
+  mlir::Value placeOf(mlir::Value s);
+  void insertInOrder(size_t number, mlir::Value panel, int64_t vector, Ranked own,
+                     mlir::Value enters);
+  /// Puts the values of a register tile into the heaps of their rows.
+  void enterHeaps(size_t number, const Tile &tile, mlir::Value column, mlir::Value values);
+  /// Takes the root's place in the heap of a lane, down to where it belongs.
+  void replaceLast(size_t number, mlir::Value panel, mlir::Value lane, Ranked own);
   /// Gives the caller the tile's values of a result that keeps each: [columns, rows] in scratch
   /// memory, then rows of columns.
   void emitEach(Tile &tile, mlir::seq::PairResultAttr result, mlir::Value whole);

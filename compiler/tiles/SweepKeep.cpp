@@ -77,71 +77,151 @@ void SweepEmitter::storeEach(const Tile &tile, PairResultAttr result, Value valu
   });
 }
 
+//===----------------------------------------------------------------------===//
+// The n greatest
+//===----------------------------------------------------------------------===//
+
+// A row's values, then where they stand, infinite where nothing has come yet: so a place that is
+// free is behind any other, and of equal values the first one is in front.
+
+/// Up to so many are kept in order, vectors of rows at once; more as a heap of each row, the last
+/// one in this order at its root.
+static constexpr int64_t kInOrder = 16;
+
+Value SweepEmitter::isBehind(Ranked a, Ranked b) {
+  auto compare = [&](arith::CmpFPredicate predicate, Value x, Value y) -> Value {
+    return arith::CmpFOp::create(builder, loc, predicate, x, y);
+  };
+  Value isFirst =
+      arith::AndIOp::create(builder, loc, compare(arith::CmpFPredicate::OEQ, a.value, b.value),
+                            compare(arith::CmpFPredicate::OGT, a.place, b.place));
+  return arith::OrIOp::create(builder, loc, compare(arith::CmpFPredicate::OLT, a.value, b.value),
+                              isFirst);
+}
+
+/// From its place on, each moves one place back.
+void SweepEmitter::insertInOrder(size_t number, Value panel, int64_t vector, Ranked own,
+                                 Value enters) {
+  int64_t count = plan.features[number] / 2, lane = vector * kernel.lanes;
+  Value memory = memoryAt(plan.accumulatorOffsets[number]);
+  loop(constant(0), constant(count), 1, {own.value, own.place},
+       [&](Value rank, ArrayRef<Value> state) {
+         Value valueAt = accumulatorPlace(number, panel, rank);
+         Value placeAt = accumulatorPlace(number, panel, add(rank, constant(count)));
+         Ranked other{load(memory, valueAt, lane), load(memory, placeAt, lane)};
+         Value isHere =
+             arith::AndIOp::create(builder, loc, enters, isBehind(other, {state[0], state[1]}));
+         store(select(isHere, state[0], other.value), memory, valueAt, lane);
+         store(select(isHere, state[1], other.place), memory, placeAt, lane);
+         return SmallVector<Value>{select(isHere, other.value, state[0]),
+                                   select(isHere, other.place, state[1])};
+       });
+}
+
+void SweepEmitter::replaceLast(size_t number, Value panel, Value lane, Ranked own) {
+  int64_t count = plan.features[number] / 2;
+  Value memory = memoryAt(plan.accumulatorOffsets[number]), last = constant(count - 1);
+  auto at = [&](Value rank) { return add(accumulatorPlace(number, panel, rank), lane); };
+  auto read = [&](Value rank) -> Ranked {
+    return {memref::LoadOp::create(builder, loc, memory, at(rank)),
+            memref::LoadOp::create(builder, loc, memory, at(add(rank, constant(count))))};
+  };
+  auto write = [&](Value rank, Ranked ranked) {
+    memref::StoreOp::create(builder, loc, ranked.value, memory, at(rank));
+    memref::StoreOp::create(builder, loc, ranked.place, memory, at(add(rank, constant(count))));
+  };
+  auto index = builder.getIndexType();
+  SmallVector<Type> moved = {index, index, kernel.real, kernel.real};
+  auto down = scf::WhileOp::create(builder, loc, moved, ValueRange{constant(0)});
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    Block *before = builder.createBlock(&down.getBefore(), {}, TypeRange{index}, {loc});
+    Value hole = before->getArgument(0);
+    Value first = add(mul(hole, 2), constant(1));
+    Value hasChild = isLess(first, constant(count));
+    Value left = minimum(first, last), right = minimum(add(first, constant(1)), last);
+    Ranked a = read(left), b = read(right);
+    Value isRight = isBehind(b, a);
+    Ranked child{select(isRight, b.value, a.value), select(isRight, b.place, a.place)};
+    Value moves = arith::AndIOp::create(builder, loc, hasChild, isBehind(child, own));
+    scf::ConditionOp::create(
+        builder, loc, moves,
+        ValueRange{hole, select(isRight, right, left), child.value, child.place});
+    Block *after = builder.createBlock(&down.getAfter(), {}, moved, SmallVector<Location>(4, loc));
+    write(after->getArgument(0), {after->getArgument(2), after->getArgument(3)});
+    scf::YieldOp::create(builder, loc, ValueRange{after->getArgument(1)});
+  }
+  write(down.getResult(0), own);
+}
+
+/// Row by row, what is not a number has no place.
+void SweepEmitter::enterHeaps(size_t number, const Tile &tile, Value column, Value values) {
+  Value memory = memoryAt(plan.accumulatorOffsets[number]);
+  Value rootAt = accumulatorPlace(number, tile.panel, constant(0));
+  Value rootPlaceAt = accumulatorPlace(number, tile.panel, constant(plan.features[number] / 2));
+  kernel.forEach(constant(kRows), 1, [&](Value row) {
+    Value place = placeOf(add(tile.firstColumn, add(column, row)));
+    kernel.forEach(constant(width), 1, [&](Value lane) {
+      auto element = [&](Value from, Value position) -> Value {
+        return memref::LoadOp::create(builder, loc, from, add(position, lane));
+      };
+      Ranked own{element(values, mul(row, width)), place};
+      Ranked root{element(memory, rootAt), element(memory, rootPlaceAt)};
+      when(isBehind(root, own), [&] { replaceLast(number, tile.panel, lane, own); });
+    });
+  });
+}
+
+Value SweepEmitter::placeOf(Value s) {
+  Value number = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), s);
+  return arith::SIToFPOp::create(builder, loc, kernel.real, number);
+}
+
 void SweepEmitter::emitPlaces(Tile &tile, size_t number, PairResultAttr result, Value whole) {
   int64_t count = plan.features[number] / 2;
+  bool inOrder = count <= kInOrder;
   Value memory = memoryAt(plan.accumulatorOffsets[number]);
-  auto last = [&](int64_t feature, int64_t vector) {
-    return load(memory, accumulatorPlace(number, tile.panel, constant(feature)),
-                vector * kernel.lanes);
-  };
-  auto either = [&](Value a, Value b) -> Value {
-    return a ? arith::OrIOp::create(builder, loc, a, b).getResult() : b;
-  };
-  auto both = [&](Value a, Value b) -> Value { return arith::AndIOp::create(builder, loc, a, b); };
-  auto compare = [&](arith::CmpFPredicate predicate, Value a, Value b) -> Value {
-    return arith::CmpFOp::create(builder, loc, predicate, a, b);
-  };
   auto any = [&](Value truths) -> Value {
     return vector::ReductionOp::create(builder, loc, vector::CombiningKind::OR, truths);
   };
-  // A value goes in front of those that are less, and of places that nothing has taken yet.
-  auto goesBefore = [&](Value value, Value other, Value otherPlace) {
-    return either(compare(arith::CmpFPredicate::OGT, value, other),
-                  compare(arith::CmpFPredicate::OLT, otherPlace, real(0)));
-  };
-  auto isAmong = [&](Value value, const Mask &mask, int64_t row, int64_t vector) {
-    Value enters = goesBefore(value, last(count - 1, vector), last(2 * count - 1, vector));
-    return mask ? both(enters, broadcast(mask->value(row, vector))) : enters;
-  };
-  // From its place on, each moves one place back.
-  auto insert = [&](Value value, Value place, Value enters, int64_t vector) {
-    Value moves = arith::ConstantOp::create(
-        builder, loc, DenseElementsAttr::get(kernel.vectorType(builder.getI1Type()), false));
-    int64_t lane = vector * kernel.lanes;
-    loop(constant(0), constant(count), 1, {value, place, moves},
-         [&](Value rank, ArrayRef<Value> state) {
-           Value valueAt = accumulatorPlace(number, tile.panel, rank);
-           Value placeAt = accumulatorPlace(number, tile.panel, add(rank, constant(count)));
-           Value other = load(memory, valueAt, lane), otherPlace = load(memory, placeAt, lane);
-           Value isHere = both(enters, either(state[2], goesBefore(state[0], other, otherPlace)));
-           store(select(isHere, state[0], other), memory, valueAt, lane);
-           store(select(isHere, state[1], otherPlace), memory, placeAt, lane);
-           return SmallVector<Value>{select(isHere, other, state[0]),
-                                     select(isHere, otherPlace, state[1]), isHere};
-         });
-  };
   kernel.forEach(whole, kRows, [&](Value column) {
     Emitted columns = columnPositions(tile, column, kRows);
-    auto values = emitPart(tile, pairs.getPart(result.getValue()), columns, {});
+    auto score = emitPart(tile, pairs.getPart(result.getValue()), columns, {});
     Mask mask = tile.masked ? emitMask(tile, columns, column) : Mask();
-    if (!values || failed(status))
+    if (!score || failed(status))
       return;
+    auto own = [&](int64_t row, int64_t vector) -> Ranked {
+      Value value = masked(mask, row, vector, broadcast(score->value(row, vector)),
+                           std::numeric_limits<double>::quiet_NaN());
+      return {value, broadcast(placeOf(add(tile.firstColumn, add(column, constant(row)))))};
+    };
+    auto enters = [&](int64_t row, int64_t vector) {
+      int64_t last = inOrder ? count - 1 : 0, lane = vector * kernel.lanes;
+      auto at = [&](int64_t feature) {
+        return load(memory, accumulatorPlace(number, tile.panel, constant(feature)), lane);
+      };
+      return isBehind({at(last), at(last + count)}, own(row, vector));
+    };
     Value someEnter;
     for (int64_t row = 0; row < kRows; ++row)
-      for (int64_t vector = 0; vector < vectors; ++vector)
-        someEnter =
-            either(someEnter, isAmong(broadcast(values->value(row, vector)), mask, row, vector));
-    when(any(someEnter), [&] {
-      for (int64_t row = 0; row < kRows; ++row) {
-        Value s = add(tile.firstColumn, add(column, constant(row)));
-        s = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), s);
-        Value place = broadcast(arith::SIToFPOp::create(builder, loc, kernel.real, s));
-        for (int64_t vector = 0; vector < vectors; ++vector) {
-          Value value = broadcast(values->value(row, vector));
-          Value enters = isAmong(value, mask, row, vector);
-          when(any(enters), [&] { insert(value, place, enters, vector); });
-        }
+      for (int64_t vector = 0; vector < vectors; ++vector) {
+        Value one = enters(row, vector);
+        someEnter = someEnter ? arith::OrIOp::create(builder, loc, someEnter, one) : one;
       }
+    when(any(someEnter), [&] {
+      Value values = inOrder ? Value() : memoryAt(plan.heapOffset);
+      for (int64_t row = 0; row < kRows; ++row)
+        for (int64_t vector = 0; vector < vectors; ++vector) {
+          Ranked ranked = own(row, vector);
+          if (!inOrder) {
+            store(ranked.value, values, constant(row * width), vector * kernel.lanes);
+            continue;
+          }
+          Value one = enters(row, vector);
+          when(any(one), [&] { insertInOrder(number, tile.panel, vector, ranked, one); });
+        }
+      if (!inOrder)
+        enterHeaps(number, tile, column, values);
     });
   });
 }

@@ -52,6 +52,8 @@ public:
       plan.features.push_back(features);
       if (result.getKind() == PairKind::Each && plan.eachOffset < 0)
         plan.eachOffset = place(plan.tile * width * real);
+      if (result.getKind() == PairKind::Places && plan.heapOffset < 0)
+        plan.heapOffset = place(kRows * width * real);
       plan.accumulatorOffsets.push_back(hasSums ? place(panels * features * width * real) : -1);
       if (result.getWeight() < 0 || result.getValue() < 0 ||
           plan.weightOffsets.contains(result.getWeight()))

@@ -24,6 +24,9 @@ struct SweepOperand {
   int64_t rangeOffset = -1;
 };
 
+/// Columns, or features, of a register tile.
+inline constexpr int64_t kRows = 4;
+
 /// The parts of a sweep's scratch memory; offsets in bytes.
 struct SweepPlan {
   mlir::seq::PairsOp op;
@@ -43,6 +46,8 @@ struct SweepPlan {
   int64_t shiftOffset = -1, maxOffset = -1;
   /// Values of a tile that all go out: [tile, width].
   int64_t eachOffset = -1;
+  /// Values of a register tile on their way into heaps.
+  int64_t heapOffset = -1;
   /// Of each result: [panels, features, width].
   llvm::SmallVector<int64_t> accumulatorOffsets;
   llvm::SmallVector<int64_t> features;
