@@ -165,7 +165,7 @@ bool inTime(const ReadSpan &span, Direction direction) {
   return span.local && (direction == Direction::Forward ? span.max <= 0 : span.min >= 0);
 }
 
-void markLate(MixerOp mixer, Dependencies &all) {
+void markLate(Dependencies &all) {
   for (Node &node : all.nodes)
     if (node.tokenFree)
       node.late = isa<PairsOp>(node.op) || llvm::any_of(node.reads, [&](auto &entry) {
@@ -291,7 +291,7 @@ FailureOr<Dependencies> findDependencies(MixerOp mixer) {
       all.producer[name] = all.nodes.size();
     all.nodes.push_back(std::move(nodes[number]));
   }
-  markLate(mixer, all);
+  markLate(all);
   markFromInputs(all);
   assignPasses(mixer, all);
   return all;

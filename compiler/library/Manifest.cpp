@@ -8,6 +8,8 @@
 
 #include "llvm/Support/JSON.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 
 using namespace llvm;
@@ -98,7 +100,7 @@ std::string extentText(const MixerPlan &mixer, const DimPlan &dim) {
     static constexpr const char *operators[] = {"", "", " + ", " * ", " // ", " // ", " % "};
     std::string rhs = stack.pop_back_val(), lhs = stack.pop_back_val();
     bool isUp = step.kind == ExtentStep::CeilDiv;
-    stack.push_back((isUp ? "-(-" : "(") + lhs + operators[step.kind] + rhs + ")");
+    stack.push_back(fmt::format("{}{}{}{})", isUp ? "-(-" : "(", lhs, operators[step.kind], rhs));
   }
   return stack.back();
 }

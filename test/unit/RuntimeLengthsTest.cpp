@@ -34,7 +34,11 @@ const int64_t kStorage[DimCount] = {0, 0, 8, 32};
 
 void derive(int64_t *extents) { extents[N] = extents[T] / 4 + 1; }
 
-void *pointerAt(const int64_t *slot) { return reinterpret_cast<void *>(*slot); }
+void *pointerAt(const int64_t *slot) {
+  void *pointer;
+  memcpy(&pointer, slot, sizeof(pointer));
+  return pointer;
+}
 
 // Its slots: S and N with their storage, then pointer, block stride and token stride of each
 // tensor.
