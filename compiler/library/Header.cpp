@@ -181,11 +181,12 @@ private:
                      family.name, extents));
     line(
         "/** Numbers of: components of the carry, sizes in this library, tensors of a call, batch");
-    line(" *  dims. */");
+    line(" *  dims, run-time lengths that a workspace is asked for with. */");
     line(fmt::format("SEQ_API int32_t {}_carry_count(void);", family.name));
     line(fmt::format("SEQ_API int32_t {}_size_count(void);", family.name));
     line(fmt::format("SEQ_API int32_t {}_tensor_count(void);", family.name));
-    line(fmt::format("SEQ_API int32_t {}_batch_count(void);\n", family.name));
+    line(fmt::format("SEQ_API int32_t {}_batch_count(void);", family.name));
+    line(fmt::format("SEQ_API int32_t {}_length_count(void);\n", family.name));
     line("/** Name, type, shape and initial value of a component, for one of the sizes (from 0). "
          "*/");
     line(fmt::format("SEQ_API int {}_carry_component(int32_t size, int32_t component, "

@@ -349,6 +349,7 @@ private:
     addCount(family.name + "_size_count", family.sizes.size());
     addCount(family.name + "_tensor_count", first.tensors.size());
     addCount(family.name + "_batch_count", batchDims);
+    addCount(family.name + "_length_count", workspaceDims(first).size() - batchDims);
   }
 
   const LibraryPlan &plan;
@@ -368,8 +369,9 @@ std::unique_ptr<Module> buildLibraryModule(const LibraryPlan &plan, LLVMContext 
 std::vector<std::string> exportedSymbols(const LibraryPlan &plan) {
   std::vector<std::string> names = {"seqmix_manifest"};
   for (const FamilyPlan &family : plan.mixers) {
-    for (const char *suffix : {"_forward", "_workspace_size", "_carry_component", "_carry_count",
-                               "_size_count", "_tensor_count", "_batch_count", "_last_error"})
+    for (const char *suffix :
+         {"_forward", "_workspace_size", "_carry_component", "_carry_count", "_size_count",
+          "_tensor_count", "_batch_count", "_length_count", "_last_error"})
       names.push_back(family.name + suffix);
     if (!family.sizes.front().noStep)
       names.push_back(family.name + "_step");

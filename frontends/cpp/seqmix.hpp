@@ -35,6 +35,7 @@
 #endif
 #endif
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -336,7 +337,8 @@ public:
   /// A workspace for calls up to these extents: the batch dims, the tokens, other run-time dims.
   template <typename... Extents> Buffer workspace(int32_t threads, Extents... extents) const {
     static_assert(sizeof...(extents) > 0, "the last extent is the number of tokens");
-    checkBatch(sizeof...(extents) - 1);
+    auto lengths = static_cast<size_t>(find<int32_t()>("_length_count")());
+    checkBatch(sizeof...(extents) - std::min(sizeof...(extents), lengths));
     size_t bytes = 0;
     auto query = find<int(as<int64_t, Extents>..., int32_t, size_t *)>("_workspace_size");
     checkStatus(query(static_cast<int64_t>(extents)..., threads, &bytes));
