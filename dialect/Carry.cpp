@@ -258,6 +258,25 @@ bool mlir::seq::reducesOverTokens(MixerOp mixer) {
       .wasInterrupted();
 }
 
+/// Whether a read stands in what becomes a reduction of pairs: its domain says what later calls
+/// need.
+static bool isOfPairs(MixerOp mixer, ReadOp read, FlatSymbolRefAttr token) {
+  for (Operation *op = read->getParentOp(); op != mixer; op = op->getParentOp()) {
+    if (isa<PairsOp>(op))
+      return true;
+    if (auto reduce = dyn_cast<ReduceOp>(op); reduce && llvm::is_contained(reduce.getDims(), token))
+      return true;
+    if (auto map = dyn_cast<MapOp>(op); map && map.getDimAttr() == token)
+      return true;
+    auto define = dyn_cast<DefineOp>(op);
+    if (define && llvm::count_if(define.getDims().getAsRange<FlatSymbolRefAttr>(), [&](auto dim) {
+                    return dimOp(mixer, dim).getKind() == DimKind::Runtime;
+                  }) > 1)
+      return true;
+  }
+  return false;
+}
+
 bool mlir::seq::readsFarTokens(MixerOp mixer) {
   FlatSymbolRefAttr token = tokenDimOf(mixer);
   return mixer
@@ -268,8 +287,7 @@ bool mlir::seq::readsFarTokens(MixerOp mixer) {
             (tensor && tensor.getRole() == Role::Param))
           return WalkResult::advance();
         auto dims = source->getAttrOfType<ArrayAttr>("dims");
-        // What pairwise reductions read is judged with their domains.
-        bool isFar = !dims.empty() && dims[0] == token && !read->getParentOfType<PairsOp>() &&
+        bool isFar = !dims.empty() && dims[0] == token && !isOfPairs(mixer, read, token) &&
                      !tokenSpan(mixer, read);
         return isFar ? WalkResult::interrupt() : WalkResult::advance();
       })

@@ -135,9 +135,8 @@ private:
     text.line("form", "tiles of s for a chunk of rows, " + lanes(sweep) + sizes);
     for (auto result : op.getOuts().getAsRange<PairResultAttr>())
       if (result.getKind() == PairKind::Places)
-        text.line("",
-                  "the greatest are kept while all positions pass; what is restricted to "
-                  "them then reads those alone");
+        text.line("", "the greatest are kept while all positions pass; what is restricted to "
+                      "them then reads those alone");
     text.line("", "only tiles that the domain touches are visited; those inside it need no mask");
   }
 };

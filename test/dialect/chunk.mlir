@@ -864,7 +864,7 @@ seq.mixer @m compute f32 {
 
 // -----
 
-// c65
+// c68
 seq.mixer @m compute f32 {
   seq.dim @T <runtime>
   seq.dim @K <fixed> 4

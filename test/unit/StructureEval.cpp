@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -74,6 +75,9 @@ double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &
       for (auto [number, result] : llvm::enumerate(pairs.getOuts().getAsRange<PairResultAttr>()))
         if (result.getProduced().getAttr() == name)
           return pairResult(pairs, number, at);
+    for (auto convolution : model.mixer().getOps<ConvolutionOp>())
+      if (convolution.getProducedAttr().getAttr() == name)
+        return convolve(convolution, at);
   }
   Equation *equation = model.equation(name);
   assert(equation && !equation->domain);
@@ -81,6 +85,25 @@ double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &
   for (auto [var, index] : llvm::zip_equal(equation->left, at))
     env[var] = index;
   return eval(equation->body, env);
+}
+
+double StructureEvaluator::convolve(ConvolutionOp op, const std::vector<int64_t> &at) {
+  auto element = [&](LagOperandAttr operand, int64_t position) {
+    std::vector<int64_t> place = {position};
+    for (int64_t feature : operand.getFeatures())
+      place.push_back(at[1 + feature]);
+    return value(operand.getSymbol().getAttr(), place);
+  };
+  double total = 0;
+  for (int64_t s = 0; s < tokens; ++s) {
+    int64_t distance = at[0] - s;
+    std::optional<LagOperandAttr> filter = distance < 0 ? op.getAhead() : op.getPast();
+    bool isInside = (!op.getFirst() || distance >= static_cast<int64_t>(*op.getFirst())) &&
+                    (!op.getLast() || distance <= static_cast<int64_t>(*op.getLast()));
+    if (filter && isInside)
+      total += element(*filter, distance < 0 ? -distance : distance) * element(op.getSignal(), s);
+  }
+  return total;
 }
 
 const Equation &StructureEvaluator::part(PairsOp op, int64_t number) {

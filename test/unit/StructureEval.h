@@ -31,6 +31,7 @@ private:
   double compute(mlir::StringAttr name, const std::vector<int64_t> &at);
   double affineState(mlir::seq::AffineOp op, const std::vector<int64_t> &at);
   double rowRead(mlir::seq::AffineOp op, int64_t number, const std::vector<int64_t> &at);
+  double convolve(mlir::seq::ConvolutionOp op, const std::vector<int64_t> &at);
   double pairResult(mlir::seq::PairsOp op, int64_t number, std::vector<int64_t> at);
   const mlir::seq::Equation &part(mlir::seq::PairsOp op, int64_t number);
   double factor(mlir::FlatSymbolRefAttr symbol, mlir::seq::AffineOp op, bool isRow, int64_t token,
