@@ -33,7 +33,7 @@ int64_t StructureEvaluator::extent(StringAttr dim) {
   return model.isRuntime(dim) ? tokens : model.size(dim);
 }
 
-double StructureEvaluator::value(StringAttr name, std::vector<int64_t> at) {
+double StructureEvaluator::value(StringAttr name, const std::vector<int64_t> &at) {
   auto key = std::make_pair(name.str(), at);
   if (auto found = known.find(key); found != known.end())
     return found->second;

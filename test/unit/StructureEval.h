@@ -19,7 +19,7 @@ public:
   StructureEvaluator(mlir::seq::MixerOp mixer, const reference::Arrays &inputs, int64_t tokens);
 
   /// The element of any symbol; a state's first subscript is the token.
-  double value(mlir::StringAttr name, std::vector<int64_t> at);
+  double value(mlir::StringAttr name, const std::vector<int64_t> &at);
   /// An output or the final value of a state, shaped like the interpreter's.
   reference::Array output(llvm::StringRef name);
   reference::Array finalState(llvm::StringRef name);
