@@ -36,7 +36,7 @@ void derive(int64_t *extents) { extents[N] = extents[T] / 4 + 1; }
 
 void *pointerAt(const int64_t *slot) {
   void *pointer;
-  memcpy(&pointer, slot, sizeof(pointer));
+  memcpy(static_cast<void *>(&pointer), slot, sizeof(pointer));
   return pointer;
 }
 
