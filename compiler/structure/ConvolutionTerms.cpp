@@ -236,11 +236,11 @@ bool PairTerms::isConvolution(Var over, const Product &term, Expr domain) {
   separateFactors(over, term, domain, outside, inside);
   SmallVector<Expr> all(inside.factors);
   all.push_back(domain);
-  auto row = rowOf(all, over);
-  if (llvm::failed(row) || !*row || (*row)->dim != over->dim)
+  auto rows = rowsOf(all, {}, over);
+  if (llvm::failed(rows) || rows->empty() || rows->front()->dim != over->dim)
     return false;
   DistanceTerms distances(model, context.freshVar(over->dim, context.attr("n")));
-  auto parts = separateByDistance(distances, *row, over, inside.factors, domain);
+  auto parts = separateByDistance(distances, rows->front(), over, inside.factors, domain);
   return parts && !parts->signal.factors.empty() && !parts->filter.factors.empty();
 }
 
