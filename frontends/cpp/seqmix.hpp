@@ -142,7 +142,7 @@ public:
   operator const DLTensor *() const { return get(); }
 
 private:
-  mutable DLTensor value{};
+  mutable DLTensor value = {nullptr, {kDLCPU, 0}, 0, {}, nullptr, nullptr, 0};
   mutable std::vector<int64_t> extents, steps;
 };
 

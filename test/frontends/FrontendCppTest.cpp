@@ -168,7 +168,7 @@ TEST(FrontendCpp, WrongTensors) {
   std::vector<float> data(8);
   expectRefused(SEQ_INVALID_SHAPE, "a tensor has 2 dims but 1 strides",
                 [&] { seqmix::Tensor(data.data(), {2, 4}, {4}); });
-  DLTensor raw{};
+  DLTensor raw = {nullptr, {kDLCPU, 0}, 0, {}, nullptr, nullptr, 0};
   raw.ndim = 2;
   expectRefused(SEQ_INVALID_SHAPE, "a tensor has 2 dims but no shape",
                 [&] { seqmix::Tensor{raw}; });
