@@ -37,9 +37,16 @@ WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_e
                 "prefix_bidirectional", "s4_convolution", "hyena", "s4d_convolution", "tnn",
                 "forward_delta_backward_gated", "taps_both_sides"}
 
+# Examples over whole sequences, and weights that are made for one.
+WITHOUT_STEP |= {"performer", "linformer", "lama", "dense_matrix", "block_diagonal_matrix", "dss_convolution", "monarch_matrix",
+                 "butterfly_matrix", "ltsf_linear", "ltsf_dlinear", "ltsf_nlinear", "mlp_mixer", "routing_attention",
+                 "informer", "infllm", "paged_attention", "dsa", "recycled_attention", "landmark_attention", "combiner_fixed",
+                 "moba", "nsa"}
+
 # Mixers over pairs of positions whose sums the compiler makes states of.
 OVER_PAIRS = {"feature_attention", "retention_pairs", "gated_pairs", "distance_filter", "polynomial_attention",
-              "hybrid_attention", "based_attention", "jrt", "low_rank_matrix", "performer_relu", "semiseparable_matrix"}
+              "hybrid_attention", "based_attention", "jrt", "low_rank_matrix", "performer_relu", "semiseparable_matrix",
+              "performer"}
 
 # These read at any position, or reduce over all of them.
 WITHOUT_STEP |= {"two_lengths", "pooled_gates", "block_keys", "pair_maps", "gathered_rows", "selected_tokens", "selected_blocks",

@@ -3,6 +3,8 @@
 Every query at position n looks at the rows of keys and values that its mask allows; nothing is computed for the others.
 """
 
+import math
+
 import numpy as np
 
 from .common import all_rows, logsumexp, position, sigmoid, silu, softmax, start
@@ -407,6 +409,22 @@ def fox(x, carry):
     return out, dict(end, F_rows=F_rows, **{"F.cumsum": last})
 
 
+def performer(x, carry, eps=0.0001):
+    """A34, exponential features, all pairs."""
+    q, k, v, W = x["q"], x["k"], x["v"], x["W"]
+    T, H, K = q.shape
+    o = np.zeros(v.shape)
+    for h in range(H):
+        a, b = q[:, h] * K**-0.25, k[:, h] * K**-0.25
+        wa = a @ W.T - np.sum(a * a, axis=1, keepdims=True) / 2
+        wb = b @ W.T - np.sum(b * b, axis=1, keepdims=True) / 2
+        if T:
+            fq = (np.exp(wa - wa.max(axis=1, keepdims=True)) + eps) / np.sqrt(len(W))
+            fk = (np.exp(wb - wb.max()) + eps) / np.sqrt(len(W))
+            o[:, h] = fq @ (fk.T @ v[:, h]) / (fq @ fk.sum(axis=0))[:, None]
+    return {"o": o}, {}
+
+
 def performer_relu(x, carry, eps=0.001):
     """A34 with phi = relu(W x) + 1e-3, causal, as linear attention with its normaliser."""
     v = x["v"]
@@ -421,6 +439,94 @@ def performer_relu(x, carry, eps=0.001):
             z[h] += fk[t, h]
             o[t, h] = fq[t, h] @ S[h] / (fq[t, h] @ z[h])
     return {"o": o}, {"o.state": S, "o.state.1": z}
+
+
+def linformer(x, carry):
+    """A33, E and F of their own for keys and values."""
+    q, k, v = x["q"], x["k"], x["v"]
+    T, H, K = q.shape
+    o = np.zeros(v.shape)
+    for h in range(H):
+        kp, vp = x["E"][:T].T @ k[:, h], x["F"][:T].T @ v[:, h]
+        for t in range(T):
+            o[t, h] = softmax(kp @ q[t, h] / np.sqrt(K)) @ vp
+    return {"o": o}, {}
+
+
+def lama(x, carry):
+    """A36 in the project's definition, with padding."""
+    u = x["x"][: int(x["len"])]
+    o = np.zeros((len(x["P"]), x["x"].shape[1]))
+    g = x["U"] @ x["c"]
+    for h in range(len(o)):
+        o[h] = softmax(np.array([x["P"][h] @ np.tanh(g * (x["V"] @ row)) for row in u])) @ u
+    return {"o": o}, {}
+
+
+def pointer_network(x, carry):
+    """A37, the distribution itself."""
+    u, e = x["x"], x["e"]
+    p = np.zeros((len(u), len(e)))
+    for t in range(len(u)):
+        free = np.flatnonzero(~x["taken"][t])
+        p[t, free] = softmax(np.array([x["v"] @ np.tanh(x["W1"] @ e[s] + x["W2"] @ u[t]) for s in free]))
+    return {"p": p}, {}
+
+
+def additive_attention(x, carry):
+    """A37's score with keys projected outside, its glimpse and its weights."""
+    u, k, v = x["x"], x["k"], x["v"]
+    valid = min(int(x["len"]), len(k))
+    c, p = np.zeros((len(u), v.shape[1])), np.zeros((len(u), len(k)))
+    for t in range(len(u)):
+        p[t, :valid] = softmax(np.tanh(x["W"] @ u[t] + k[:valid]) @ x["u"])
+        c[t] = p[t] @ v
+    return {"c": c, "p": p}, {}
+
+
+def combiner_fixed(x, carry, M=32):
+    """A24 (a): one softmax over direct tokens and segments."""
+    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
+    q, q_rows = all_rows(carry, "q_rows", x["q"], 1)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
+    scaled = q / np.sqrt(q.shape[2])
+    o = np.zeros(x["v"].shape)
+    for t in range(len(o)):
+        n = position(carry) + t
+        for h in range(o.shape[1]):
+            scores, values = [], []
+            for c in range(n // M):
+                part = slice(c * M, (c + 1) * M)
+                query = scaled[part, h].max(axis=0)
+                scores.append(scaled[n, h] @ k[part, h].max(axis=0))
+                values.append(softmax(k[part, h] @ query) @ v[part, h])
+            for s in range(n // M * M, n + 1):
+                scores.append(scaled[n, h] @ k[s, h])
+                values.append(v[s, h])
+            o[t, h] = softmax(np.array(scores)) @ np.array(values)
+    return {"o": o}, {"q_rows": q_rows, "k_rows": k_rows, "v_rows": v_rows}
+
+
+def landmark_attention(x, carry, M=51):
+    """A25: groups of content, one for each earlier block, weighted by its landmark's place in the query's own group."""
+    q = x["q"]
+    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
+    T, H, K = q.shape
+    o = np.zeros(x["v"].shape)
+    for t in range(T):
+        n = position(carry) + t
+        block = n // M
+        own = [s for s in range(block * M, n + 1) if s % M != M - 1]
+        landmarks = [c * M + M - 1 for c in range(block)]
+        for h in range(H):
+            a = k[: n + 1, h] @ q[t, h] / np.sqrt(K)
+            p = softmax(a[landmarks + own])
+            o[t, h] = p[block:] @ v[own, h]
+            for c in range(block):
+                content = slice(c * M, c * M + M - 1)
+                o[t, h] += p[c] * (softmax(a[content]) @ v[content, h])
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
 
 
 def block_causal_attention(x, carry, M=16):
@@ -442,6 +548,42 @@ def set_prompting(x, carry):
 
     out, end = masked(x, carry, lambda n: [s for s in range(n + 1) if not hidden(n, s)], scores=scores)
     return out, dict(end, option_rows=option_rows, at_rows=at_rows)
+
+
+def quantised(k, code):
+    """A32: the nearest code vector of each key, the first of several."""
+    return code[np.argmin(np.sum((k[:, None] - code[None]) ** 2, axis=2), axis=1)]
+
+
+def vq_attention(x, carry):
+    """A32, causal, from counts and sums of values a code."""
+    q = x["q"]
+    T, H, K = q.shape
+    kc = np.stack([quantised(x["k"][:, h], x["code"][h]) for h in range(H)], axis=1) if T else x["k"]
+    kc, kc_rows = all_rows(carry, "kc_rows", kc, 1)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
+    o = np.zeros(x["v"].shape)
+    for t in range(T):
+        n = position(carry) + t
+        for h in range(H):
+            codes, which = np.unique(kc[: n + 1, h], axis=0, return_inverse=True)
+            count = np.bincount(which.ravel())
+            mean = np.stack([v[: n + 1, h][which.ravel() == c].mean(axis=0) for c in range(len(codes))])
+            o[t, h] = softmax(codes @ q[t, h] / np.sqrt(K) + np.log(count)) @ mean
+    return {"o": o}, {"kc_rows": kc_rows, "v_rows": v_rows}
+
+
+def long_vq(x, carry, longest=64):
+    """A32, LongVQ in the project's definition with A18's Laplace function, causal."""
+    erf = np.vectorize(math.erf, otypes=[float])
+    kc, kc_rows = all_rows(carry, "kc_rows", quantised(x["k"], x["code"]))
+    v, v_rows = all_rows(carry, "v_rows", x["v"])
+    o = np.zeros(x["v"].shape)
+    for t in range(len(o)):
+        n = position(carry) + t
+        a = kc[: n + 1] @ x["q"][t] / longest
+        o[t] = silu(x["g"][t]) * (0.5 * (1 + erf((a - 0.707107) / (0.282095 * math.sqrt(2)))) @ v[: n + 1])
+    return {"o": o}, {"kc_rows": kc_rows, "v_rows": v_rows}
 
 
 def seqboat(x, carry, W=128):

@@ -1,8 +1,17 @@
 """Structured matrices over the positions, each built densely and multiplied."""
 
+import math
+
 import numpy as np
 
 from .common import all_rows, position, silu, softplus, start, with_past
+
+
+def dense_matrix(x, carry, longest=512):
+    """Attention and matrices B1."""
+    u = x["x"]
+    T = len(u)
+    return {"y": np.einsum("hts,shp->thp", x["M"][:, :T, :T], u) / np.sqrt(longest) + u}, {}
 
 
 def low_rank_matrix(x, carry, longest=512):
@@ -10,6 +19,17 @@ def low_rank_matrix(x, carry, longest=512):
     u = x["x"]
     state = np.einsum("shr,shp->hrp", x["k"], u)
     return {"y": np.einsum("thr,hrp->thp", x["q"], state) / np.sqrt(longest * x["q"].shape[2]) + u}, {}
+
+
+def block_diagonal_matrix(x, carry):
+    """B13 over the tokens; no block for tokens behind the last one."""
+    u, W = x["x"], x["W"]
+    C, M, _ = W.shape
+    y = np.zeros(u.shape)
+    for c in range(C):
+        part = u[c * M : (c + 1) * M]
+        y[c * M : c * M + len(part)] = W[c, : len(part), : len(part)] @ part
+    return {"y": y}, {}
 
 
 def toeplitz_causal(x, carry):
@@ -97,6 +117,17 @@ def s4d_convolution(x, carry):
     return {"y": x["skip"] * u + y}, {"x_rows": rows}
 
 
+def dss_convolution(x, carry):
+    """Recurrences 7.4, softmax kernel, real parts below zero, no guard in the division."""
+    u = x["x"]
+    lam = -np.exp(x["re"]) + 1j * x["im"]
+    powers = np.exp(np.arange(len(u))[:, None, None] * x["dt"][:, None] * lam)
+    W = x["wr"] + 1j * x["wi"]
+    filter = np.sum(W / lam * powers / powers.sum(axis=0), axis=2).real if len(u) else np.zeros(u.shape)
+    y, _ = causal_convolution(filter, None, "x_rows", u)
+    return {"y": x["skip"] * u + y}, {}
+
+
 def tnn(x, carry, decay=0.99):
     """B15, causal, one hidden layer, positions as they are; k = 0 has no decay."""
     t = np.arange(position(carry) + len(x["v"]))[:, None]
@@ -159,6 +190,18 @@ def fnet(x, carry):
     return {"y": np.fft.fft2(u, axes=(0, 1)).real if len(u) else u}, {}
 
 
+def monarch_matrix(x, carry):
+    """B11's closed form, on the tokens that there are."""
+    u = x["x"]
+    M = len(x["L"])
+    y = np.zeros(u.shape)
+    for t in range(len(u)):
+        l, q = divmod(t, M)
+        for s in range(min(len(u), M * M)):
+            y[t] += x["L"][q, l, s // M] * x["R"][s // M, q, s % M] * u[s] if l < M else 0
+    return {"y": y}, {}
+
+
 def monarch_convolution(x, carry):
     """B11, M2's sequence mixing, bidirectional in its pad and flip form."""
     x1, w1 = short(x, carry, "u1", x["c1"])
@@ -170,6 +213,18 @@ def monarch_convolution(x, carry):
         for s in range(len(g)):
             y[t] += (x["f"][t - s] if s <= t else x["r"][s - t - 1]) * g[s]
     return {"y": x2 * y}, {"u1_window": w1, "u2_window": w2, "u3_window": w3}
+
+
+def butterfly_matrix(x, carry):
+    """B12: factors of 2 x 2 blocks; a pair's other token behind the end is zero."""
+    y = x["x"]
+    for stage in range(5):
+        next = np.zeros(y.shape)
+        for t in range(len(y)):
+            other = t ^ (1 << stage)
+            next[t] = x["a"][stage, t] * y[t] + (x["b"][stage, t] * y[other] if other < len(y) else 0)
+        y = next
+    return {"y": y}, {}
 
 
 def semiseparable_matrix(x, carry):
@@ -199,3 +254,49 @@ def tcn_block(x, carry, R=2):
     h, first = conv("x_window", x["x"], x["W1"], x["b1"])
     g, second = conv("h_window", h, x["W2"], x["b2"])
     return {"y": np.maximum(x["x"] + g, 0)}, {"x_window": first, "h_window": second}
+
+
+def ltsf_linear(x, carry):
+    """B14, Linear."""
+    u = x["x"]
+    return {"y": x["W"][:, : len(u)] @ u + x["b"][:, None]}, {}
+
+
+def ltsf_dlinear(x, carry, W=25):
+    """B14, DLinear: the edges are repeated."""
+    u = x["x"]
+    T = len(u)
+    padded = np.concatenate([np.repeat(u[:1], (W - 1) // 2, axis=0), u, np.repeat(u[-1:], (W - 1) // 2, axis=0)])
+    trend = np.array([padded[t : t + W].mean(axis=0) for t in range(T)]).reshape(u.shape)
+    return {"y": x["Ws"][:, :T] @ (u - trend) + x["Wt"][:, :T] @ trend + (x["bs"] + x["bt"])[:, None]}, {}
+
+
+def ltsf_nlinear(x, carry):
+    """B14, NLinear."""
+    u = x["x"]
+    last = u[-1] if len(u) else np.zeros(u.shape[1])
+    return {"y": x["W"][:, : len(u)] @ (u - last) + x["b"][:, None] + last}, {}
+
+
+def normalised(u):
+    centred = u - u.mean(axis=1, keepdims=True)
+    return centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + 1e-5)
+
+
+def gmlp(x, carry):
+    """B16, causal."""
+    n, rows = all_rows(carry, "n_rows", normalised(x["g"]))
+    y = np.zeros(x["g"].shape)
+    for t in range(len(y)):
+        here = position(carry) + t
+        y[t] = x["r"][t] * (x["W"][here, : here + 1] @ n[: here + 1] + x["b"][here])
+    return {"y": y}, {"n_rows": rows}
+
+
+def mlp_mixer(x, carry):
+    """B17, token mixing, the exact gelu."""
+    u = x["x"]
+    T = len(u)
+    a = x["W1"][:, :T] @ normalised(u) + x["b1"][:, None]
+    h = 0.5 * a * (1 + np.vectorize(math.erf, otypes=[float])(a / math.sqrt(2)))
+    return {"y": u + x["W2"][:T] @ h + x["b2"][:T, None]}, {}
