@@ -31,11 +31,11 @@ public:
 
   /// Why there can be no later call; empty when there can, and `rows` then holds what it needs.
   std::string find() {
-    if (readsFarTokens(formed))
-      return fmt::format("its equations read at any position of '{}'", name(token.getAttr()));
     for (auto convolution : formed.getOps<ConvolutionOp>())
       if (!findSignal(convolution))
         return reason;
+    if (readsFarTokens(formed))
+      return fmt::format("its equations read at any position of '{}'", name(token.getAttr()));
     for (auto pairs : formed.getOps<PairsOp>()) {
       if (pairs.getOverAttr() != token)
         continue;

@@ -43,7 +43,8 @@ Reach reachOf(MixerOp mixer, ReadOp read) {
 /// Why tokens in the middle of a sequence cannot be run by themselves, whatever the states; empty
 /// when they can.
 std::string whyNotApart(MixerOp mixer) {
-  if (!mixer.getOps<PairsOp>().empty() || carriesRows(mixer))
+  if (!mixer.getOps<PairsOp>().empty() || !mixer.getOps<ConvolutionOp>().empty() ||
+      carriesRows(mixer))
     return "it reads all positions in front of a token";
   StateOp first = *mixer.getOps<StateOp>().begin();
   for (auto state : mixer.getOps<StateOp>())

@@ -7,6 +7,7 @@
 #include "StructureEval.h"
 
 #include "compiler/reference/Functions.h"
+#include "dialect/Carry.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -22,8 +23,17 @@ namespace seqmix::test {
 StructureEvaluator::StructureEvaluator(MixerOp mixer, const reference::Arrays &inputs,
                                        int64_t tokens)
     : model(mixer), inputs(inputs), tokens(tokens) {
-  for (const reference::Buffer &buffer : reference::inputBuffers(mixer))
-    axes[buffer.name] = buffer.axes;
+  for (const reference::Buffer &buffer : reference::inputBuffers(mixer)) {
+    std::vector<reference::Axis> &own = axes[buffer.name] = buffer.axes;
+    // The inputs have their axes as they were declared.
+    auto order = mixer.lookupSymbol(buffer.name)->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder);
+    if (!order)
+      continue;
+    auto first = llvm::find_if(own, [](const reference::Axis &axis) { return !axis.isBatch; });
+    std::vector<reference::Axis> moved(first, own.end());
+    for (auto [axis, place] : llvm::zip_equal(moved, order.asArrayRef()))
+      first[place] = axis;
+  }
 }
 
 int64_t StructureEvaluator::extent(StringAttr dim) {
@@ -266,9 +276,8 @@ double StructureEvaluator::reduce(Expr e, Environment &env) {
   double inf = std::numeric_limits<double>::infinity();
   double total = e->isReduce(ReduceKind::Sum)    ? 0
                  : e->isReduce(ReduceKind::Prod) ? 1
-                 : e->isReduce(ReduceKind::Max)  ? -inf
-                                                 : inf;
-  assert(!e->isReduce(ReduceKind::LogSumExp));
+                 : e->isReduce(ReduceKind::Min)  ? inf
+                                                 : -inf;
   for (Var var : o.vars)
     env[var] = 0;
   while (true) {
@@ -278,7 +287,9 @@ double StructureEvaluator::reduce(Expr e, Environment &env) {
             : e->isReduce(ReduceKind::Sum)  ? total + x
             : e->isReduce(ReduceKind::Prod) ? total * x
             : e->isReduce(ReduceKind::Max)  ? reference::binaryFunction(BinaryFn::Max)(total, x)
-                                            : reference::binaryFunction(BinaryFn::Min)(total, x);
+            : e->isReduce(ReduceKind::Min)
+                ? reference::binaryFunction(BinaryFn::Min)(total, x)
+                : reference::binaryFunction(BinaryFn::LogAddExp)(total, x);
     int64_t k = o.vars.size() - 1;
     while (k >= 0 && ++env[o.vars[k]] == extent(o.vars[k]->dim))
       env[o.vars[k--]] = 0;
@@ -307,8 +318,9 @@ double StructureEvaluator::eval(Expr e, Environment &env) {
       at.push_back(static_cast<int64_t>(eval(subscript, env)));
       // What data decide is clamped.
       if (!model.sources(subscript).empty()) {
-        auto dims = model.dimsOf(e->symbol()).getAsRange<FlatSymbolRefAttr>();
-        int64_t last = extent((*std::next(dims.begin(), number)).getAttr()) - 1;
+        ArrayAttr dims = model.dimsOf(e->symbol());
+        size_t place = number - (model.state(e->symbol()) ? 1 : 0); // behind the token
+        int64_t last = extent(cast<FlatSymbolRefAttr>(dims[place]).getAttr()) - 1;
         at.back() = std::max<int64_t>(0, std::min(at.back(), last));
       }
     }
