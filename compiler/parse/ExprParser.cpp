@@ -311,7 +311,9 @@ Expr *ExprParser::parsePrimary() {
   }
   if (token().kind == TokenKind::Name)
     return parseName();
-  errorHere(fmt::format("expected an expression, found {}", found()));
+  bool isPower = token().is("*") && previousRange().end == token().range.begin;
+  errorHere(fmt::format("expected an expression, found {}{}", found(),
+                        isPower ? "; powers are written with '^'" : ""));
   return nullptr;
 }
 
@@ -327,7 +329,8 @@ Expr *ExprParser::parseName() {
     return nullptr;
   }
   if (isKeyword(name.text)) {
-    errorHere(fmt::format("expected an expression, found {}", found()));
+    errorHere(fmt::format("expected an expression, found {}{}", found(),
+                          name.text == "if" ? "; write 'VALUE if CONDITION else OTHER'" : ""));
     return nullptr;
   }
   if (atReduction()) {

@@ -59,6 +59,13 @@ protected:
   bool hiddenLineEnd() const {
     return token().startsLine && at > 0 && tokens[at - 1].kind != TokenKind::Newline;
   }
+  /// The operator at the end of a line above that made this line a part of it, or null.
+  const Token *continuation() const {
+    for (size_t i = at; i > 0 && tokens[i - 1].kind != TokenKind::Newline; --i)
+      if (tokens[i].startsLine)
+        return &tokens[i - 1];
+    return nullptr;
+  }
   bool accept(llvm::StringRef punctuation);
   /// Consumes the punctuation or reports "expected '...' <context>".
   bool expect(llvm::StringRef punctuation, llvm::StringRef context);

@@ -153,7 +153,21 @@ private:
       invalid(begin, "the file is not valid UTF-8 here");
     else
       invalid(begin, "names consist of the letters a-z and A-Z, digits and '_'; other characters "
-                     "may stand in comments only");
+                     "may stand in comments only" +
+                         substitute(text.slice(begin, at)));
+  }
+
+  /// What is written for a symbol that papers use.
+  static std::string substitute(llvm::StringRef word) {
+    static constexpr std::pair<llvm::StringLiteral, llvm::StringLiteral> symbols[] = {
+        {"\xE2\x88\x92", "-"},   {"\xE2\x80\x93", "-"},       {"\xC3\x97", "*"},
+        {"\xC2\xB7", "*"},       {"\xE2\x8B\x85", "*"},       {"\xE2\x8A\x99", "*"},
+        {"\xE2\x89\xA4", "<="},  {"\xE2\x89\xA5", ">="},      {"\xE2\x89\xA0", "!="},
+        {"\xE2\x88\x9E", "inf"}, {"\xE2\x88\x91", "sum[...]"}};
+    for (const auto &[symbol, written] : symbols)
+      if (word.contains(symbol))
+        return fmt::format("; write '{}' for '{}'", written.str(), symbol.str());
+    return "";
   }
 
   void number() {
@@ -227,12 +241,24 @@ private:
     char c = peek();
     while (at < text.size() && text[at] == c)
       ++at;
+    if (c == '"' && at == begin + 1) {
+      if (size_t end = text.find_first_of("\"\n", at); end != llvm::StringRef::npos)
+        at = end + (text[end] == '"');
+      return invalid(begin, "the language has no texts");
+    }
     if (c == '!')
       return invalid(begin, "unexpected '!'; write 'not' or '!='");
     if (c == '&' || c == '|')
-      return invalid(begin, fmt::format("unexpected '{}'; write '{}'",
+      return invalid(begin, fmt::format("unexpected '{}'; write {}",
                                         text.slice(begin, at).take_front(2).str(),
-                                        c == '&' ? "and" : "or"));
+                                        c == '&'          ? "'and'"
+                                        : at == begin + 1 ? "'or', or 'abs(x)' for |x|"
+                                                          : "'or'"));
+    if (c == '?')
+      return invalid(begin, "unexpected '?'; write 'VALUE if CONDITION else OTHER'");
+    if (c == '@')
+      return invalid(begin, "unexpected '@'; write the sum of products, as in 'sum[i] q[t,i] * "
+                            "k[t,i]'");
     if (c < 0x20 || c == 0x7F)
       return invalid(begin, fmt::format("unexpected control character (code {})",
                                         static_cast<unsigned>(static_cast<unsigned char>(c))));

@@ -33,6 +33,8 @@ private:
   std::vector<RawMixer> mixers;
   Equation *lastEquation = nullptr; ///< the one that a following `where` belongs to
   bool toldAboutMixer = false;
+  /// Behind a line that begins a mixer and has errors.
+  bool isNameless = false;
 
   RawMixer &current() { return mixers.back(); }
   Mixer &mixer() { return *mixers.back().mixer; }
@@ -48,6 +50,7 @@ private:
     Equation *previous = lastEquation;
     lastEquation = nullptr;
     if (lineIsInvalid()) { // the lexer said why
+      isNameless |= token().isName("mixer");
       skipLine();
       toldAboutMixer = true;
       if (!mixers.empty())
@@ -57,6 +60,10 @@ private:
     bool ok = false;
     if (token().isName("mixer")) {
       ok = parseMixer();
+      isNameless = !ok;
+    } else if (isNameless) { // its lines belong to no mixer
+      skipLine();
+      return;
     } else if (mixers.empty()) {
       if (!toldAboutMixer)
         errorHere(fmt::format("expected 'mixer NAME' before anything else, found {}", found()));
@@ -64,7 +71,11 @@ private:
     } else if (token().kind == TokenKind::Name) {
       ok = parseDeclaration(previous);
     } else {
-      errorHere(fmt::format("expected a declaration or an equation, found {}", found()));
+      errorHere(fmt::format("expected a declaration or an equation, found {}{}", found(),
+                            token().is("//")            ? "; comments begin with '#'"
+                            : atOperatorOfAnotherLine() ? "; a line goes on after an operator: end "
+                                                          "the line above with it"
+                                                        : ""));
     }
     if (ok)
       ok = expectLineEnd();
@@ -82,7 +93,11 @@ private:
       return true;
     if (token().isName("where"))
       return true; // reported or parsed by the next round
-    if (token().is("="))
+    if (token().is("=") && continuation())
+      diagnostics.error(continuation()->range,
+                        fmt::format("expected an expression after '{}', found the next equation",
+                                    continuation()->text.str()));
+    else if (token().is("="))
       errorHere("expected the end of the line, found a second '='; use '==' to compare");
     else if (token().is(")") || token().is("]"))
       errorHere(fmt::format("'{}' closes no bracket", token().text.str()));
@@ -116,6 +131,11 @@ private:
       return false;
     }
     return parseEquation();
+  }
+
+  bool atOperatorOfAnotherLine() const {
+    return token().kind == TokenKind::Punctuation &&
+           llvm::StringRef("+-*/^%<>").contains(token().text.front());
   }
 
   bool parseMixer() {

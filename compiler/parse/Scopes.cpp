@@ -62,6 +62,12 @@ void MixerChecker::checkRead(RefExpr *ref) {
         continue;
       }
     }
+    auto *bare = llvm::dyn_cast<RefExpr>(index);
+    if (bare && bare->decl == place.dim && !place.dim->size)
+      diagnostics.warning(bare->siteRange(),
+                          fmt::format("this place of '{}' ends before '{}', its length: reading it "
+                                      "there gives zero; write an index of '{}'",
+                                      ref->name, bare->name, bare->name));
     std::optional<Number> constant = constantValue(index);
     if (constant && constant->isInteger && place.dim->size &&
         (constant->integer < 0 || constant->integer >= *place.dim->size))
@@ -70,6 +76,22 @@ void MixerChecker::checkRead(RefExpr *ref) {
                                       "gives zero",
                                       ref->name, *place.dim->size, constant->integer));
   }
+}
+
+/// A reduction of one operand over this index that stands in front of the reference, or null.
+static const ReduceExpr *endedBefore(const RefExpr *ref, const Index *index,
+                                     const Equation &equation) {
+  const ReduceExpr *found = nullptr;
+  walk(equation.rhs, [&](Expr *e) {
+    auto *reduce = llvm::dyn_cast<ReduceExpr>(e);
+    if (!reduce || reduce->op == Reduction::Sum || reduce->op == Reduction::Prod ||
+        reduce->range.end > ref->range.begin)
+      return;
+    for (const IndexUse &use : reduce->indices)
+      if (use.index == index)
+        found = reduce;
+  });
+  return found;
 }
 
 void MixerChecker::checkScope(Expr *e, const Equation &equation, Scope &scope, bool inWhere) {
@@ -85,6 +107,10 @@ void MixerChecker::checkScope(Expr *e, const Equation &equation, Scope &scope, b
                                  "equation nor bound by a reduction in it",
                                  ref->name))
             .note(equation.lhsRange, "the left side is here");
+      else if (const ReduceExpr *ended = endedBefore(ref, index, equation))
+        errorAt(ref, fmt::format("index '{}' is free here: '{}[{}]' takes one operand only; put "
+                                 "all that it is of into brackets",
+                                 ref->name, spelling(ended->op).str(), ref->name));
       else
         errorAt(ref, fmt::format("index '{}' is free on the right-hand side; write 'sum[{}]' or "
                                  "add it to {}",
