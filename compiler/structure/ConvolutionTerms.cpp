@@ -103,14 +103,19 @@ public:
     });
   }
 
-  /// Whether everything that is read at a position is read at the distance plus a constant: other
-  /// rows have no definition over distances.
+  /// Whether everything that is read at a position is read at the distance plus a constant, or, of
+  /// the caller's tensors, at one that the length counts for: then no later call goes on from here.
   bool isPlain(Expr e) {
     bool result = true;
     context.walk(e, [&](Expr node) {
-      if (node->is(ExprKind::Read) && !node->operands().empty() &&
-          model.variesOverTokens(node->symbol()) && node->operand(0)->dependsOn(distance))
-        result &= context.offsetFrom(node->operand(0), distance).has_value();
+      if (!node->is(ExprKind::Read) || node->operands().empty() ||
+          !model.variesOverTokens(node->symbol()) || !node->operand(0)->dependsOn(distance))
+        return;
+      bool isFromEnd = false;
+      context.walk(node->operand(0), [&](Expr part) { isFromEnd |= part->is(ExprKind::Extent); });
+      bool isCallers = isa_and_nonnull<TensorOp>(model.lookup(node->symbol()));
+      result &=
+          context.offsetFrom(node->operand(0), distance).has_value() || (isFromEnd && isCallers);
     });
     return result;
   }
