@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/structure/PairTerms.h"
+#include "dialect/Carry.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -237,6 +238,8 @@ static std::optional<Parts> separateByDistance(DistanceTerms &distances, Var row
 }
 
 bool PairTerms::isConvolution(Var over, const Product &term, Expr domain) {
+  if (over->dim != tokenDimOf(model.mixer()).getAttr())
+    return false;
   Product outside, inside;
   separateFactors(over, term, domain, outside, inside);
   SmallVector<Expr> all(inside.factors);
