@@ -10,6 +10,7 @@
 #include "compiler/structure/Summary.h"
 #include "compiler/structure/Work.h"
 #include "dialect/Carry.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
 
@@ -92,6 +93,24 @@ static Expr withoutChecks(ExprContext &context, Expr body) {
   });
 }
 
+// The products that states are multiplied with, and what is known of their factors.
+static void explainProducts(ExplainText &text, Model &model, ArrayRef<StringAttr> products) {
+  StringAttr said;
+  for (StringAttr product : products) {
+    const Equation &equation = *model.equation(product);
+    Expr body = model.exprs().inlineReads(equation.body, [&](StringAttr name) {
+      return name.getValue().contains('.') && !model.state(name) ? model.equation(name) : nullptr;
+    });
+    body = withoutChecks(model.exprs(), body);
+    text.line("", fmt::format("  with {} = {}", text.leftText(equation, false),
+                              toString(model.exprs(), body)));
+    auto bound = model.state(product)->getAttrOfType<StringAttr>("seq.bound");
+    if (bound && bound != said)
+      text.line("", fmt::format("  its factors are {}", view(bound)));
+    said = bound;
+  }
+}
+
 // Whether and how a sequence can be cut into segments that run at the same time.
 static void explainSegments(ExplainText &text) {
   if (auto reason = text.mixer->getAttrOfType<StringAttr>("seq.unsplit")) {
@@ -109,31 +128,24 @@ static void explainSegments(ExplainText &text) {
                   "segment takes {:.2f} of the work",
                   summaryWork(summary)));
   Model model(summary);
-  StringAttr said;
-  for (auto transition : summary.getOps<TransitionOp>()) {
-    std::string product;
-    for (auto factor : transition.getFactors().getAsRange<FlatSymbolRefAttr>())
-      product += fmt::format("{} * ", view(factor.getAttr()));
-    text.line("", fmt::format("{} behind one: {}{} in front of it{}",
-                              view(transition.getToAttr().getAttr()), product,
-                              view(transition.getFromAttr().getAttr()),
-                              transition.getTo() == transition.getFrom()
-                                  ? ", and what it is when it starts from zero"
-                                  : ""));
-    for (auto factor : transition.getFactors().getAsRange<FlatSymbolRefAttr>()) {
-      const Equation &equation = *model.equation(factor.getAttr());
-      Expr body = model.exprs().inlineReads(equation.body, [&](StringAttr name) {
-        return name.getValue().contains('.') && !model.state(name) ? model.equation(name) : nullptr;
-      });
-      body = withoutChecks(model.exprs(), body);
-      text.line("", fmt::format("  with {} = {}", text.leftText(equation, false),
-                                toString(model.exprs(), body)));
-      // Once for the rows of a matrix of products.
-      auto bound = model.state(factor.getAttr())->getAttrOfType<StringAttr>("seq.bound");
-      if (bound && (transition.getTo() == transition.getFrom() || bound != said))
-        text.line("", fmt::format("  its factors are {}", view(bound)));
-      said = bound;
+  llvm::MapVector<StringAttr, SmallVector<TransitionOp>> into;
+  for (auto transition : summary.getOps<TransitionOp>())
+    into[transition.getToAttr().getAttr()].push_back(transition);
+  for (auto &[to, transitions] : into) {
+    std::string sum;
+    SmallVector<StringAttr> products;
+    for (TransitionOp transition : transitions) {
+      sum += sum.empty() ? "" : " + ";
+      for (auto factor : transition.getFactors().getAsRange<FlatSymbolRefAttr>()) {
+        products.push_back(factor.getAttr());
+        sum += fmt::format("{} * ", view(factor.getAttr()));
+      }
+      sum += view(transition.getFromAttr().getAttr());
     }
+    text.line("", fmt::format("{} behind one: {} in front of it, and what it is when it starts "
+                              "from zero",
+                              view(to), sum));
+    explainProducts(text, model, products);
   }
 }
 

@@ -61,8 +61,27 @@ static bool isOpen(Expr e) {
   return llvm::all_of(e->freeVars(), [](Var v) { return v->level == 0; });
 }
 
+// The score in `score - c`, if c is the maximum of that score over one of its indices where that is
+// finite: what softmax and logsumexp subtract. Else null.
+static Expr withoutMaximum(ExprContext &context, Expr e) {
+  if (!e->isBinary(BinaryFn::Sub) || !e->operand(1)->is(ExprKind::Select))
+    return nullptr;
+  Expr score = e->operand(0), largest = e->operand(1)->operand(1);
+  if (!largest->isReduce(ReduceKind::Max) || largest->operands().size() != 1 ||
+      !e->operand(1)->operand(2)->isReal(0))
+    return nullptr;
+  OpenedExpr o = context.open(largest);
+  for (Var var : score->freeVars())
+    if (o.vars.size() == 1 && var->dim == o.vars[0]->dim &&
+        context.rename(score, var, o.vars[0]) == context.rename(o.body, var, o.vars[0]))
+      return score;
+  return nullptr;
+}
+
 std::string ExplainText::exponentFact(Expr e) {
   Interval range = ranges.of(e);
+  if (Expr score = withoutMaximum(context, e))
+    return fmt::format("{} less its maximum <= 0", show(score));
   if (range.high <= 0)
     return fmt::format("{} <= 0", show(e));
   if (range.high < 80)

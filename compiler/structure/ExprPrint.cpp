@@ -135,6 +135,11 @@ private:
                     print(e->operand(!first)->operand(1), LevelProduct),
                 LevelSum};
       }
+      if (e->type() == ValueType::Real) {
+        auto [right, level] = printNode(e->operand(1));
+        if (right.front() == '-') // a + -b is a - b
+          return {print(e->operand(0), LevelSum) + " - " + right.substr(1), LevelSum};
+      }
       return e->type() == ValueType::Integer ? Printed{print(e->operand(0), LevelSum) + "+" +
                                                            print(e->operand(1), LevelProduct),
                                                        LevelSum}

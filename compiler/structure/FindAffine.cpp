@@ -223,7 +223,7 @@ private:
 
   std::optional<AffineForm> findForm(Model &model, const Group &group, std::string &reason) {
     if (group.states.size() > 1) {
-      reason = "it is coupled with other states";
+      reason = "these states depend on each other";
       return std::nullopt;
     }
     StateOp state = model.state(group.states.front());
@@ -301,7 +301,7 @@ private:
     if (minSize == std::numeric_limits<int64_t>::max())
       reason = "it fits the affine form, but block form is switched off";
     else if (rows < minSize || cols < minSize)
-      reason = fmt::format("it fits the affine form, but blocks do not pay for a {} by {} state",
+      reason = fmt::format("it fits the affine form, but blocks do not pay for a state of {} by {}",
                            rows, cols);
     else
       return true;

@@ -227,6 +227,24 @@ Interval Ranges::ofUnary(Expr e) {
   llvm_unreachable("function");
 }
 
+// Whether `whole` is a sum of `part` and more, none of it below zero: then part / whole is at
+// most 1.
+bool Ranges::isPartOf(Expr part, Expr whole) {
+  auto plain = [](Expr e) { return e->is(ExprKind::ToReal) ? e->operand(0) : e; };
+  bool isFound = false;
+  SmallVector<Expr> stack{plain(whole)};
+  while (!stack.empty()) {
+    Expr e = stack.pop_back_val();
+    if (of(e).low < 0)
+      return false;
+    if (!isFound && e == plain(part))
+      isFound = true;
+    else if (e->isBinary(BinaryFn::Add))
+      stack.append({plain(e->operand(0)), plain(e->operand(1))});
+  }
+  return isFound;
+}
+
 Interval Ranges::ofBinary(Expr e) {
   Interval a = of(e->operand(0)), b = of(e->operand(1));
   switch (e->binaryFn()) {
@@ -247,8 +265,11 @@ Interval Ranges::ofBinary(Expr e) {
       return {a.low <= 0 && a.high >= 0 ? 0 : std::min(low, high), std::max(low, high)};
     }
     return multiply(a, b);
-  case BinaryFn::Div:
-    return multiply(a, reciprocal(b));
+  case BinaryFn::Div: {
+    Interval quotient = multiply(a, reciprocal(b));
+    return isPartOf(e->operand(0), e->operand(1)) ? Interval{0, std::min(quotient.high, 1.0)}
+                                                  : quotient;
+  }
   case BinaryFn::Min:
     return {std::min(a.low, b.low), std::min(a.high, b.high)};
   case BinaryFn::Max:

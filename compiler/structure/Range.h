@@ -52,6 +52,7 @@ private:
   Interval ofRead(mlir::seq::Expr e);
   Interval ofUnary(mlir::seq::Expr e);
   Interval ofBinary(mlir::seq::Expr e);
+  bool isPartOf(mlir::seq::Expr part, mlir::seq::Expr whole);
   /// Bounds of a sum that is linear in a value that both its sides contain.
   std::optional<Interval> overEnds(mlir::seq::Expr e);
   /// An upper bound of a sum that contains `-m` for a value m that is a maximum by its equation.

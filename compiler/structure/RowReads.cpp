@@ -96,6 +96,8 @@ Expr RowReads::stateBody() {
           fmt::format("it depends on '{}' of another token", std::string_view(name.getValue()));
       return nullptr;
     }
+  // What is chosen by the index of a sum, read by read, is written out: no sum over zeros and ones.
+  body = context.rewrite(body, [&](Expr node) { return writtenOut(node); });
   // What is chosen between reads is affine too.
   body = context.rewrite(body, [&](Expr node) -> Expr {
     bool isChoice = node->is(ExprKind::Select) && node->type() == ValueType::Real &&
@@ -103,6 +105,26 @@ Expr RowReads::stateBody() {
     return isChoice ? linearSelect(node) : node;
   });
   return rewriteSums(body, form.token);
+}
+
+// A sum over few values of an index that chooses between reads, as the sum of its terms.
+Expr RowReads::writtenOut(Expr sum) {
+  if (!sum->isReduce(ReduceKind::Sum) || sum->operands().size() != 1 ||
+      sum->boundVars().size() != 1 || model.isRuntime(sum->boundVars()[0]->dim) ||
+      model.size(sum->boundVars()[0]->dim) > kMostFactors)
+    return sum;
+  OpenedExpr o = context.open(sum);
+  bool isChosen = false;
+  context.walk(o.body, [&](Expr e) {
+    isChosen |= e->is(ExprKind::Select) && e->operand(0)->is(ExprKind::Compare) &&
+                e->operand(0)->operand(0) == context.index(o.vars[0]) && dependsOnReads(e);
+  });
+  if (!isChosen)
+    return sum;
+  Expr total = context.real(0);
+  for (int64_t value = 0; value < model.size(o.vars[0]->dim); ++value)
+    total = context.add(total, context.substitute(o.body, {{o.vars[0], context.integer(value)}}));
+  return total;
 }
 
 // `a if c else b` is affine in both sides: c * a + (1 - c) * b, with c one or zero.
@@ -142,9 +164,8 @@ Expr RowReads::contract(Expr sum, Var token) {
   size_t readsBefore = form.reads.size();
   unsigned steps = 0;
   while (!work.empty()) {
-    Term term = work.pop_back_val();
     // A sum that grows this much when taken apart is no canonical form.
-    if (++steps > 1000 || !contractTerm(std::move(term), token, work, done)) {
+    if (++steps > 1000 || !contractTerm(work.pop_back_val(), token, work, done)) {
       form.reads.truncate(readsBefore);
       return sum;
     }

@@ -160,13 +160,16 @@ private:
     StringAttr &name = decays[decay.getAttr()];
     if (!name) {
       SmallVector<Attribute> own;
-      SmallVector<Var> left{context.freshVar(token, nullptr)};
+      // The file's names of the token and of the state's dims.
+      auto names = affine->getAttrOfType<ArrayAttr>("seq.names");
+      auto nameOf = [&](int64_t dim) { return cast<StringAttr>(names[dim + 1]); };
+      SmallVector<Var> left{context.freshVar(token, nameOf(-1))};
       SmallVector<Expr> subscripts;
       if (perToken)
         subscripts.push_back(context.index(left[0]));
       for (FlatSymbolRefAttr dim : llvm::drop_begin(dims, perToken ? 1 : 0)) {
         own.push_back(dim);
-        left.push_back(context.freshVar(dim.getAttr(), nullptr));
+        left.push_back(context.freshVar(dim.getAttr(), nameOf(at[own.size() - 1])));
         subscripts.push_back(context.index(left.back()));
       }
       name = addState(decay.getValue() + ".product", own, 1, state);

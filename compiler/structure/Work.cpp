@@ -41,18 +41,23 @@ static bool isFree(Expr e) {
          e->is(ExprKind::ToReal) || e->isUnary(UnaryFn::Neg);
 }
 
-// For all elements of an equation: each part for the indices that it depends on, a reduction for
-// those of its body. Parts in `seen` are there already.
+// For all elements of an equation and one token: each part for the indices that it depends on, a
+// reduction for those of its body. Parts in `seen` are there already; what depends on no token is
+// made once a call.
 static Work workOf(Model &model, Expr body, llvm::DenseSet<Expr> &seen) {
   Work work;
   model.exprs().walk(body, [&](Expr e) {
     if (isFree(e) || !seen.insert(e).second)
       return;
     double count = 1;
+    bool isPerToken = false;
     for (Var var : e->is(ExprKind::Reduce) ? e->operand(0)->freeVars() : e->freeVars())
-      if (!model.isRuntime(var->dim))
+      if (model.isRuntime(var->dim))
+        isPerToken = true;
+      else
         count *= model.size(var->dim);
-    (isArithmetic(e) ? work.operations : work.functions) += count;
+    if (isPerToken)
+      (isArithmetic(e) ? work.operations : work.functions) += count;
   });
   return work;
 }

@@ -9,7 +9,7 @@
 // CHECK-SAME: reads [#seq.row_read<row = @k, before = true>, #seq.row_read<row = @q, before = false, result = @o.0>] <forward>
 // CHECK-NOT: seq.next
 
-// SMALL: seq.state @S {{.*}}seq.not_affine = "it fits the affine form, but blocks do not pay for a 4 by 4 state"
+// SMALL: seq.state @S {{.*}}seq.not_affine = "it fits the affine form, but blocks do not pay for a state of 4 by 4"
 // SMALL: seq.recurrence [@S] members [@u, @S, @o] <dense_linear> <forward> lanes @V
 seq.mixer @m compute f32 {
   seq.dim @T <runtime>

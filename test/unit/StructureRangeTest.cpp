@@ -96,6 +96,15 @@ TEST_F(RangeTest, SumsOfAValueThatOccursTwice) {
   EXPECT_GE(of("  e[t] = u[t] + (1 - u[t]) * sin(9 * u[t])").high, 1);
 }
 
+TEST_F(RangeTest, PartsOfSums) {
+  EXPECT_EQ(of("  e[t] = t / (t + 1)"), (Interval{0, 1}));
+  EXPECT_EQ(of("  e[t] = u[t] / (softplus(x[t]) + u[t] + 0.1)"), (Interval{0, 1}));
+  // Not of numbers below zero.
+  EXPECT_GT(of("  e[t] = t / (t - 1)").high, 1);
+  EXPECT_GT(of("  e[t] = u[t] / (x[t] + u[t])").high, 1);
+  EXPECT_GT(of("  e[t] = u[t] / (2 * u[t])").high, 1);
+}
+
 TEST_F(RangeTest, StabilisersBoundTheirExponents) {
   const std::string m = "  state m[] = -inf\n  lf[t] = logsigmoid(x[t])\n"
                         "  m[t] = max(lf[t] + m[t-1], u[t] - g[t])\n";
