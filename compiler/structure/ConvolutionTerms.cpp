@@ -252,6 +252,23 @@ bool PairTerms::isConvolution(Var over, const Product &term, Expr domain) {
   return parts && !parts->signal.factors.empty() && !parts->filter.factors.empty();
 }
 
+Expr PairTerms::convolutionOf(Var over, const Product &term, Expr domain) {
+  if (over->dim != tokenDimOf(model.mixer()).getAttr())
+    return nullptr;
+  Product outside, inside;
+  separateFactors(over, term, domain, outside, inside);
+  SmallVector<Expr> parts(inside.factors);
+  parts.push_back(domain);
+  auto rows = rowsOf(parts, {}, over);
+  if (llvm::failed(rows) || rows->empty())
+    return nullptr;
+  Expr read = convolution(over, rows->front(), inside.factors, domain);
+  if (!read)
+    return nullptr;
+  outside.factors.push_back(read);
+  return context.product(outside);
+}
+
 bool PairTerms::isPlain(Expr e, Var position) {
   if (!e->is(ExprKind::Read) || e->operands().empty() || model.state(e->symbol()))
     return false;

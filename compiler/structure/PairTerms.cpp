@@ -536,23 +536,6 @@ void PairTerms::separateFactors(Var over, const Product &term, Expr &domain, Pro
              [](Expr a, Expr b) { return ExprContext::compareStructure(a, b) < 0; });
 }
 
-Expr PairTerms::convolutionOf(Var over, const Product &term, Expr domain) {
-  if (over->dim != tokenDimOf(model.mixer()).getAttr())
-    return nullptr;
-  Product outside, inside;
-  separateFactors(over, term, domain, outside, inside);
-  SmallVector<Expr> parts(inside.factors);
-  parts.push_back(domain);
-  auto rows = rowsOf(parts, {}, over);
-  if (llvm::failed(rows) || rows->empty())
-    return nullptr;
-  Expr read = convolution(over, rows->front(), inside.factors, domain);
-  if (!read)
-    return nullptr;
-  outside.factors.push_back(read);
-  return context.product(outside);
-}
-
 Expr PairTerms::sumOfProduct(Var over, const Product &term, Expr domain) {
   Product outside, inside;
   separateFactors(over, term, domain, outside, inside);
