@@ -108,6 +108,8 @@ private:
   /// Sets ranges to those of nothing. Those of rows are one a panel and, the last, one of all.
   void clearRanges(const SweepOperand &operand, int64_t count);
   void widenRange(const SweepOperand &operand, mlir::Value panel, mlir::Value value);
+  /// Widens the range of the tile by `count` columns that stand behind each other.
+  void widenByColumns(const SweepOperand &operand, mlir::Value from, mlir::Value count);
   Bounds rangeOf(const SweepOperand &operand, mlir::Value at);
   /// Columns of a tile one behind the other, `count` of them from position `first` on, and zeros up
   /// to a whole register tile.

@@ -110,6 +110,28 @@ void SweepEmitter::widenRange(const SweepOperand &operand, Value panel, Value va
   }
 }
 
+void SweepEmitter::widenByColumns(const SweepOperand &operand, Value from, Value count) {
+  auto type = kernel.vectorType(builder.getI32Type());
+  auto all = [&](int32_t value) -> Value {
+    return arith::ConstantOp::create(
+        builder, loc, DenseElementsAttr::get(type, builder.getI32IntegerAttr(value)));
+  };
+  // Vectors that run past the last column end inside the operand's memory.
+  auto ends = loop(
+      constant(0), count, kernel.lanes, {all(INT32_MAX), all(INT32_MIN)},
+      [&](Value at, ArrayRef<Value> carried) -> SmallVector<Value> {
+        Value mask = vector::CreateMaskOp::create(
+            builder, loc, kernel.vectorType(builder.getI1Type()), sub(count, at));
+        Value values = vector::LoadOp::create(builder, loc, type, from, at);
+        return {
+            minimum(carried[0], arith::SelectOp::create(builder, loc, mask, values, carried[0])),
+            maximum(carried[1], arith::SelectOp::create(builder, loc, mask, values, carried[1]))};
+      });
+  using vector::CombiningKind;
+  for (auto [number, kind] : {std::pair(0, CombiningKind::MINSI), {1, CombiningKind::MAXSI}})
+    widenRange(operand, constant(0), vector::ReductionOp::create(builder, loc, kind, ends[number]));
+}
+
 Bounds SweepEmitter::rangeOf(const SweepOperand &operand, Value at) {
   Value memory = rangeMemory(operand);
   auto get = [&](Value place) -> Value {
@@ -135,10 +157,7 @@ void SweepEmitter::packColumns(Value first, Value count, bool integers) {
     copyColumns(operand, info, first, to, sizes);
     if (integers) {
       clearRanges(operand, 1);
-      kernel.forEach(count, 1, [&](Value number) {
-        Value value = memref::LoadOp::create(builder, loc, to.memref, number);
-        widenRange(operand, constant(0), value);
-      });
+      widenByColumns(operand, to.memref, count);
     }
     Strided rest = to;
     rest.base = IndexValue::of(mul(count, operand.elements));
