@@ -64,8 +64,12 @@ Expr TransitionBounds::contracts(const Transition &matrix, unsigned i, unsigned 
 // What no token changes is checked once.
 Expr TransitionBounds::checked(Expr e, Expr condition) {
   Expr result = context.select(condition, e, context.real(std::numeric_limits<double>::infinity()));
-  return result->dependsOn(token) ? result
-                                  : model.define(name.getValue() + ".checked", result, *loc);
+  if (result->dependsOn(token))
+    return result;
+  Expr &read = once[result];
+  if (!read)
+    read = model.define(name.getValue() + ".checked", result, *loc);
+  return read;
 }
 
 std::string TransitionBounds::facts(ArrayRef<Expr> proved) {
@@ -80,6 +84,7 @@ bool TransitionBounds::apply(Transition &matrix, ArrayRef<StringAttr> names, Arr
   name = names.front();
   token = left.front();
   loc = location;
+  once.clear();
   auto text = [&](size_t i) { return std::string_view(names[i].getValue()); };
   auto reach = closure(matrix);
   Transition result = matrix;
@@ -125,9 +130,9 @@ bool TransitionBounds::apply(Transition &matrix, ArrayRef<StringAttr> names, Arr
     } else if (cycle.size() == 2) {
       isProved = false;
       Expr condition = contracts(matrix, std::min(i, cycle[1]), std::max(i, cycle[1]));
-      for (size_t j : cycle)
-        if (matrix[i][j])
-          result[i][j] = checked(matrix[i][j], condition);
+      // One coefficient of a row is enough.
+      size_t j = matrix[i][i] ? i : cycle[1];
+      result[i][j] = checked(matrix[i][j], condition);
     } else {
       words =
           fmt::format("nothing bounds products of the transitions of {} states that depend on each "

@@ -44,6 +44,7 @@ private:
   mlir::StringAttr name;
   mlir::seq::Var token = nullptr;
   std::optional<mlir::Location> loc;
+  llvm::DenseMap<mlir::seq::Expr, mlir::seq::Expr> once; // what no token changes, as it is read
 };
 
 } // namespace seqmix
