@@ -102,6 +102,19 @@ def FindAffine : Pass<"seq-find-affine", "::mlir::ModuleOp"> {
     Option<"lanes", "lanes", "int64_t", "16", "elements of a vector, for the choice among several forms">];
 }
 
+def ShareDefinitions : Pass<"seq-share-definitions", "::mlir::ModuleOp"> {
+  let summary = "read what a definition holds instead of computing it again";
+  let description = [{
+    Factors of several states are often one expression (the keys' feature map in a matrix and in its normaliser, a decay of two states). Where the
+    expression of a definition that no state reaches, with a function, a quotient or a reduction in it, occurs in another equation at the same token,
+    that equation reads the definition.
+
+    *Requires*: `seq-find-affine`, which makes definitions of factors.
+    *Produces*: the same values from fewer calls of functions.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def Summarise : Pass<"seq-summarise", "::mlir::ModuleOp"> {
   let summary = "derive for each mixer whose carry is affine the mixer of a segment's summary";
   let description = [{

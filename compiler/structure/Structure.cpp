@@ -20,6 +20,8 @@ void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t la
   passes.addPass(createNormalize());
   // Before groups are formed: what an affine state makes is no part of any loop.
   passes.addPass(createFindAffine({minSize, lanes}));
+  // What factors became definitions for, other equations can read.
+  passes.addPass(createShareDefinitions());
   // While the equations of each state still stand alone.
   passes.addPass(createSummarise());
   passes.addPass(createFormGroups());
