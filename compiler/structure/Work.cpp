@@ -20,6 +20,7 @@ Work &Work::operator+=(const Work &other) {
   functions += other.functions;
   bytesIn += other.bytesIn;
   bytesOut += other.bytesOut;
+  moved += other.moved;
   return *this;
 }
 
@@ -153,8 +154,8 @@ static llvm::DenseSet<StringAttr> readSymbols(Model &model) {
 
 double timeOf(const Work &work) {
   // A function takes about eight operations' time. So does a stream of four bytes; what is written
-  // is read before.
-  return work.operations + 8 * work.functions + 2 * (work.bytesIn + 2 * work.bytesOut);
+  // is read before. Elements of states and their coefficients are loaded and stored.
+  return work.operations + work.moved + 8 * work.functions + 2 * (work.bytesIn + 2 * work.bytesOut);
 }
 
 Work workOf(Model &model) {
@@ -177,6 +178,8 @@ Work workOf(Model &model) {
   };
   addEquations(model.definitions());
   addEquations(model.nexts());
+  for (auto &[name, equation] : model.nexts())
+    total.moved += elements(model.state(name).getDims());
   for (auto affine : model.mixer().getOps<AffineOp>()) {
     double size = elements(model.state(affine.getStateAttr().getAttr()).getDims());
     double passes = 2.0 * (affine.getReads().size() + affine.getUpdates().size());

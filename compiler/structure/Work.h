@@ -19,6 +19,7 @@ struct Work {
   double functions = 0;  ///< exp, sigmoid, division, ...
   double bytesIn = 0;    ///< inputs that vary over tokens, in their storage types
   double bytesOut = 0;   ///< outputs
+  double moved = 0;      ///< elements of states that loops over tokens read and write
 
   Work &operator+=(const Work &other);
 };
