@@ -285,6 +285,9 @@ TEST(ParseCheck, Warnings) {
             "warning: 3:17: the input 'y' is never used\n"
             "warning: 4:3: the definition 'a' is never used\n"
             "warning: 5:14: this place of 'x' has the extent 4: reading it at 4 gives zero\n");
+  EXPECT_EQ(diagnose(around("  input x[t]\n  o[t] = x[T] + x[t]\n  output o[t]\n")),
+            "warning: 4:12: this place of 'x' ends before 'T', its length: reading it there gives "
+            "zero; write an index of 'T'\n");
 }
 
 TEST(ParseCheck, RestrictedReads) {
