@@ -277,19 +277,22 @@ static bool isOfPairs(MixerOp mixer, ReadOp read, FlatSymbolRefAttr token) {
   return false;
 }
 
-bool mlir::seq::readsFarTokens(MixerOp mixer) {
+bool mlir::seq::isFarRead(MixerOp mixer, ReadOp read) {
+  Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
+  auto tensor = dyn_cast_or_null<TensorOp>(source);
+  if (!isa_and_nonnull<TensorOp, DefineOp>(source) || (tensor && tensor.getRole() == Role::Param))
+    return false;
+  auto dims = source->getAttrOfType<ArrayAttr>("dims");
+  // What pairwise reductions read is judged with their domains.
   FlatSymbolRefAttr token = tokenDimOf(mixer);
+  return !dims.empty() && dims[0] == token && !isOfPairs(mixer, read, token) &&
+         !tokenSpan(mixer, read);
+}
+
+bool mlir::seq::readsFarTokens(MixerOp mixer) {
   return mixer
       .walk([&](ReadOp read) {
-        Operation *source = SymbolTable::lookupSymbolIn(mixer, read.getSourceAttr().getAttr());
-        auto tensor = dyn_cast_or_null<TensorOp>(source);
-        if (!isa_and_nonnull<TensorOp, DefineOp>(source) ||
-            (tensor && tensor.getRole() == Role::Param))
-          return WalkResult::advance();
-        auto dims = source->getAttrOfType<ArrayAttr>("dims");
-        bool isFar = !dims.empty() && dims[0] == token && !isOfPairs(mixer, read, token) &&
-                     !tokenSpan(mixer, read);
-        return isFar ? WalkResult::interrupt() : WalkResult::advance();
+        return isFarRead(mixer, read) ? WalkResult::interrupt() : WalkResult::advance();
       })
       .wasInterrupted();
 }

@@ -74,8 +74,9 @@ FlatSymbolRefAttr tokenDimOf(MixerOp mixer);
 bool reducesOverTokens(MixerOp mixer);
 bool carriesRows(MixerOp mixer);
 
-/// Whether an input or definition is read, outside of pairwise reductions, at a token that is not
-/// the reading equation's plus a distance. Such a sequence is one call, too.
+/// Whether an input or definition is read at a token that is not the reading equation's plus a
+/// distance. Without rows in the carry such a sequence is one call, too.
+bool isFarRead(MixerOp mixer, ReadOp read);
 bool readsFarTokens(MixerOp mixer);
 
 /// On a tensor whose dims stand in another order than declared: the number of each as declared.

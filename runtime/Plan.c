@@ -54,6 +54,16 @@ static int64_t storageBytes(const SeqKernel *kernel, int32_t dim) {
   return kernel->storage_bytes ? kernel->storage_bytes[dim] : 0;
 }
 
+// Tokens so far, of the sequence that has the most. (A query is told them as the tokens.)
+static int64_t farthestEnd(const SeqCall *call) {
+  int64_t most = call->longest;
+  for (int64_t i = 0; i < call->sequences; ++i) {
+    int64_t position = seqPosition(call, i);
+    most = larger(most, position > 0 ? position + seqTokens(call, i) : 0);
+  }
+  return most;
+}
+
 static int64_t frameBytes(const SeqMixer *mixer) {
   int64_t slots = SEQ_FRAME_FIRST + 4 * (int64_t)mixer->component_count;
   for (int32_t dim = 0; dim < mixer->dim_count; ++dim)
@@ -214,10 +224,9 @@ bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   plan->sequenceAt =
       seqReserve(&part, seqMultiply(&size, call->longest + SEQ_SEQUENCE_EDGE,
                                     larger(kernel->sequence_bytes, second->sequence_bytes)));
-  // A mixer that keeps something for a derived dim starts at position 0, and such dims grow with
-  // the tokens.
+  // Derived dims grow with the tokens, those of earlier calls among them.
   int64_t extents[SEQ_MAX_DIMS];
-  seqExtentsFor(call, call->longest, extents);
+  seqExtentsFor(call, exact && call->mixer->derive ? farthestEnd(call) : call->longest, extents);
   for (int32_t dim = 0; dim < call->mixer->dim_count; ++dim) {
     int64_t bytes = larger(storageBytes(kernel, dim), storageBytes(second, dim));
     plan->storageAt[dim] =

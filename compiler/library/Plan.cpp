@@ -315,7 +315,8 @@ FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   auto plan = MixerPlanner(mixer).run();
   if (succeeded(plan)) {
     plan->usesPosition = usesTokenNumber(mixer);
-    plan->startsAtZero = (reducesOverTokens(mixer) && !carriesRows(mixer)) || readsFarTokens(mixer);
+    plan->startsAtZero =
+        (reducesOverTokens(mixer) || readsFarTokens(mixer)) && !carriesRows(mixer);
   }
   return plan;
 }

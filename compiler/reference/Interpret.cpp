@@ -74,6 +74,9 @@ private:
   void forCarriedRows(const seq::CarryComponent &component, llvm::ArrayRef<int64_t> shape,
                       const Task &task, int64_t end,
                       llvm::function_ref<void(int64_t, int64_t)> visit) const;
+  /// The rows that data-dependent reads are clamped to: with those of earlier calls, if they are
+  /// carried.
+  Range clampedTo(llvm::StringRef symbol, const Task &task, int64_t window, int64_t rows) const;
   /// Rows that a component has room for when the caller gives none of it.
   int64_t longest() const;
   /// Extents of dims that follow from the tokens are those of the longest sequence.
@@ -186,7 +189,7 @@ llvm::Error Interpreter::checkPosition(const Task &task) {
                                      buffer.name, extent, time, position(task) + task.tokens));
   if (position(task) == 0)
     return llvm::Error::success();
-  if ((seq::reducesOverTokens(mixer) && !seq::carriesRows(mixer)) || seq::readsFarTokens(mixer))
+  if ((seq::reducesOverTokens(mixer) || seq::readsFarTokens(mixer)) && !seq::carriesRows(mixer))
     return makeError(
         fmt::format("a sequence whose equations read all positions of {} must start at "
                     "position 0, not {}",
@@ -319,6 +322,14 @@ void Interpreter::setDims(const Task &task, Environment &env) const {
   }
 }
 
+Range Interpreter::clampedTo(llvm::StringRef symbol, const Task &task, int64_t window,
+                             int64_t rows) const {
+  for (const seq::CarryComponent &component : components)
+    if (component.kind == seq::CarryComponent::Rows && component.of.getValue() == symbol)
+      return {window - position(task), position(task) + rows};
+  return {window, rows};
+}
+
 void Interpreter::setInputs(const Task &task, Environment &env) const {
   for (const Buffer &buffer : inputList) {
     const Array &array = inputs.at(buffer.name);
@@ -333,7 +344,7 @@ void Interpreter::setInputs(const Task &task, Environment &env) const {
     if (!sizes.empty())
       sizes[0] = window + rows;
     variable.allocate(sizes);
-    variable.rows = {window, rows};
+    variable.rows = clampedTo(buffer.name, task, window, rows);
     variable.origin = overTokens ? position(task) - window : 0;
     forEachElement(buffer, array.shape, task.batchIndex, overTokens ? task.begin : 0, variable,
                    window, rows,
@@ -364,7 +375,8 @@ void Interpreter::setDefinitions(const Task &task, Environment &env) const {
     for (llvm::StringRef dim : define.getDims().getAsValueRange<FlatSymbolRefAttr>())
       sizes.push_back((sizes.empty() ? env.dims : env.whole)[program.dimNumber(dim)].count);
     int64_t window = isOverTokens(define.getDims()) ? earlierRows(define.getSymName(), task) : 0;
-    variable.rows = {window, sizes.empty() ? 1 : sizes[0]};
+    variable.rows =
+        clampedTo(define.getSymName(), task, window, sizes.empty() ? 1 : sizes[0]);
     if (!sizes.empty())
       sizes[0] += window;
     variable.allocate(sizes);

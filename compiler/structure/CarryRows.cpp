@@ -10,6 +10,7 @@
 #include "compiler/structure/Model.h"
 #include "compiler/structure/PairDomain.h"
 #include "dialect/Carry.h"
+#include "dialect/Rows.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassManager.h"
@@ -31,6 +32,16 @@ public:
 
   /// Why there can be no later call; empty when there can, and `rows` then holds what it needs.
   std::string find() {
+    // Other forms of reading than pairs of positions, and definitions over lengths that grow with
+    // the tokens: the conditions of the file's equations tell whether only earlier positions are
+    // read.
+    if (readsFarTokens(formed) || llvm::any_of(formed.getOps<PairsOp>(), [&](PairsOp pairs) {
+          return pairs.getOverAttr() == token && pairs.getRowDim() != token;
+        })) {
+      findFarReads();
+      if (!reason.empty())
+        return reason;
+    }
     for (auto convolution : formed.getOps<ConvolutionOp>())
       if (!findSignal(convolution))
         return reason;
@@ -39,19 +50,24 @@ public:
     for (auto pairs : formed.getOps<PairsOp>()) {
       if (pairs.getOverAttr() != token)
         continue;
-      if (pairs.getRowDim() != token)
-        return fmt::format("it reduces over all positions of '{}'", name(token.getAttr()));
-      if (!isCausal(pairs))
-        return fmt::format("its reductions over '{}' look at later positions",
-                           name(token.getAttr()));
-      auto back = farthestBack(pairs);
-      ring = back ? *back + 1 : 0;
+      ring = 0;
+      if (pairs.getRowDim() == token) {
+        if (!isCausal(pairs))
+          return fmt::format("its reductions over '{}' look at later positions",
+                             name(token.getAttr()));
+        auto back = farthestBack(pairs);
+        ring = back ? *back + 1 : 0;
+      }
       for (Region &part : pairs.getParts()) {
         auto result = part.walk([&](ReadOp read) { return findRead(pairs, part.front(), read); });
         if (result.wasInterrupted())
           return reason;
       }
     }
+    // What the equations as written read has to be among what the compiler's form of them keeps.
+    for (const RowReads::Source &each : written)
+      if (auto symbol = SymbolTable::getSymbolName(each.of); !rows.contains(symbol))
+        return fmt::format("'{}' is read at earlier positions in more than one way", name(symbol));
     return {};
   }
 
@@ -72,10 +88,39 @@ public:
   }
 
 private:
+  /// Rows that are read one by one, of all tokens: `k[at[t,n],i]`.
+  void findFarReads() {
+    for (auto tensor : formed.getOps<TensorOp>())
+      if (llvm::any_of(tensor.getDims(), [&](Attribute dim) { return growsWithTokens(dim); })) {
+        reason = fmt::format("'{}' is over a length that grows with the tokens",
+                             name(tensor.getSymNameAttr()));
+        return;
+      }
+    RowReads reads = findRowReads(mixer);
+    if (!reads.later.empty()) {
+      reason = reads.later;
+      return;
+    }
+    formed.walk([&](ReadOp read) {
+      if (!isFarRead(formed, read))
+        return WalkResult::advance();
+      auto symbol = read.getSourceAttr().getAttr();
+      Operation *source = SymbolTable::lookupSymbolIn(formed, symbol);
+      if (!isPerToken(formed, token, source->getAttrOfType<ArrayAttr>("dims")))
+        return refuse(fmt::format("'{}' has a value for each pair of positions", name(symbol)));
+      if (isa<ProducedOp>(source) || readsProduced(source))
+        return refuse(fmt::format("'{}' is made of other reductions over positions", name(symbol)));
+      rows[symbol] = 0;
+      return WalkResult::advance();
+    });
+    written = std::move(reads.sources);
+  }
+
   MixerOp mixer, formed;
   FlatSymbolRefAttr token;
   llvm::MapVector<StringAttr, int64_t> rows; // and how many of them; 0: all
   int64_t ring = 0;
+  SmallVector<RowReads::Source> written;
   std::string reason;
 
   static std::string_view name(StringAttr symbol) { return symbol.getValue(); }
@@ -153,6 +198,11 @@ private:
   WalkResult refuse(std::string why) {
     reason = std::move(why);
     return WalkResult::interrupt();
+  }
+
+  bool growsWithTokens(Attribute dim) {
+    auto op = cast<DimOp>(SymbolTable::lookupSymbolIn(formed, cast<FlatSymbolRefAttr>(dim)));
+    return op.getOf() && llvm::is_contained(*op.getOf(), token);
   }
 
   bool isRuntime(Attribute dim) {
@@ -293,13 +343,7 @@ private:
 } // namespace
 
 void recordCarryRows(MixerOp mixer) {
-  if (readsFarTokens(mixer)) {
-    if (!mixer.getNoStep())
-      mixer.setNoStep(fmt::format("its equations read at any position of '{}'",
-                                  std::string_view(tokenDimOf(mixer).getValue())));
-    return;
-  }
-  if (!reducesOverTokens(mixer))
+  if (!reducesOverTokens(mixer) && !readsFarTokens(mixer))
     return;
   // The form that the structure stage will give it, with nothing said about what it cannot do.
   OwningOpRef<ModuleOp> copy = ModuleOp::create(mixer.getLoc());

@@ -164,6 +164,8 @@ private:
   /// A read at any position, of the caller's memory or of what is kept for all positions.
   mlir::FailureOr<Emitted> readPositions(mlir::seq::ReadOp op, const SymbolInfo &info,
                                          llvm::ArrayRef<Emitted> indices);
+  mlir::Value orCarried(mlir::Value own, unsigned component, const SymbolInfo &info,
+                        llvm::ArrayRef<IndexValue> indices);
   /// Adds a condition to those that say whether an element is there.
   void require(mlir::Value condition, mlir::Value &inside);
   /// `index` limited to [0, extent), and whether it was in there (null when always).

@@ -6,6 +6,7 @@
 
 #include "compiler/tiles/Expressions.h"
 #include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Steps.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/AffineExpr.h"
@@ -95,6 +96,44 @@ static std::optional<size_t> denseDim(ArrayRef<SmallVector<IndexValue>> places,
   return isKnown ? std::nullopt : dense;
 }
 
+/// A row of an earlier call in place of one that this call does not have.
+Value ExprEmitter::orCarried(Value own, unsigned component, const SymbolInfo &info,
+                             ArrayRef<IndexValue> indices) {
+  auto &builder = kernel.builder;
+  auto loc = kernel.loc;
+  IndexMath math = kernel.index();
+  // Of the tokens, whichever run-time dim the pass walks.
+  IndexValue position = IndexValue::of(kernel.positions(info.position).position);
+  auto either = [&](OpBuilder &, Location) {
+    Strided rows = carriedRows(kernel, component, /*write=*/false);
+    IndexValue row = indices[0];
+    row.low = IndexValue::kNoLow;
+    row.high = IndexValue::kNoHigh;
+    Value isPast;
+    row = checked(row, position, isPast);
+    if (int64_t ring = kernel.layout.carryComponents()[component].shape[0]; ring > 0)
+      row = math.mod(row, IndexValue::constant(ring));
+    IndexValue address = math.add(rows.base, math.mul(row, rows.strides[1]));
+    Value inside = isPast;
+    for (auto [number, index] : llvm::enumerate(indices.drop_front())) {
+      IndexValue feature = checked(index, IndexValue::constant(info.sizes[number]), inside);
+      address = math.add(address, math.mul(feature, rows.strides[number + 2]));
+    }
+    Value value = load(rows.memref, info.kind, address, inside, /*mayBeEmpty=*/true);
+    if (rows.dtype)
+      value = fromStorage(builder, loc, kernel.target, value, rows.dtype, kernel.real);
+    assert(value.getType() == own.getType() && "both have the lanes of the indices");
+    if (isa<VectorType>(value.getType()))
+      isPast = broadcast(isPast);
+    scf::YieldOp::create(builder, loc,
+                         arith::SelectOp::create(builder, loc, isPast, value, own).getResult());
+  };
+  Value hasPast = math.compare(arith::CmpIPredicate::sgt, position, IndexValue::constant(0));
+  return scf::IfOp::create(builder, loc, hasPast, either,
+                           [&](OpBuilder &, Location) { scf::YieldOp::create(builder, loc, own); })
+      .getResult(0);
+}
+
 FailureOr<Emitted> ExprEmitter::readPositions(ReadOp op, const SymbolInfo &info,
                                               ArrayRef<Emitted> indices) {
   IndexMath math = kernel.index();
@@ -122,6 +161,7 @@ FailureOr<Emitted> ExprEmitter::readPositions(ReadOp op, const SymbolInfo &info,
     rows = std::max(rows, index.rows);
     vectors = std::max(vectors, index.vectors);
   }
+  auto carried = rowsOf(kernel, name);
   SmallVector<SmallVector<IndexValue>> places;
   SmallVector<Value> insides;
   for (int64_t i = 0; i < rows; ++i)
@@ -140,7 +180,7 @@ FailureOr<Emitted> ExprEmitter::readPositions(ReadOp op, const SymbolInfo &info,
         if (!isParam)
           index = math.sub(index, IndexValue::of(positions.position));
         index.low = IndexValue::kNoLow;
-        if (op.isDataDependent(number)) {
+        if (op.isDataDependent(number) && !carried) {
           // Clamped: it stands for an element if there are any.
           Value isThere = math.compare(arith::CmpIPredicate::sgt, extent, IndexValue::constant(0));
           require(isThere, inside);
@@ -189,5 +229,12 @@ FailureOr<Emitted> ExprEmitter::readPositions(ReadOp op, const SymbolInfo &info,
     for (Value &value : loaded)
       value = fromStorage(kernel.builder, kernel.loc, kernel.target, value, tensor.getDtype(),
                           kernel.real);
+  if (carried)
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < vectors; ++j) {
+        Value &value = loaded[i * vectors + j];
+        auto place = llvm::map_to_vector(indices, [&](const Emitted &e) { return e.index(i, j); });
+        value = orCarried(value, *carried, info, place);
+      }
   return toEmitted(info.kind, rows, vectors, loaded);
 }

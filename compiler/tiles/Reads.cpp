@@ -6,6 +6,7 @@
 
 #include "compiler/tiles/Expressions.h"
 #include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Steps.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -64,7 +65,8 @@ FailureOr<SmallVector<Emitted>> ExprEmitter::indicesOf(ReadOp op, const SymbolIn
       if (size < 0) {
         auto &positions =
             kernel.positions(isPosition ? info.position : info.dims[place - info.perToken]);
-        first = isParam ? first : IndexValue::of(positions.position, 0);
+        bool fromZero = isParam || (isPosition && rowsOf(kernel, op.getSourceAttr().getAttr()));
+        first = fromZero ? first : IndexValue::of(positions.position, 0);
         last = math.sub(IndexValue::of(positions.length), IndexValue::constant(1));
       }
       index = mapIndices({&*index}, [&](ArrayRef<IndexValue> values) {

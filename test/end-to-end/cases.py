@@ -40,8 +40,7 @@ WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_e
 # Examples over whole sequences, and weights that are made for one.
 WITHOUT_STEP |= {"performer", "linformer", "lama", "dense_matrix", "block_diagonal_matrix", "dss_convolution", "monarch_matrix",
                  "butterfly_matrix", "ltsf_linear", "ltsf_dlinear", "ltsf_nlinear", "mlp_mixer", "routing_attention",
-                 "informer", "infllm", "paged_attention", "dsa", "recycled_attention", "landmark_attention", "combiner_fixed",
-                 "moba", "nsa"}
+                 "informer", "infllm", "paged_attention"}
 
 # Mixers over pairs of positions whose sums the compiler makes states of.
 OVER_PAIRS = {"feature_attention", "retention_pairs", "gated_pairs", "distance_filter", "polynomial_attention",
@@ -49,9 +48,9 @@ OVER_PAIRS = {"feature_attention", "retention_pairs", "gated_pairs", "distance_f
               "performer"}
 
 # These read at any position, or reduce over all of them.
-WITHOUT_STEP |= {"two_lengths", "pooled_gates", "block_keys", "pair_maps", "gathered_rows", "selected_tokens", "selected_blocks",
-                 "lengths_aligned", "rounds", "summed_segments", "own_block_too", "three_branches", "clusters", "sparse_queries",
-                 "block_lookup", "given_rows"}
+WITHOUT_STEP |= {"two_lengths", "pooled_gates", "block_keys", "pair_maps", "gathered_rows",
+                 "lengths_aligned", "rounds", "clusters", "sparse_queries",
+                 "block_lookup"}
 
 
 @dataclasses.dataclass

@@ -24,9 +24,13 @@ TAIL = 61  # tokens that the reference does
 READ_ANYWHERE = {"lama": 128, "butterfly_matrix": 256, "ltsf_dlinear": 320, "ltsf_nlinear": 64}
 
 
+# Chosen rows are carried: all of them, which their references hold in less room.
+CARRIES_ROWS = {"recycled_attention"}
+
+
 def _varies_over_pairs(mixer):
     """Whether two positions meet, so that a sequence costs the square of its length."""
-    return sum(dim == "T" for dim in mixer.index_dim.values()) > 1
+    return sum(dim == "T" for dim in mixer.index_dim.values()) > 1 or mixer.name in CARRIES_ROWS
 
 
 def _small(mixer):

@@ -250,12 +250,20 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
   }
   std::unique_ptr<Workspace> workspace;
   if (call.hasWorkspace) {
+    // Lengths that follow from the tokens count those of earlier calls.
+    int64_t before = 0;
+    bool grows = llvm::any_of(plan.dims, [](const DimPlan &dim) { return !dim.by.empty(); });
+    if (auto position = call.carry.find("position"); grows && position != call.carry.end())
+      for (double value : position->second.values)
+        before = std::max(before, static_cast<int64_t>(value));
     std::vector<int64_t> query;
     for (int32_t dim : workspaceDims(plan)) {
       bool isPacked = !call.lengths.empty();
       query.push_back(isPacked && dim == 0 && hasFirstBatch(plan) ? sequenceCount
                       : isPacked && dim == plan.tokenDim          ? *max_element(call.lengths)
                                                                   : call.extents[dim]);
+      if (dim == plan.tokenDim)
+        query.back() += before;
     }
     Expected<size_t> bytes = compiled.workspaceSize(query, call.threads);
     if (!bytes)

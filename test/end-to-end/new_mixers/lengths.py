@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from references.common import sigmoid
+from references.common import all_rows, kept_rows, sigmoid
 
 
 def _softmax(a):
@@ -104,7 +104,7 @@ def selected_tokens(x, carry, n=5):
         m[t] = (t - near < 4).sum()
         for h in range(H):
             o[t, h] = _softmax(k[near, h] @ q[t, h] / np.sqrt(K)) @ v[near, h]
-    return {"o": o, "m": m}, {}
+    return {"o": o, "m": m}, dict(kept_rows(x, "k", "v"), b_rows=all_rows(None, "b_rows", b)[1])
 
 
 def selected_blocks(x, carry, M=8, n=2):
@@ -116,4 +116,4 @@ def selected_blocks(x, carry, M=8, n=2):
             means = np.array([k[c * M:(c + 1) * M, h].mean(0) for c in range(t // M)]).reshape(-1, K)
             rows = np.concatenate([np.arange(c * M, (c + 1) * M) for c in _largest(means @ q[t, h], n)] + [[]]).astype(int)
             o[t, h] = _softmax(k[rows, h] @ q[t, h] / np.sqrt(K)) @ v[rows, h]
-    return {"o": o}, {}
+    return {"o": o}, kept_rows(x, "k", "v")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from references.common import kept_rows
+
 
 def _softmax(a):
     if a.size == 0 or not np.isfinite(a.max()):
@@ -99,7 +101,7 @@ def summed_segments(x, carry, M=6):
             c = t // M
             a = np.concatenate([k[c * M : t + 1, h] @ q[t, h], [keys[b] @ q[t, h] for b in range(c)]])
             o[t, h] = _softmax(a) @ np.concatenate([v[c * M : t + 1, h], np.reshape(values[:c], (c, v.shape[2]))])
-    return {"o": o}, {}
+    return {"o": o}, kept_rows(x, "q", "k", "v")
 
 
 def own_block_too(x, carry, M=8, n=2):
@@ -112,7 +114,7 @@ def own_block_too(x, carry, M=8, n=2):
             chosen = _largest([_block(keys, c, M).mean(0) @ q[t, h] for c in range(own)], n)
             rows = _rows_of([*chosen, own], M, t + 1)
             o[t, h] = _attend(q[t, h], keys, v[:, h // 2], rows, K**-0.5)
-    return {"o": o, "u": o}, {}
+    return {"o": o, "u": o}, kept_rows(x, "k", "v")
 
 
 def three_branches(x, carry, M=8, n=2, W=16):
@@ -135,7 +137,7 @@ def three_branches(x, carry, M=8, n=2, W=16):
                 o[t, h, g] = gc[t, h, g] * (pc[g] @ vb[:whole])
                 o[t, h, g] += gs[t, h, g] * _attend(q[t, h, g], k[:, h], v[:, h], rows, scale)
                 o[t, h, g] += gw[t, h, g] * _attend(q[t, h, g], k[:, h], v[:, h], near, scale)
-    return {"o": o}, {}
+    return {"o": o}, kept_rows(x, "k", "v")
 
 
 def clusters(x, carry, W=16):
@@ -197,7 +199,7 @@ def given_rows(x, carry):
         for h in range(H):
             rows = idx[t, h][(idx[t, h] >= 0) & (idx[t, h] <= t)]
             o[t, h] = _attend(q[t, h], k[:, h], v[:, h], rows, K**-0.5)
-    return {"o": o}, {}
+    return {"o": o}, kept_rows(x, "k", "v")
 
 
 def quantised_keys(x, carry):

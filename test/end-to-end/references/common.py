@@ -73,6 +73,11 @@ def all_rows(carry, name, x, axis=0, ring=None):
     return rows, np.moveaxis(held, 0, axis)
 
 
+def kept_rows(x, *names):
+    """The components of rows of whole inputs with heads, of a sequence that starts at its beginning."""
+    return {f"{name}_rows": all_rows(None, f"{name}_rows", x[name], 1)[1] for name in names}
+
+
 def position(carry):
     """The number of the first token in its sequence."""
     return 0 if carry is None else int(carry["position"])
