@@ -13,7 +13,7 @@ from .attention import (additive_attention, alibi, attention_sinks, based_attent
                         flash_gau, fox, full_attention, gau, grouped_query_attention, hstu, jrt, lama,
                         landmark_attention, linformer, local_global_attention, long_vq, mega_attention, mla, performer,
                         performer_relu, pointer_network, prefix_attention, relative_key_attention, rope_attention,
-                        rope_ntk, rope_position_interpolation, rope_truncated, seqboat, set_prompting,
+                        rope_ntk, rope_position_interpolation, rope_truncated, seqboat, set_attention, set_prompting,
                         sigmoid_attention, sliding_window_attention, softcap_attention, streaming_attention,
                         strided_attention, t5_attention, t5_encoder_attention, urpe, vq_attention)
 from .convolution import ar_net, rwkv_channel_mix, short_convolution

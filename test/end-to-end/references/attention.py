@@ -642,3 +642,18 @@ def jrt(x, carry):
             b = taylor(x["ke"][:E, h] @ q[t, h] / np.sqrt(K))
             o[t, h] = (a @ v[: t + 1, h] + b @ x["ve"][:E, h]) / (a.sum() + b.sum() + 1e-12)
     return {"o": o}, {}
+
+
+def set_attention(x, carry):
+    """A41, process steps; the gates' inputs come in besides."""
+    u, m = x["x"], x["m"]
+    T, _, D = u.shape
+    h, c, r = (start(carry, name, (D,)) for name in "hcr")
+    out = {"h": np.zeros((T, D)), "r": np.zeros((T, D))}
+    for t in range(T):
+        i, f, g, o = (u[t, n] + x["b"][n] + x["W"][n] @ h + x["R"][n] @ r for n in range(4))
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        r = softmax(m @ h) @ m
+        out["h"][t], out["r"][t] = h, r
+    return out, {"h": h, "c": c, "r": r}
