@@ -45,8 +45,6 @@ public:
     for (auto convolution : formed.getOps<ConvolutionOp>())
       if (!findSignal(convolution))
         return reason;
-    if (readsFarTokens(formed))
-      return fmt::format("its equations read at any position of '{}'", name(token.getAttr()));
     for (auto pairs : formed.getOps<PairsOp>()) {
       if (pairs.getOverAttr() != token)
         continue;
