@@ -274,6 +274,7 @@ private:
         auto own = storage.getAs<IntegerAttr>(dim.name);
         kernel.storageBytes.push_back(own ? own.getInt() : 0);
       }
+    kernel.takesPages = forward->hasAttr(kTakesPages);
     addKernel(mixerPlan, *mixer.getOps<seq::KernelOp>().begin(), std::move(kernel));
   }
 

@@ -42,6 +42,8 @@ typedef struct SeqCall {
   int64_t extent[SEQ_MAX_DIMS];  // of every dim; -1 while unknown
   int32_t boundBy[SEQ_MAX_DIMS]; // the tensor that says so; -1 for none
   const DLTensor *seqlens;       // null when not packed
+  const DLTensor *pages;         // null unless the carry's rows stand in pages
+  int64_t pageRows;              // rows of a page
   SeqView tensors[SEQ_MAX_TENSORS];
   SeqView carryIn[SEQ_MAX_COMPONENTS];
   SeqView carryOut[SEQ_MAX_COMPONENTS];
@@ -85,8 +87,15 @@ void seqTextType(SeqText *text, DLDataType type);
 double seqLoadElement(int32_t dtype, const char *data);
 
 //===----------------------------------------------------------------------===//
-// Validate.c, Carry.c, Overlap.c, Ranges.c
+// Validate.c, Carry.c, Pages.c, Overlap.c, Ranges.c
 //===----------------------------------------------------------------------===//
+
+/// Checks the table of pages as a tensor; and, with the carry bound, what stands in it.
+int seqCheckPageTable(SeqCall *call, const seq_options *options);
+int seqCheckPages(SeqCall *call);
+
+/// The pages of a sequence.
+const int32_t *seqPageLine(const SeqCall *call, int64_t sequence);
 
 /// What a tensor of the call is checked against.
 typedef struct SeqExpected {

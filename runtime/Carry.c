@@ -6,6 +6,8 @@
 
 #include "runtime/Call.h"
 
+#include <string.h>
+
 // One component: batch axes may be strided, what is behind them is contiguous.
 static SeqExpected expectComponent(const SeqComponent *component) {
   SeqExpected expected = {
@@ -33,6 +35,19 @@ static int bindComponent(SeqCall *call, const SeqComponent *component, const DLT
                    "%s does not vary over %s: packed sequences cannot have a carry of it",
                    component->name, call->mixer->dims[0].name);
   SeqExpected expected = expectComponent(component);
+  SeqAxis axes[SEQ_MAX_RANK];
+  if (call->pages && component->kind == SEQ_CARRY_ROWS) {
+    // [pages, other batch dims, rows of a page, features]
+    memcpy(axes, component->axes, (size_t)component->rank * sizeof *axes);
+    bool seen = false;
+    for (int32_t i = 0; i < component->rank; ++i)
+      if (axes[i].dim == 0 || (axes[i].slot >= 0 && !seen)) {
+        seen |= axes[i].slot >= 0;
+        axes[i].dim = -1;
+        axes[i].size = -1;
+      }
+    expected.axes = axes;
+  }
   int status = seqBindView(call, &expected, tensor, view);
   return status == SEQ_OK ? seqCheckExtents(call, &expected, view) : status;
 }

@@ -132,6 +132,7 @@ enum SeqKernelFlags {
   SEQ_KERNEL_POSITION =
       1, // results depend on the position: elements of a batch block must agree in it
   SEQ_KERNEL_WHOLE = 2, // reads all positions of a sequence: its call starts at position 0
+  SEQ_KERNEL_PAGES = 4, // finds the carry's rows through a table of pages
 };
 
 /// The code of a mixer for one target, with the shape of its tasks.

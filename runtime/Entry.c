@@ -54,6 +54,8 @@ static void startCall(SeqCall *call, const SeqMixerSet *set, const char *functio
   call->function = function;
   call->step = false;
   call->seqlens = NULL;
+  call->pages = NULL;
+  call->pageRows = 0;
 }
 
 int seq_rt_forward(const SeqMixerSet *set, const DLTensor *const *tensors,

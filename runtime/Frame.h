@@ -44,6 +44,10 @@ enum SeqFrameSlot {
   SEQ_FRAME_PART = 11,   // the part whose partial results the kernel leaves, doing nothing else, or
                          // SEQ_FRAME_PARTS: it merges those of all parts instead of reducing
   SEQ_FRAME_PARTIAL = 12, // pointer to the partial results: [parts, tokens, bytes a token]
+  SEQ_FRAME_PAGES = 13,   // pointer to the numbers (i32) of the pages that the carry's rows stand
+                          // in; 0 when all rows stand behind each other. The strides between batch
+                          // elements of rows are then those between pages
+  SEQ_FRAME_PAGE_ROWS = 14, // rows of a page
   SEQ_FRAME_FIRST = 16
 };
 

@@ -61,8 +61,8 @@ static bool writesComponent(const SeqRun *run, const SeqTask *task, const SeqCom
 
 // Address of the task's element in a component, and the stride between elements of the first batch
 // dim.
-static int64_t locate(const SeqTask *task, const SeqComponent *component, const SeqView *view,
-                      int64_t *between) {
+static int64_t locate(const SeqRun *run, const SeqTask *task, const SeqComponent *component,
+                      const SeqView *view, int64_t *between) {
   *between = 0;
   if (!view->present || !view->data)
     return 0;
@@ -71,9 +71,10 @@ static int64_t locate(const SeqTask *task, const SeqComponent *component, const 
     const SeqAxis *axis = &component->axes[i];
     if (axis->slot >= 0)
       continue;
-    offset += task->at[axis->dim] / axis->div * view->stride[i];
     if (axis->dim == 0)
       *between = view->stride[i];
+    if (axis->dim != 0 || component->kind != SEQ_CARRY_ROWS || !run->call->pages)
+      offset += task->at[axis->dim] / axis->div * view->stride[i];
   }
   return addressOf(view->data + offset * seqTypeBytes(component->dtype));
 }
@@ -89,20 +90,20 @@ static void fillComponent(const SeqRun *run, const SeqTask *task, int32_t index,
   slot[0] = slot[1] = slot[2] = slot[3] = 0;
   if (isState && (run->component || !first)) {
     if (!run->component) // a summary starts from its own initial values
-      slot[0] = locate(task, component, &run->border[index], &slot[2]) +
+      slot[0] = locate(run, task, component, &run->border[index], &slot[2]) +
                 segment->border * run->plan->segments.borderBytes;
   } else {
-    slot[0] = locate(task, component, &run->read[called], &slot[2]);
+    slot[0] = locate(run, task, component, &run->read[called], &slot[2]);
   }
   if (!writesComponent(run, task, component) || task->part < task->parts)
     return;
   // The borders behind later segments are made from summaries.
   bool makesBorder = isState && !last && (run->component || first);
   if (makesBorder)
-    slot[1] = locate(task, component, &run->border[index], &slot[3]) +
+    slot[1] = locate(run, task, component, &run->border[index], &slot[3]) +
               (segment->border + 1) * run->plan->segments.borderBytes;
   else if (!run->component && (isState ? last : !segment || segment->hasEnd))
-    slot[1] = locate(task, component, &run->call->carryOut[called], &slot[3]);
+    slot[1] = locate(run, task, component, &run->call->carryOut[called], &slot[3]);
 }
 
 // Extents and storage of the run-time dims beside that of the tokens.
@@ -146,6 +147,10 @@ const int64_t *seqFillFrame(const SeqRun *run, const SeqTask *task, int32_t thre
   frame[SEQ_FRAME_PARTS] = task->parts;
   frame[SEQ_FRAME_PART] = task->part;
   frame[SEQ_FRAME_PARTIAL] = addressOf(task->partial);
+  if (run->call->pages && run->call->pageRows > 0) {
+    frame[SEQ_FRAME_PAGES] = addressOf(seqPageLine(run->call, task->unit.first));
+    frame[SEQ_FRAME_PAGE_ROWS] = run->call->pageRows;
+  }
   int64_t *slot = fillLengths(run, task, part, frame + SEQ_FRAME_FIRST);
   for (int32_t i = 0; i < run->mixer->tensor_count; ++i)
     slot = fillTensor(run, task, i, slot);

@@ -63,7 +63,7 @@ static void chooseParts(const SeqCall *call, bool exact, SeqPlan *plan) {
     longest = reach > longest ? reach : longest;
   }
   double tasks = seqWholeSequences(call) * (double)plan->otherBatch * (double)plan->own.splits;
-  double most = (double)longest / LEAST_COLUMNS;
+  double most = (double)longest / (double)LEAST_COLUMNS;
   double each = tasks > 0 ? seqUsefulThreads(call, plan->threads) / tasks : 1;
   each = each < most ? each : most;
   if (each < 2)

@@ -158,7 +158,8 @@ static bool needsSnapshot(const SeqCall *call, const SeqPlan *plan, int32_t inde
       (exact && !(in->present && out->present && in->data == out->data)))
     return false;
   const SeqComponent *component = &call->mixer->components[index];
-  if (component->kind == SEQ_CARRY_ROWS && (component->window == 0 || call->longest <= 1))
+  if (component->kind == SEQ_CARRY_ROWS &&
+      (component->window == 0 || call->longest <= 1 || call->pages))
     return false; // new rows stand behind all that are read, one alone in place of what no token
                   // reads
   return plan->segments.split || seqComponentShared(call, plan, &call->mixer->components[index]);

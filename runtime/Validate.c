@@ -6,6 +6,8 @@
 
 #include "runtime/Call.h"
 
+#include <stddef.h>
+
 bool seqHasBatch(const SeqMixer *mixer) {
   return mixer->dim_count > 0 && mixer->dims[0].kind == SEQ_DIM_BATCH;
 }
@@ -129,7 +131,7 @@ int seqSelectSize(SeqCall *call, const DLTensor *const *tensors) {
 static int checkOptions(const SeqCall *call, const seq_options *options) {
   if (!options)
     return SEQ_OK;
-  if (options->size < sizeof(seq_options))
+  if (options->size < offsetof(seq_options, pages)) // the first version's
     return seqFail(call, SEQ_INVALID_ARGUMENT,
                    "options.size is %u, expected %zu: initialise options with SEQ_OPTIONS_INIT",
                    options->size, sizeof(seq_options));
@@ -340,7 +342,7 @@ static int checkRows(const SeqCall *call, int64_t sequence, int64_t position) {
       return seqFail(call, SEQ_INVALID_ARGUMENT,
                      "position[%lld] is %lld, but %s, the rows before it, is not given",
                      (long long)sequence, (long long)position, part->name);
-    if (part->window > 0)
+    if (part->window > 0 || call->pages)
       continue;
     int32_t axis = 0;
     while (part->axes[axis].slot < 0)
@@ -439,6 +441,8 @@ int seqValidate(SeqCall *call, const DLTensor *const *tensors, DLTensor *const *
     status = seqSelectTarget(call);
   if (status == SEQ_OK)
     status = checkSeqlensTensor(call, options ? options->cu_seqlens : NULL);
+  if (status == SEQ_OK)
+    status = seqCheckPageTable(call, options);
   for (int32_t i = 0; status == SEQ_OK && i < call->mixer->tensor_count; ++i) {
     SeqExpected expected = seqExpectTensor(call, i);
     status = seqBindView(call, &expected, tensors[i], &call->tensors[i]);
@@ -455,5 +459,7 @@ int seqValidate(SeqCall *call, const DLTensor *const *tensors, DLTensor *const *
   else if (status == SEQ_OK)
     status = seqValidateCarry(call, options ? options->carry_in : NULL,
                               options ? options->carry_out : NULL);
-  return status == SEQ_OK ? checkPositions(call) : status;
+  if (status == SEQ_OK)
+    status = checkPositions(call);
+  return status == SEQ_OK ? seqCheckPages(call) : status;
 }

@@ -77,9 +77,13 @@ typedef struct seq_options {
                       call */
   size_t workspace_bytes;
   void *stream; /**< reserved for other devices; must be null */
+  /** [sequences, pages of a sequence], i32: rows of the carry stand in pages, [pages, other batch
+   * dims, rows of a page, features] instead of [batch dims, rows, features], and row n of a
+   * sequence in the page that stands here at n / rows of a page. Null: they do not. */
+  const DLTensor *pages;
 } seq_options;
 
-#define SEQ_OPTIONS_INIT {sizeof(seq_options), 0, NULL, NULL, NULL, 0, 0, NULL, 0, NULL}
+#define SEQ_OPTIONS_INIT {sizeof(seq_options), 0, NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL}
 
 /** One component of the carry: a state, a window of earlier tokens, rows of earlier tokens, or the
  * position. An extent of -1 is for the caller to choose: how many rows there is room for. */

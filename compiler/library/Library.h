@@ -87,6 +87,7 @@ struct KernelPlan {
   int32_t splitDim = -1;
   int32_t batchBlock = 1;
   int32_t partialBytes = 0;
+  bool takesPages = false; ///< finds the carry's rows through a table of pages
 };
 
 struct SummaryPlan;

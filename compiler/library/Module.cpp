@@ -148,7 +148,8 @@ private:
            kernelSymbol(kernel.sharedSymbol), kernelSymbol(kernel.forwardSymbol),
            number(kernel.scratchBytes), number(kernel.sharedBytes), number(kernel.sequenceBytes),
            number(kernel.splitSize), number32(kernel.splitDim), number32(kernel.batchBlock),
-           number32(flags), number32(kernel.partialBytes), numbers(kernel.storageBytes)},
+           number32(flags | (kernel.takesPages ? SEQ_KERNEL_PAGES : 0)),
+           number32(kernel.partialBytes), numbers(kernel.storageBytes)},
           sizeof(SeqKernel)));
     return array(elements, "kernels");
   }

@@ -11,6 +11,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
@@ -58,6 +59,40 @@ Strided seqmix::carriedRows(Kernel &kernel, unsigned component, bool write) {
 Value seqmix::carryPointer(Kernel &kernel, unsigned component, bool write) {
   return loadPointerSlot(kernel.builder, kernel.loc, kernel.frame,
                          kernel.layout.carrySlots(component).pointer + write);
+}
+
+Value seqmix::carriedRow(Kernel &kernel, unsigned component, bool write, Value slot) {
+  auto &builder = kernel.builder;
+  auto loc = kernel.loc;
+  int64_t elements = 1;
+  for (int64_t size :
+       kernel.layout.symbol(kernel.layout.carryComponents()[component].of.getAttr()).sizes)
+    elements *= size;
+  auto choice = scf::IfOp::create(builder, loc, TypeRange{builder.getIndexType()}, kernel.isPaged,
+                                  /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  auto scaled = [&](Value a, Value b) { return builder.createOrFold<arith::MulIOp>(loc, a, b); };
+  builder.setInsertionPointToStart(choice.thenBlock());
+  Value number = arith::DivUIOp::create(builder, loc, slot, kernel.pageRows);
+  Value row = arith::RemUIOp::create(builder, loc, slot, kernel.pageRows);
+  Value table = flatMemref(builder, loc, kernel.pages, builder.getI32Type());
+  Value page =
+      arith::IndexCastOp::create(builder, loc, builder.getIndexType(),
+                                 memref::LoadOp::create(builder, loc, table, number).getResult());
+  Value stride = loadIndexSlot(builder, loc, kernel.frame,
+                               kernel.layout.carrySlots(component).pointer + 2 + write);
+  Value within = scaled(row, kernel.constant(elements));
+  scf::YieldOp::create(
+      builder, loc,
+      ValueRange{builder.createOrFold<arith::AddIOp>(loc, scaled(page, stride), within)});
+  builder.setInsertionPointToStart(choice.elseBlock());
+  scf::YieldOp::create(builder, loc, ValueRange{scaled(slot, kernel.constant(elements))});
+  return choice.getResult(0);
+}
+
+Value seqmix::rowsInPage(Kernel &kernel, Value slot) {
+  Value used = arith::RemUIOp::create(kernel.builder, kernel.loc, slot, kernel.pageRows);
+  return arith::SubIOp::create(kernel.builder, kernel.loc, kernel.pageRows, used);
 }
 
 namespace {
@@ -338,12 +373,34 @@ void emitFinalRows(Kernel &kernel, unsigned number, const CarryComponent &compon
     sizes.push_back(kernel.isSplit(dim) ? IndexValue::of(kernel.splitCount)
                                         : IndexValue::constant(size));
   int64_t innermost = sizes.size() - 1;
-  auto copy = [&](Strided from, const IndexValue &first, Strided to, const IndexValue &slot,
+  auto move = [&](Strided from, const IndexValue &first, Strided to, const IndexValue &place,
                   const IndexValue &count) {
     from.base = math.add(from.base, math.mul(first, from.strides[1]));
-    to.base = math.add(to.base, math.mul(slot, to.strides[1]));
+    to.base = math.add(to.base, place);
     sizes[1] = count;
     emitCopy(kernel, from, to, sizes, innermost);
+  };
+  // Row by page: what is left of the first one, then whole ones.
+  auto copy = [&](const Strided &from, const IndexValue &first, const Strided &to,
+                  const IndexValue &slot, const IndexValue &count) {
+    Value start = math.scalar(slot), all = math.scalar(count);
+    Value room = rowsInPage(kernel, start);
+    Value behind = arith::MaxSIOp::create(
+        builder, loc, arith::SubIOp::create(builder, loc, all, room), kernel.constant(0));
+    Value pieces = arith::CeilDivSIOp::create(builder, loc, behind, kernel.pageRows);
+    pieces = arith::AddIOp::create(builder, loc, pieces, kernel.constant(1));
+    kernel.forEach(pieces, 1, [&](Value piece) {
+      Value end = arith::AddIOp::create(
+          builder, loc, room, arith::MulIOp::create(builder, loc, piece, kernel.pageRows));
+      Value begin = arith::MaxSIOp::create(
+          builder, loc, arith::SubIOp::create(builder, loc, end, kernel.pageRows),
+          kernel.constant(0));
+      end = arith::MinSIOp::create(builder, loc, end, all);
+      Value place = carriedRow(kernel, number, /*write=*/true,
+                               arith::AddIOp::create(builder, loc, start, begin));
+      move(from, math.add(first, IndexValue::of(begin)), to, IndexValue::of(place),
+           IndexValue::of(arith::SubIOp::create(builder, loc, end, begin)));
+    });
   };
   Value read = carryPointer(kernel, number, /*write=*/false);
   Value write = carryPointer(kernel, number, /*write=*/true);
@@ -353,7 +410,7 @@ void emitFinalRows(Kernel &kernel, unsigned number, const CarryComponent &compon
   emitIf(kernel, arith::AndIOp::create(builder, loc, isGiven(builder, loc, read), moved), [&] {
     Strided from = carriedRows(kernel, number, /*write=*/false);
     IndexValue held = ring < 0 ? position : math.min(position, IndexValue::constant(ring));
-    copy(from, zero, to, zero, held);
+    move(from, zero, to, zero, held);
   });
   auto *buffer = kernel.layout.readable(name);
   bool isMade = !isa<TensorOp>(info.op);

@@ -150,6 +150,26 @@ FailureOr<Emitted> ExprEmitter::part(Block &block, ArrayRef<Emitted> arguments) 
   return get(block.getTerminator()->getOperand(0));
 }
 
+FailureOr<SmallVector<Emitted>> ExprEmitter::values(Block &block, ArrayRef<Emitted> arguments,
+                                                    ArrayRef<Operation *> wanted) {
+  for (auto [argument, value] : llvm::zip(block.getArguments(), arguments))
+    bind(argument, value);
+  llvm::SetVector<Operation *> needed(wanted.begin(), wanted.end());
+  for (size_t next = 0; next < needed.size(); ++next)
+    needed[next]->walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands())
+        if (Operation *op = operand.getDefiningOp(); op && op->getBlock() == &block)
+          needed.insert(op);
+    });
+  for (Operation &op : block)
+    if (needed.contains(&op) && failed(emitOp(op)))
+      return failure();
+  SmallVector<Emitted> results;
+  for (Operation *op : wanted)
+    results.push_back(get(op->getResult(0)));
+  return results;
+}
+
 LogicalResult ExprEmitter::emitBlock(Block &block) {
   for (Operation &op : block.without_terminator())
     if (failed(emitOp(op)))
@@ -229,6 +249,11 @@ arith::CmpFPredicate realPredicate(Predicate predicate) {
 } // namespace
 
 LogicalResult ExprEmitter::emitOp(Operation &op) {
+  if (scope.pairs)
+    if (auto known = scope.pairs->known.find(&op); known != scope.pairs->known.end()) {
+      bind(op.getResult(0), known->second);
+      return success();
+    }
   auto &builder = kernel.builder;
   IndexMath math = kernel.index();
   return llvm::TypeSwitch<Operation *, LogicalResult>(&op)

@@ -75,6 +75,8 @@ struct PairBuffer {
   llvm::SmallVector<int64_t> strides;
   /// Elements between two positions, and the factor of the features.
   int64_t positionStride = 1, featureStride = 1;
+  /// Takes the place of `positionStride` when it is only known at run time.
+  mlir::Value positionStep;
 };
 
 /// How the parts of a seq.pairs read: what stands at their t and s comes from packed operands.
@@ -85,6 +87,8 @@ struct PairScope {
   Emitted row, column;
   /// Where t is no lane: its row in the chunk.
   std::optional<Emitted> outerRow;
+  /// Results of operations of a part that are there already.
+  llvm::DenseMap<mlir::Operation *, Emitted> known;
 };
 
 /// What reads need to know beside their operands.
@@ -114,6 +118,12 @@ public:
 
   /// The value of a part of a seq.pairs for these arguments.
   mlir::FailureOr<Emitted> part(mlir::Block &block, llvm::ArrayRef<Emitted> arguments);
+
+  /// Values of some operations of its block for the first of the arguments; only what they need is
+  /// emitted.
+  mlir::FailureOr<llvm::SmallVector<Emitted>> values(mlir::Block &block,
+                                                     llvm::ArrayRef<Emitted> arguments,
+                                                     llvm::ArrayRef<mlir::Operation *> wanted);
 
   /// A read without indices.
   mlir::FailureOr<Emitted> uniform(mlir::seq::ReadOp op);

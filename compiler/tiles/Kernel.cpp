@@ -15,6 +15,11 @@ using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix;
 
+namespace {
+/// Rows of a page where there are no pages: none has as many, and sums of two do not overflow.
+constexpr int64_t kAllRows = int64_t(1) << 60;
+} // namespace
+
 Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layout &layout,
                func::FuncOp function)
     : mixer(mixer), op(op), target(target), layout(layout), builder(op.getContext()),
@@ -34,6 +39,14 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
     Value some = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, parts, constant(0));
     Value last = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, part, parts);
     isMerge = arith::AndIOp::create(builder, loc, some, last);
+  }
+  if (llvm::any_of(layout.carryComponents(), [](const CarryComponent &component) {
+        return component.kind == CarryComponent::Rows;
+      })) {
+    pages = loadPointerSlot(builder, loc, frame, SEQ_FRAME_PAGES);
+    isPaged = isGiven(builder, loc, pages);
+    pageRows = arith::SelectOp::create(builder, loc, isPaged, slot(SEQ_FRAME_PAGE_ROWS),
+                                       constant(kAllRows));
   }
   scratch = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SCRATCH);
   shared = loadPointerSlot(builder, loc, frame, SEQ_FRAME_SHARED);

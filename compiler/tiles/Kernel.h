@@ -58,6 +58,9 @@ public:
   /// be: the number of parts, this task's, where partial results stand, and whether this task only
   /// leaves such, or merges them.
   mlir::Value parts, part, partial, isPart, isMerge;
+  /// Where the carry holds rows: the table of their pages (a null pointer when they stand behind
+  /// each other), whether there is one, and rows of a page (otherwise more than there ever are).
+  mlir::Value pages, isPaged, pageRows;
 
   /// The pass being emitted: its direction, first token and number of tokens of the chunk.
   mlir::seq::Direction direction = mlir::seq::Direction::Forward;

@@ -66,13 +66,17 @@ Emitted ExprEmitter::readPacked(const PairBuffer &buffer, const Emitted &positio
       for (auto [number, dim] : llvm::enumerate(dims)) {
         IndexValue index = dim.index(i, j);
         int64_t size = info.sizes[number], stride = buffer.strides[number] * buffer.featureStride;
-        // Lanes behind the last element read what stands there; nothing counts them.
-        bool isWithin = index.step == 1 && stride == 1 && index.low >= 0 && index.high < size;
+        // Lanes behind the last element read what stands there, unless that is the caller's memory;
+        // nothing counts them.
+        int64_t high = buffer.positionStep ? index.touchHigh() : index.high;
+        bool isWithin = index.step == 1 && stride == 1 && index.low >= 0 && high < size;
         if (!isWithin)
           index = checked(index, IndexValue::constant(size), inside);
         features = math.add(features, math.scale(index, buffer.strides[number]));
       }
-      IndexValue address = math.add(math.scale(position.index(i, j), buffer.positionStride),
+      IndexValue step = buffer.positionStep ? IndexValue::of(buffer.positionStep)
+                                            : IndexValue::constant(buffer.positionStride);
+      IndexValue address = math.add(math.mul(position.index(i, j), step),
                                     math.scale(features, buffer.featureStride));
       loaded.push_back(load(buffer.memref, buffer.kind, address, inside));
     }

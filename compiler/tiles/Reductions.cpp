@@ -128,6 +128,14 @@ int64_t ExprEmitter::laneDim(ReduceOp op) {
       const BufferLayout *buffer = kernel.layout.readable(name);
       if (auto state = scope.states.find(name); state != scope.states.end())
         buffer = state->second.buffer;
+      ArrayRef<int64_t> strides = buffer ? ArrayRef(buffer->strides) : ArrayRef<int64_t>();
+      bool isStored = buffer;
+      if (scope.pairs)
+        for (auto *side : {&scope.pairs->rows, &scope.pairs->columns})
+          if (auto packed = side->find(name); packed != side->end()) {
+            isStored = packed->second.featureStride == 1;
+            strides = packed->second.strides;
+          }
       std::optional<int64_t> stride = 0;
       for (auto [position, operand] : llvm::enumerate(read.getOperands()))
         if (operand == argument)
@@ -136,18 +144,18 @@ int64_t ExprEmitter::laneDim(ReduceOp op) {
             int64_t dimNumber = static_cast<int64_t>(result) - info.perToken;
             // Rows of the caller's that are chosen one by one are dense in most calls.
             bool isLast = result + 1 == read.getMap().getNumResults();
-            if (!buffer && isLast && factor == 1 && info.perToken && !isNear(read, info)) {
+            if (!isStored && isLast && factor == 1 && info.perToken && !isNear(read, info)) {
               if (stride)
                 ++*stride;
               continue;
             }
-            if (!factor || !buffer || dimNumber < 0) {
+            if (!factor || !isStored || dimNumber < 0) {
               if (!factor || *factor != 0)
                 stride = std::nullopt;
               continue;
             }
             if (stride)
-              *stride += *factor * buffer->strides[dimNumber];
+              *stride += *factor * strides[dimNumber];
           }
       score += !stride ? -4 : *stride == 1 ? 1 : *stride == 0 ? 0 : -4;
     });

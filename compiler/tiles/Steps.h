@@ -80,6 +80,11 @@ std::optional<unsigned> rowsOf(Kernel &kernel, mlir::StringAttr name);
 /// Carried rows: dims are [1, rows, the symbol's dims].
 Strided carriedRows(Kernel &kernel, unsigned component, bool write);
 mlir::Value carryPointer(Kernel &kernel, unsigned component, bool write);
+/// Where a carried row begins, in elements from the component's pointer on; `slot` is its place, in
+/// a ring or not.
+mlir::Value carriedRow(Kernel &kernel, unsigned component, bool write, mlir::Value slot);
+/// Rows from a place on that stand behind each other, in elements of index.
+mlir::Value rowsInPage(Kernel &kernel, mlir::Value slot);
 
 /// A state in panels, from the carry or its initial value, or to the carry.
 void emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store);

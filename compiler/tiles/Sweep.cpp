@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/tiles/SweepEmitter.h"
+#include "compiler/tiles/SweepNarrow.h"
 
 #include "compiler/structure/PairDomain.h"
 
@@ -18,9 +18,9 @@ LogicalResult SweepEmitter::emit() {
   laneCount = plan.positionLanes ? kernel.chunkRows : constant(plan.laneCount);
   outer.assign(pairs.getRows().size(), Value());
   Value last = sub(laneCount, constant(1));
-  panelCount = arith::CeilDivSIOp::create(builder, loc, laneCount, constant(width));
+  panelCount = arith::CeilDivSIOp::create(builder, loc, laneCount, constant(panelRows));
   for (const SweepOperand &operand : plan.rows)
-    clearRanges(operand, plan.panels() + 1);
+    clearRanges(operand, plan.allRows() + 1);
   if (!plan.rows.empty())
     kernel.forEach(panelCount, 1, [&](Value panel) { packRows(panel, last); });
   auto reduce = [&] {
@@ -105,7 +105,7 @@ void SweepEmitter::setColumns(PairBox &box, Value first, Value count) {
 }
 
 void SweepEmitter::sweepColumns() {
-  PairBox chunk = rowBox(constant(0), laneCount, constant(plan.panels()));
+  PairBox chunk = rowBox(constant(0), laneCount, constant(plan.allRows()));
   SmallVector<Bounds> intervals = domainIntervals(kernel, pairs, chunk, extent);
   if (intervals.empty())
     return;
@@ -148,8 +148,8 @@ void SweepEmitter::sweepColumns() {
 }
 
 void SweepEmitter::visitPanel(Value panel, Value first, Value count) {
-  Value lane = mul(panel, width);
-  PairBox box = rowBox(lane, minimum(add(lane, constant(width)), laneCount), panel);
+  Value lane = mul(panel, panelRows);
+  PairBox box = rowBox(lane, minimum(add(lane, constant(panelRows)), laneCount), panel);
   Value low = plan.positionLanes ? add(firstPosition(), lane) : lane;
   setColumns(box, first, count);
   BoxState state = boxState(kernel, pairs, box, extent);
@@ -273,14 +273,15 @@ LogicalResult seqmix::emitSweep(Kernel &kernel, SweepOp op) {
   if (plan.vectors == 1 || !plan.positionLanes)
     return SweepEmitter(kernel, plan, plan.vectors).emit();
   // A few rows, as in a decode step, fill one vector only.
-  Value isNarrow = arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::sle,
-                                         kernel.chunkRows, kernel.constant(kernel.lanes));
+  Value isNarrow =
+      arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::sle, kernel.chunkRows,
+                            kernel.constant(plan.narrow ? plan.narrowRows() : kernel.lanes));
   LogicalResult result = success();
   emitIf(
       kernel, isNarrow,
       [&] {
-        if (failed(SweepEmitter(kernel, plan, 1).emit()))
-          result = failure();
+        result = plan.narrow ? NarrowSweepEmitter(kernel, plan).emit()
+                             : SweepEmitter(kernel, plan, 1).emit();
       },
       [&] {
         if (failed(SweepEmitter(kernel, plan, plan.vectors).emit()))

@@ -38,23 +38,29 @@ inline constexpr double kLazy = 8;
 double identityOf(mlir::seq::PairKind kind);
 mlir::seq::BinaryFn functionOf(mlir::seq::PairKind kind);
 
-/// Emits one sweep with panels of a given number of vectors.
+/// Emits one sweep with panels of a given number of vectors of rows.
 class SweepEmitter {
 public:
   SweepEmitter(Kernel &kernel, const SweepPlan &plan, int64_t vectors)
-      : kernel(kernel), builder(kernel.builder), loc(kernel.loc), plan(plan), pairs(plan.op),
-        vectors(vectors), width(vectors * kernel.lanes), vectorType(kernel.vectorType(kernel.real)),
-        results(llvm::to_vector(pairs.getOuts().getAsRange<mlir::seq::PairResultAttr>())) {}
+      : SweepEmitter(kernel, plan, vectors, vectors * kernel.lanes) {}
+  virtual ~SweepEmitter() = default;
 
   mlir::LogicalResult emit();
 
-private:
+protected:
+  SweepEmitter(Kernel &kernel, const SweepPlan &plan, int64_t vectors, int64_t panelRows)
+      : kernel(kernel), builder(kernel.builder), loc(kernel.loc), plan(plan), pairs(plan.op),
+        vectors(vectors), width(vectors * kernel.lanes), panelRows(panelRows),
+        vectorType(kernel.vectorType(kernel.real)),
+        results(llvm::to_vector(pairs.getOuts().getAsRange<mlir::seq::PairResultAttr>())) {}
+
   Kernel &kernel;
   mlir::OpBuilder &builder;
   mlir::Location loc;
   const SweepPlan &plan;
   mlir::seq::PairsOp pairs;
-  int64_t vectors, width;
+  /// Elements of a panel's vectors, and its rows.
+  int64_t vectors, width, panelRows;
   mlir::VectorType vectorType;
   llvm::SmallVector<mlir::seq::PairResultAttr> results;
   mlir::LogicalResult status = mlir::success();
@@ -99,7 +105,7 @@ private:
 
   const BufferLayout *bufferOf(mlir::StringAttr name);
   /// Rows of a panel side by side; behind the chunk's last one it is repeated.
-  void packRows(mlir::Value panel, mlir::Value last);
+  virtual void packRows(mlir::Value panel, mlir::Value last);
   /// Calls `body` with the place of each element of a symbol in two layouts.
   void forFeatures(llvm::ArrayRef<int64_t> sizes, llvm::ArrayRef<int64_t> strides,
                    llvm::ArrayRef<int64_t> others,
@@ -113,7 +119,8 @@ private:
   Bounds rangeOf(const SweepOperand &operand, mlir::Value at);
   /// Columns of a tile one behind the other, `count` of them from position `first` on, and zeros up
   /// to a whole register tile.
-  void packColumns(mlir::Value first, mlir::Value count, bool integers);
+  virtual void packColumns(mlir::Value first, mlir::Value count, bool integers);
+  void packColumn(const SweepOperand &operand, mlir::Value first, mlir::Value count);
   /// From the carry for positions before the call's first, else from the call's own rows.
   void copyColumns(const SweepOperand &operand, const SymbolInfo &info, mlir::Value first,
                    const Strided &to, llvm::ArrayRef<IndexValue> sizes);
@@ -145,10 +152,10 @@ private:
     bool masked;
     PairScope pairs;
   };
-  Tile makeTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn, mlir::Value count,
-                bool masked);
+  virtual Tile makeTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn,
+                        mlir::Value count, bool masked);
   /// The number of each lane, and of the rows of other dims.
-  llvm::SmallVector<Emitted> rowNumbers(const Tile &tile);
+  virtual llvm::SmallVector<Emitted> rowNumbers(const Tile &tile);
   /// The numbers s of `count` columns from number `column` on; sets them in the tile's scope.
   Emitted columnPositions(Tile &tile, mlir::Value column, int64_t count);
   /// A part for these columns; the number that a score gives, if any, comes last.
@@ -159,12 +166,13 @@ private:
   Mask emitMask(Tile &tile, const Emitted &columns, mlir::Value column);
   mlir::Value masked(const Mask &mask, int64_t row, int64_t vector, mlir::Value value,
                      double outside);
-  void visitTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn,
-                 mlir::Value count, bool masked);
+  virtual void visitTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn,
+                         mlir::Value count, bool masked);
   /// Scores into scratch memory, their maximum, and what is subtracted from them.
   void emitScores(Tile &tile, mlir::Value whole);
   /// Puts the sums that are relative to `from` in terms of `to`.
   void rescale(mlir::Value panel, llvm::ArrayRef<mlir::Value> from, llvm::ArrayRef<mlir::Value> to);
+  virtual void scaleSums(mlir::Value panel, llvm::ArrayRef<mlir::Value> factors);
   bool usesScore(mlir::seq::PairResultAttr result);
   mlir::Value finite(mlir::Value value);
   mlir::Value accumulatorPlace(size_t result, mlir::Value panel, mlir::Value feature);
@@ -196,7 +204,7 @@ private:
 
   //===--- start and end ---------------------------------------------------===//
 
-  void start(mlir::Value panel);
+  virtual void start(mlir::Value panel);
   void startResult(size_t number, mlir::Value panel);
   /// `count` elements of scratch memory from number `first` on.
   void fill(int64_t offset, mlir::Value first, int64_t count, double value);
@@ -215,14 +223,14 @@ private:
   mlir::Value loadPartial(const PartialRows &rows, mlir::Value offset);
   void storePartial(const PartialRows &rows, mlir::Value offset, mlir::Value value);
   /// Leaves a panel's maxima and sums for the task that merges them.
-  void leave(mlir::Value panel);
+  virtual void leave(mlir::Value panel);
   /// Adds the pairs of another part: its maxima and sums.
-  void merge(mlir::Value panel, mlir::Value part);
+  virtual void merge(mlir::Value panel, mlir::Value part);
   /// What sums relative to the maximum `from` are multiplied by to be relative to `to`.
   mlir::Value scale(mlir::Value from, mlir::Value to);
 
   /// Writes a panel's results to the chunk's rows.
-  void finish(mlir::Value panel);
+  virtual void finish(mlir::Value panel);
   void storeRows(const BufferLayout &buffer, const SymbolInfo &info, mlir::Value lane,
                  mlir::Value feature, mlir::Value value);
 };

@@ -100,7 +100,7 @@ void SweepEmitter::widenRange(const SweepOperand &operand, Value panel, Value va
                    : value;
   SmallVector<Value> places = {panel};
   if (isVector)
-    places.push_back(constant(plan.panels()));
+    places.push_back(constant(plan.allRows()));
   for (Value at : places) {
     Value first = mul(at, 2), second = add(first, constant(1));
     Value oldLow = memref::LoadOp::create(builder, loc, memory, first);
@@ -145,26 +145,30 @@ void SweepEmitter::packColumns(Value first, Value count, bool integers) {
   for (const SweepOperand &operand : plan.columns) {
     if ((operand.rangeOffset >= 0) != integers)
       continue;
-    const SymbolInfo &info = kernel.layout.symbol(operand.name);
-    Strided to;
-    to.memref = memoryAt(operand.offset, kernel.elementType(operand.kind));
-    to.strides = {IndexValue::constant(0), IndexValue::constant(operand.elements)};
-    SmallVector<IndexValue> sizes = {IndexValue::constant(1), IndexValue::of(count)};
-    for (auto [size, stride] : llvm::zip_equal(info.sizes, operand.strides)) {
-      sizes.push_back(IndexValue::constant(size));
-      to.strides.push_back(IndexValue::constant(stride));
-    }
-    copyColumns(operand, info, first, to, sizes);
-    if (integers) {
-      clearRanges(operand, 1);
-      widenByColumns(operand, to.memref, count);
-    }
-    Strided rest = to;
-    rest.base = IndexValue::of(mul(count, operand.elements));
-    Value whole = mul(arith::CeilDivSIOp::create(builder, loc, count, constant(kRows)), kRows);
-    sizes[1] = IndexValue::of(sub(whole, count));
-    emitFill(kernel, rest, sizes, 0);
+    packColumn(operand, first, count);
   }
+}
+
+void SweepEmitter::packColumn(const SweepOperand &operand, Value first, Value count) {
+  const SymbolInfo &info = kernel.layout.symbol(operand.name);
+  Strided to;
+  to.memref = memoryAt(operand.offset, kernel.elementType(operand.kind));
+  to.strides = {IndexValue::constant(0), IndexValue::constant(operand.elements)};
+  SmallVector<IndexValue> sizes = {IndexValue::constant(1), IndexValue::of(count)};
+  for (auto [size, stride] : llvm::zip_equal(info.sizes, operand.strides)) {
+    sizes.push_back(IndexValue::constant(size));
+    to.strides.push_back(IndexValue::constant(stride));
+  }
+  copyColumns(operand, info, first, to, sizes);
+  if (operand.rangeOffset >= 0) {
+    clearRanges(operand, 1);
+    widenByColumns(operand, to.memref, count);
+  }
+  Strided rest = to;
+  rest.base = IndexValue::of(mul(count, operand.elements));
+  Value whole = mul(arith::CeilDivSIOp::create(builder, loc, count, constant(kRows)), kRows);
+  sizes[1] = IndexValue::of(sub(whole, count));
+  emitFill(kernel, rest, sizes, 0);
 }
 
 void SweepEmitter::copyColumns(const SweepOperand &operand, const SymbolInfo &info, Value first,
@@ -180,8 +184,8 @@ void SweepEmitter::copyColumns(const SweepOperand &operand, const SymbolInfo &in
         Strided from = carriedRows(kernel, *carried, /*write=*/false);
         int64_t ring = ringOf(*carried);
         Value slot = ring < 0 ? first : remainder(first, ring);
-        from.base = kernel.index().add(from.base,
-                                       kernel.index().mul(IndexValue::of(slot), from.strides[1]));
+        Value row = carriedRow(kernel, *carried, /*write=*/false, slot);
+        from.base = kernel.index().add(from.base, IndexValue::of(row));
         emitCopy(kernel, from, to, sizes, innermost);
       },
       own);
@@ -201,8 +205,11 @@ Value SweepEmitter::contiguousColumns(Value first, Value count) {
   for (const SweepOperand &operand : plan.columns)
     if (auto carried = rowsOf(kernel, operand.name)) {
       left = minimum(left, sub(over.position, first));
-      if (int64_t ring = ringOf(*carried); ring > 0)
-        left = minimum(left, sub(constant(ring), remainder(first, ring)));
+      int64_t ring = ringOf(*carried);
+      Value slot = ring > 0 ? remainder(first, ring) : first;
+      if (ring > 0)
+        left = minimum(left, sub(constant(ring), slot));
+      left = minimum(left, rowsInPage(kernel, slot));
     }
   return left == count ? count : select(isPast, left, count);
 }

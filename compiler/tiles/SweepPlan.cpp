@@ -21,6 +21,34 @@ PairsOp seqmix::findPairs(MixerOp mixer, StringAttr result) {
   return {};
 }
 
+SmallVector<ReduceOp> seqmix::columnReductions(PairsOp pairs) {
+  SmallVector<ReduceOp> found;
+  for (Region &region : pairs.getParts()) {
+    Block &part = region.front();
+    Value column = pairs.columnOf(&part);
+    for (auto reduce : part.getOps<ReduceOp>()) {
+      bool usesColumn = false, usesMore = false;
+      llvm::SetVector<Operation *> slice;
+      slice.insert(reduce);
+      for (size_t next = 0; next < slice.size(); ++next)
+        slice[next]->walk([&](Operation *inner) {
+          for (Value operand : inner->getOperands()) {
+            if (auto argument = dyn_cast<BlockArgument>(operand);
+                argument && argument.getOwner() == &part) {
+              usesColumn |= argument == column;
+              usesMore |= argument.getArgNumber() > pairs.getRows().size();
+            } else if (Operation *op = operand.getDefiningOp(); op && op->getBlock() == &part) {
+              slice.insert(op);
+            }
+          }
+        });
+      if (usesColumn && !usesMore)
+        found.push_back(reduce);
+    }
+  }
+  return found;
+}
+
 namespace {
 class Planner {
 public:
@@ -32,13 +60,14 @@ public:
     llvm::SetVector<StringAttr> rows, columns;
     collect(rows, columns);
     for (StringAttr name : rows)
-      plan.rows.push_back(operand(name, panels * width, panels + 1));
+      plan.rows.push_back(operand(name, panels * width, plan.allRows() + 1));
     for (StringAttr name : columns)
       plan.columns.push_back(operand(name, plan.tile, 1));
     if (plan.op.getScore()) {
       plan.scoreOffset = place(plan.tile * width * real);
-      plan.shiftOffset = place(panels * width * real);
-      plan.maxOffset = place(panels * width * real);
+      int64_t maxima = std::max(panels * width, plan.narrowRows() * plan.lanes);
+      plan.shiftOffset = place(maxima * real);
+      plan.maxOffset = place(maxima * real);
     }
     for (auto result : plan.op.getOuts().getAsRange<PairResultAttr>()) {
       const SymbolInfo &info = layout.symbol(result.getProduced().getAttr());
@@ -54,7 +83,8 @@ public:
         plan.eachOffset = place(plan.tile * width * real);
       if (result.getKind() == PairKind::Places && plan.heapOffset < 0)
         plan.heapOffset = place(kRows * width * real);
-      plan.accumulatorOffsets.push_back(hasSums ? place(panels * features * width * real) : -1);
+      int64_t sums = std::max(panels * features * width, plan.narrowRows() * narrowFeatures(info));
+      plan.accumulatorOffsets.push_back(hasSums ? place(sums * real) : -1);
       if (result.getWeight() < 0 || result.getValue() < 0 ||
           plan.weightOffsets.contains(result.getWeight()))
         continue;
@@ -62,9 +92,21 @@ public:
       plan.weightOffsets[result.getWeight()] =
           takesScores ? plan.scoreOffset : place(plan.tile * width * real);
     }
+    for (ReduceOp reduce : columnReductions(plan.op))
+      plan.innerOffsets[reduce] = place(plan.tile * real);
   }
 
 private:
+  /// Elements of a row's sums when features are lanes: the last dim is padded to whole vectors.
+  int64_t narrowFeatures(const SymbolInfo &info) {
+    if (info.sizes.empty())
+      return plan.lanes;
+    int64_t elements = llvm::alignTo(info.sizes.back(), plan.lanes);
+    for (int64_t size : ArrayRef(info.sizes).drop_back())
+      elements *= size;
+    return elements;
+  }
+
   /// Symbols over one position that is t or s itself; all others are read where they stand.
   void collect(llvm::SetVector<StringAttr> &rows, llvm::SetVector<StringAttr> &columns) {
     for (Region &region : plan.op.getParts()) {
@@ -135,6 +177,12 @@ SweepPlan seqmix::planSweep(const Layout &layout, MixerOp mixer, SweepOp op) {
     while (whole % plan.vectors)
       --plan.vectors;
   }
+  plan.narrow =
+      plan.positionLanes && rows.size() == 1 && plan.vectors > 1 &&
+      llvm::none_of(plan.op.getOuts().getAsRange<PairResultAttr>(), [](PairResultAttr result) {
+        return result.getKind() == PairKind::Each || result.getKind() == PairKind::Places;
+      });
+  plan.chunk = layout.chunk;
   Planner(layout, plan).run();
   int64_t next = 0;
   for (int64_t features : plan.features) {

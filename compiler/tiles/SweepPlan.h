@@ -9,6 +9,8 @@
 
 #include "compiler/tiles/Layout.h"
 
+#include <algorithm>
+
 namespace seqmix {
 
 /// A symbol that a sweep reads at its rows or at its columns, packed: element (position, features)
@@ -30,7 +32,7 @@ inline constexpr int64_t kRows = 4;
 /// The parts of a sweep's scratch memory; offsets in bytes.
 struct SweepPlan {
   mlir::seq::PairsOp op;
-  int64_t tile = 1, vectors = 1, lanes = 1;
+  int64_t tile = 1, vectors = 1, lanes = 1, chunk = 1;
   /// The number of the rows' dim that is the lanes, whether that is their position, and its rows:
   /// of a chunk, or all of a fixed dim.
   int64_t laneRow = 0, laneCount = 1;
@@ -42,6 +44,8 @@ struct SweepPlan {
   /// one takes the place of the scores.
   int64_t scoreOffset = -1;
   llvm::DenseMap<int64_t, int64_t> weightOffsets;
+  /// Of a tile's columns for one row: reductions inside of scores and weights.
+  llvm::MapVector<mlir::Operation *, int64_t> innerOffsets;
   /// The number that is subtracted from the scores, and their maximum: [panels, width].
   int64_t shiftOffset = -1, maxOffset = -1;
   /// Values of a tile that all go out: [tile, width].
@@ -63,10 +67,18 @@ struct SweepPlan {
   llvm::ArrayRef<int64_t> featureSizes(const SymbolInfo &info) const {
     return llvm::ArrayRef(info.sizes).drop_front(fixedRows);
   }
+  /// Whether few rows are taken one by one instead of as lanes (SweepNarrow.h), and up to how many.
+  bool narrow = false;
+  int64_t narrowRows() const { return narrow ? std::min(lanes, chunk) : 0; }
+  /// Which of the ranges of an operand is that of all rows of the chunk.
+  int64_t allRows() const { return std::max(panels(), narrowRows()); }
 };
 
 /// The seq.pairs with a result of that name.
 mlir::seq::PairsOp findPairs(mlir::seq::MixerOp mixer, mlir::StringAttr result);
+
+/// Reductions in a part's block that depend on its column s, and on no score.
+llvm::SmallVector<mlir::seq::ReduceOp> columnReductions(mlir::seq::PairsOp pairs);
 
 /// Lays out a sweep. `symbols` gives each symbol's dims.
 SweepPlan planSweep(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::SweepOp op);

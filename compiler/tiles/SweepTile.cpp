@@ -22,12 +22,16 @@ SweepEmitter::Tile SweepEmitter::makeTile(Value panel, Value firstRow, Value fir
     Value pointer =
         advance(builder, loc, kernel.scratch, kernel.layout.sweepScratch + operand.offset);
     pointer = advance(builder, loc, pointer, mul(panel, operand.elements * width * bytes));
-    tile.pairs.rows[operand.name] = {flatMemref(builder, loc, pointer, element), operand.kind,
-                                     operand.strides, 1, width};
+    tile.pairs.rows[operand.name] = {
+        flatMemref(builder, loc, pointer, element), operand.kind, operand.strides, 1, width, {}};
   }
   for (const SweepOperand &operand : plan.columns)
     tile.pairs.columns[operand.name] = {memoryAt(operand.offset, kernel.elementType(operand.kind)),
-                                        operand.kind, operand.strides, operand.elements, 1};
+                                        operand.kind,
+                                        operand.strides,
+                                        operand.elements,
+                                        1,
+                                        {}};
   tile.pairs.row.kind = ValueKind::Integer;
   tile.pairs.row.vectors = vectors;
   for (int64_t vector = 0; vector < vectors; ++vector) {
@@ -194,6 +198,10 @@ void SweepEmitter::rescale(Value panel, ArrayRef<Value> from, ArrayRef<Value> to
     store(to[vector], shifts, mul(panel, width), vector * kernel.lanes);
     factors.push_back(scale(from[vector], to[vector]));
   }
+  scaleSums(panel, factors);
+}
+
+void SweepEmitter::scaleSums(Value panel, ArrayRef<Value> factors) {
   for (auto [number, result] : llvm::enumerate(results)) {
     if (!usesScore(result))
       continue;

@@ -205,6 +205,10 @@ LogicalResult seqmix::emitTiles(MixerOp original, const TargetInfo &target, Modu
   }
   auto function = makeFunction(mixer, *layout, into, mixer.getSymName() + ".forward" + suffix);
   Kernel kernel(mixer, op, target, *layout, function);
+  // Sweeps look rows up in the table; convolutions read them all at once.
+  bool convolves = op.walk([](ConvolveOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  if (kernel.pages && !convolves)
+    function->setAttr(kTakesPages, kernel.builder.getUnitAttr());
   if (failed(emitPrologue(kernel, op, Space::Task)) || failed(emitInitialStates(kernel)))
     return failure();
   emitOldWindows(kernel);

@@ -21,6 +21,8 @@ inline constexpr llvm::StringLiteral kSequenceBytes = "seq.sequence_bytes_a_toke
 inline constexpr llvm::StringLiteral kPartialBytes = "seq.partial_bytes_a_token";
 /// By name of a run-time dim other than the token dim, where there are any.
 inline constexpr llvm::StringLiteral kStorageBytes = "seq.storage_bytes_a_position";
+/// Set where a kernel finds the carry's rows through a table of pages.
+inline constexpr llvm::StringLiteral kTakesPages = "seq.takes_pages";
 
 /// Emits the `seq.kernel` of a mixer as functions `NAME.forward` and, with a shared prologue,
 /// `NAME.shared` (followed by `suffix`) at the end of `into`. Both take the frame's pointer.

@@ -276,6 +276,8 @@ public:
   /// Starts from the carry and leaves the final one in its place.
   Options &carryInPlace(Carry &carry) { return carryIn(carry).carryOut(carry); }
   Options &cuSeqlens(const Tensor &ends) { return value.cu_seqlens = ends.get(), *this; }
+  /// Rows of the carry stand in pages: i32, [sequences, pages of a sequence].
+  Options &pages(const Tensor &table) { return value.pages = table.get(), *this; }
   Options &workspace(const Buffer &buffer) {
     value.workspace = buffer.data();
     return value.workspace_bytes = buffer.size(), *this;

@@ -270,3 +270,61 @@ def test_positions_are_cut_where_threads_have_nothing_else_to_do(name, heads, co
     for other in results:
         for position, rows in other.items():
             assert all(np.array_equal(row, results[0][position][0]) for row in rows), f"a sequence at {position}"
+
+
+@pytest.mark.parametrize("name, heads, consts, room", [
+    ("causal_attention", 4, {}, 64), ("causal_attention", 4, {}, 24), ("sliding_window_attention", 1, {"W": 90}, 32),
+])
+def test_rows_in_pages(name, heads, consts, room, monkeypatch):
+    """Prompts, steps and (without a window) chunks of two sequences whose rows stand in pages in any order.
+
+    Tiles of 64 columns end where pages do: then only the order of sums differs from rows that stand behind each other.
+    """
+    def agree(got, want):
+        assert not np.isnan(got).any()
+        if room % 64 == 0:
+            assert np.array_equal(got, want)
+        np.testing.assert_allclose(got, want, rtol=0, atol=2e-6 * np.abs(want).max())
+
+    function = getattr(seqmix.compile(ROOT / f"examples/attention/{name}.seq", dims={"K": 32, "V": 24}, consts=consts), name)
+    random = np.random.default_rng(3)
+    sizes = {"q": (4, 32), "k": (heads, 32), "v": (heads, 24)}
+    arrays = {n: random.standard_normal((2, 220, *s)).astype(np.float32) for n, s in sizes.items()}
+    part = lambda a, b: {n: x[:, a:b] for n, x in arrays.items()}
+    pages = random.permutation(30)[:20].reshape(2, 10).astype(np.int32)
+    pool = {f"{n}_rows": np.full((30, heads, room, sizes[n][1]), np.nan, np.float32) for n in "kv"}
+    start = {**pool, "position": np.zeros(2, np.int32)}
+    for parts in ("1", "3"):
+        monkeypatch.setenv("SEQMIX_PARTS", parts)
+        want, plain = function(**part(0, 150), return_carry=True, rows=220)
+        got, paged = function(**part(0, 150), carry=start, pages=pages, return_carry=True)
+        agree(got, want)
+        assert paged["k_rows"] is pool["k_rows"]
+        if not consts:
+            rows = pool["k_rows"][pages[1]].transpose(1, 0, 2, 3).reshape(heads, -1, 32)
+            assert np.array_equal(rows[:, :150], plain["k_rows"][1, :, :150])
+            want, plain = function(**part(150, 190), carry=plain, return_carry=True, rows=220)
+            got, paged = function(**part(150, 190), carry=paged, pages=pages, return_carry=True)
+            agree(got, want)
+        at = int(plain["position"][0])
+        for t in range(at, at + 20):
+            token = {n: x[:, t] for n, x in arrays.items()}
+            want, plain = function.step(**token, carry=plain)
+            got, paged = function.step(**token, carry=paged, pages=pages)
+            agree(got, want)
+    token = {n: x[:, 0] for n, x in arrays.items()}
+    wrong = pages.copy()
+    wrong[1, 0] = 30
+    before = {n: a.copy() for n, a in paged.items()}
+    with pytest.raises(seqmix.SeqmixError, match=r"pages\[1, 0\] is 30; there are 30 pages"):
+        function.step(**token, carry=paged, pages=wrong)
+    with pytest.raises(seqmix.SeqmixError, match=f"has 1 pages of {room} rows"):
+        function.step(**token, carry=paged, pages=pages[:, :1].copy())
+    with pytest.raises(seqmix.SeqmixError, match="one a sequence"):
+        function.step(**token, carry=paged, pages=pages[:1])
+    with pytest.raises(seqmix.SeqmixError, match="must be i32"):
+        function.step(**token, carry=paged, pages=pages.astype(np.int64))
+    if consts:
+        with pytest.raises(seqmix.SeqmixError, match="token by token"):
+            function(**part(0, 5), carry=paged, pages=pages)
+    assert all(np.array_equal(paged[n], before[n], equal_nan=True) for n in before), "a refused call wrote"

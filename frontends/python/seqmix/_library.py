@@ -27,6 +27,7 @@ class _Options(ctypes.Structure):
         ("workspace", ctypes.c_void_p),
         ("workspace_bytes", ctypes.c_size_t),
         ("stream", ctypes.c_void_p),
+        ("pages", DLTensorPointer),
     ]
 
 
@@ -260,12 +261,14 @@ class Step(_Function):
     def __init__(self, info, handle):
         super().__init__(info, handle, step=True)
 
-    def __call__(self, *positional, carry=None, out=None, threads=0, checked=False, workspace=None, **arrays):
+    def __call__(
+        self, *positional, carry=None, out=None, threads=0, checked=False, workspace=None, pages=None, **arrays
+    ):
         """Arrays are without the token dim ([B, H, features]); returns the output (a tuple of several) and the carry.
 
         The carry's arrays are updated in place and returned; those that cannot be written (or are missing: they start
         from the initial value), and rows without room for another token, are replaced by new ones. `carry=None` starts
-        new sequences.
+        new sequences. With `pages` the rows in the carry are the pools that the pages are in, see Mixer.
         """
         if self._info.no_step:
             raise SeqmixError(f"{self._info.name} has no step: {self._info.no_step}")
@@ -278,16 +281,22 @@ class Step(_Function):
         extents = self._extents(size, arrays, None, outputs, carry)
         as_torch = all(map(_dlpack.is_torch, arrays.values()))
         outputs = outputs or self._make_outputs(size, extents, False, as_torch)
-        parts, rows = {}, self._reached(size, carry, 1)
+        parts, rows = {}, 0 if pages is not None else self._reached(size, carry, 1)
         for part in size.carry:
             array = carry.get(part.name)
+            if array is None and pages is not None and part.kind == "rows":
+                raise SeqmixTypeError(f"pages needs carry['{part.name}'], the pool that they are in")
             if array is None:
                 array = self._new_part(part, extents, as_torch, initial=True, rows=0)
+            elif pages is not None and part.kind == "rows":
+                parts[part.name] = array
+                continue
             elif not _writable(array):
                 _require_arrays({part.name: array})
                 array = np.array(array if isinstance(array, np.ndarray) else np.from_dlpack(array))
             parts[part.name] = self._grown(part, array, rows)
         options = self._options(call, threads, checked, workspace)
+        options.pages = call.pointer(pages, "pages")
         given = [arrays[n] for n in self._given]
         self._run(
             *(call.pointer(a, n) for a, n in zip(given, self._given)),
@@ -396,6 +405,7 @@ class Mixer(_Function):
         workspace=None,
         rows=0,
         unsplit=False,
+        pages=None,
         **arrays,
     ):
         """Runs whole sequences; returns the output (a tuple of several), with `return_carry` and the final carry.
@@ -408,6 +418,8 @@ class Mixer(_Function):
         workspace     memory for the call, from `workspace()`
         rows          tokens that the returned carry has room for at least, in parts that hold a row a token
         unsplit       never run parts of one sequence at the same time: the same bits for every number of threads
+        pages         [sequences, pages of a sequence], int32: rows in the carry stand in pages. The carry holds the pools
+                      that they are in, [pages, other batch dims, rows of a page, features], which are updated in place
         """
         self._check_names(positional, arrays)
         _require_arrays(arrays)
@@ -427,20 +439,26 @@ class Mixer(_Function):
         outputs = outputs or self._make_outputs(size, extents, packed, as_torch)
         options = self._options(call, threads, checked, workspace, unsplit)
         options.cu_seqlens = call.pointer(cu_seqlens, "cu_seqlens")
+        options.pages = call.pointer(pages, "pages")
         options.carry_count = len(size.carry)
         if carry is not None:
             options.carry_in = call.pointers([carry.get(n) for n in names], names)
         end = None
         if return_carry:
             tokens = _lengths(cu_seqlens) if packed else extents[self._info.token_dim]
-            needed = max(rows, self._reached(size, carry, tokens))
+            needed = rows if pages is not None else max(rows, self._reached(size, carry, tokens))
 
             def room(part):
                 given = (carry or {}).get(part.name)
                 axis = part.rows_axis
                 return needed if axis is None or given is None else max(needed, given.shape[axis])
 
-            end = self._new_carry(size, extents, as_torch, initial=False, rows=room)
+            paged = [part for part in size.carry if pages is not None and part.kind == "rows"]
+            missing = [part.name for part in paged if part.name not in (carry or {})]
+            if missing:
+                raise SeqmixTypeError(f"pages needs carry['{missing[0]}'], the pool that they are in")
+            end = self._new_carry(size, extents, as_torch, initial=False, rows=lambda p: 0 if p in paged else room(p))
+            end.update({part.name: carry[part.name] for part in paged})
         if return_carry:
             options.carry_out = call.pointers(end.values(), end, written=True)
         self._run(
