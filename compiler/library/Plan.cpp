@@ -315,8 +315,7 @@ FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   auto plan = MixerPlanner(mixer).run();
   if (succeeded(plan)) {
     plan->usesPosition = usesTokenNumber(mixer);
-    plan->startsAtZero =
-        (reducesOverTokens(mixer) || readsFarTokens(mixer)) && !carriesRows(mixer);
+    plan->startsAtZero = (reducesOverTokens(mixer) || readsFarTokens(mixer)) && !carriesRows(mixer);
   }
   return plan;
 }

@@ -375,8 +375,7 @@ void Interpreter::setDefinitions(const Task &task, Environment &env) const {
     for (llvm::StringRef dim : define.getDims().getAsValueRange<FlatSymbolRefAttr>())
       sizes.push_back((sizes.empty() ? env.dims : env.whole)[program.dimNumber(dim)].count);
     int64_t window = isOverTokens(define.getDims()) ? earlierRows(define.getSymName(), task) : 0;
-    variable.rows =
-        clampedTo(define.getSymName(), task, window, sizes.empty() ? 1 : sizes[0]);
+    variable.rows = clampedTo(define.getSymName(), task, window, sizes.empty() ? 1 : sizes[0]);
     if (!sizes.empty())
       sizes[0] += window;
     variable.allocate(sizes);
