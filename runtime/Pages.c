@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 static const DLTensor *pagesOf(const seq_options *options) {
-  return options && options->size >= offsetof(seq_options, pages) + sizeof options->pages
+  return options && options->size >= offsetof(seq_options, pages) + sizeof(const DLTensor *)
              ? options->pages
              : NULL;
 }

@@ -256,14 +256,17 @@ static void factorStrides(const SeqRun *summary, const SeqComponent *state, int3
 }
 
 // to += factor * factor2 * from, for a line of elements.
-#define SEQ_ADD_LINE(NAME, TYPE)                                                                   \
-  static void NAME(TYPE *to, const TYPE *from, const TYPE *a, int64_t aStride, const TYPE *b,      \
-                   int64_t bStride, int64_t count) {                                               \
-    for (int64_t i = 0; i < count; ++i)                                                            \
-      to[i] += a[i * aStride] * b[i * bStride] * from[i];                                          \
-  }
-SEQ_ADD_LINE(addLineF32, float)
-SEQ_ADD_LINE(addLineF64, double)
+static void addLineF32(float *to, const float *from, const float *a, int64_t aStride,
+                       const float *b, int64_t bStride, int64_t count) {
+  for (int64_t i = 0; i < count; ++i)
+    to[i] += a[i * aStride] * b[i * bStride] * from[i];
+}
+
+static void addLineF64(double *to, const double *from, const double *a, int64_t aStride,
+                       const double *b, int64_t bStride, int64_t count) {
+  for (int64_t i = 0; i < count; ++i)
+    to[i] += a[i * aStride] * b[i * bStride] * from[i];
+}
 
 // Adds one transition's part to the states at a border, from those at the border in front of it.
 static void addTransition(const SeqRun *summary, const SeqTransition *transition, char *border,
