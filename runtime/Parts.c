@@ -16,6 +16,8 @@
 
 // Fewer positions than this are not worth a task.
 enum { LEAST_COLUMNS = 256 };
+// Longer sequences are not cut: what parts leave for each row would make the workspace grow.
+enum { MOST_TOKENS = 8192 };
 
 // Positions s that the last token of a sequence may look at. Rows that a window keeps bound them.
 static int64_t reachOf(const SeqCall *call, int64_t sequence) {
@@ -57,6 +59,8 @@ static void chooseParts(const SeqCall *call, bool exact, SeqPlan *plan) {
     parts->columns = -1; // they follow from the positions
     return;
   }
+  if (call->longest > MOST_TOKENS)
+    return;
   int64_t longest = 0;
   for (int64_t i = 0; i < call->sequences; ++i) {
     int64_t reach = reachOf(call, i);
@@ -82,7 +86,7 @@ void seqPlanParts(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *plan)
   // their number is given.
   int64_t rows = call->seqlens ? call->tokens : seqMultiply(size, call->sequences, call->tokens);
   if (parts->columns < 0)
-    rows = call->longest;
+    rows = call->longest < MOST_TOKENS ? call->longest : MOST_TOKENS;
   else
     rows = seqMultiply(size, rows, seqMultiply(size, plan->otherBatch, plan->own.splits));
   int64_t bytes = seqMultiply(size, parts->most, call->kernel->partial_bytes);
