@@ -132,30 +132,47 @@ static int32_t collect(const SeqCall *call, Memory *memory) {
   return count;
 }
 
-// The workspace and cu_seqlens, which every view that is written must leave alone (and the
+// The bytes of an array of integers that the options give.
+static Rows rowsOf(const char *name, const DLTensor *array) {
+  Rows rows = {.name = name};
+  int64_t elements = 1;
+  for (int32_t i = 0; array && i < array->ndim; ++i)
+    elements = array->shape[i] == 0 ? 0 : elements;
+  if (!array || elements == 0)
+    return rows;
+  int64_t dense = 1;
+  for (int32_t i = array->ndim - 1; i >= 0; --i) {
+    elements += (array->shape[i] - 1) * (array->strides ? array->strides[i] : dense);
+    dense *= array->shape[i];
+  }
+  rows.data = (uintptr_t)array->data + array->byte_offset;
+  rows.length = rows.reach = elements * (array->dtype.bits / 8);
+  return rows;
+}
+
+// The workspace and arrays of integers, which every view that is written must leave alone (and the
 // workspace everything).
 static int checkRest(const SeqCall *call, const Memory *memory, int32_t count) {
-  Rows work = {.name = "workspace"}, lens = {.name = "cu_seqlens"};
+  const Rows integers[] = {rowsOf("cu_seqlens", call->seqlens), rowsOf("pages", call->pages)};
+  Rows work = {.name = "workspace"};
   if (call->options && call->options->workspace) {
     work.data = (uintptr_t)call->options->workspace;
     work.length = work.reach = (int64_t)call->options->workspace_bytes;
   }
-  if (call->seqlens) {
-    int64_t stride =
-        call->seqlens->strides && call->seqlens->shape[0] > 1 ? call->seqlens->strides[0] : 1;
-    lens.data = (uintptr_t)call->seqlens->data + call->seqlens->byte_offset;
-    lens.length = lens.reach =
-        ((call->seqlens->shape[0] - 1) * stride + 1) * (call->seqlens->dtype.bits / 8);
-  }
-  for (int32_t i = 0; i < count; ++i) {
-    const Rows *rows = &memory[i].rows;
-    if (work.length > 0 && overlap(rows, &work))
+  for (int32_t i = 0; i < count; ++i)
+    if (work.length > 0 && overlap(&memory[i].rows, &work))
+      return seqFail(call, SEQ_INVALID_LAYOUT, "the workspace overlaps %s in memory",
+                     memory[i].rows.name);
+  for (const Rows *rows = integers; rows < integers + 2; ++rows) {
+    if (rows->length == 0)
+      continue;
+    for (int32_t i = 0; i < count; ++i)
+      if (memory[i].written && overlap(&memory[i].rows, rows))
+        return seqFail(call, SEQ_INVALID_LAYOUT, "%s overlaps %s in memory", memory[i].rows.name,
+                       rows->name);
+    if (work.length > 0 && overlap(&work, rows))
       return seqFail(call, SEQ_INVALID_LAYOUT, "the workspace overlaps %s in memory", rows->name);
-    if (memory[i].written && lens.length > 0 && overlap(rows, &lens))
-      return seqFail(call, SEQ_INVALID_LAYOUT, "%s overlaps cu_seqlens in memory", rows->name);
   }
-  if (work.length > 0 && lens.length > 0 && overlap(&work, &lens))
-    return seqFail(call, SEQ_INVALID_LAYOUT, "the workspace overlaps cu_seqlens in memory");
   return SEQ_OK;
 }
 

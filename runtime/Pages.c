@@ -22,8 +22,6 @@ static const DLTensor *pagesOf(const seq_options *options) {
 
 int seqCheckPageTable(SeqCall *call, const seq_options *options) {
   const DLTensor *table = pagesOf(options);
-  call->pages = NULL;
-  call->pageRows = 0;
   if (!table)
     return SEQ_OK;
   if (!seqHasBatch(call->mixer))
@@ -73,7 +71,7 @@ static int bindPools(SeqCall *call, int64_t *pages) {
     if (part->rank == 0 || part->axes[0].dim != 0 || part->axes[0].slot >= 0)
       return seqFail(call, SEQ_UNSUPPORTED, "%s does not vary over %s: it cannot stand in pages",
                      part->name, call->mixer->dims[0].name);
-    if (in->present && out->present && in->data != out->data)
+    if (in->present && out->present && (in->data != out->data || in->extent[0] != out->extent[0]))
       return seqFail(call, SEQ_INVALID_ARGUMENT,
                      "%s is in pages: the carry must be updated in place", part->name);
     const SeqView *view = out->present ? out : in;

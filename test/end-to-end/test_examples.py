@@ -327,4 +327,9 @@ def test_rows_in_pages(name, heads, consts, room, monkeypatch):
     if consts:
         with pytest.raises(seqmix.SeqmixError, match="token by token"):
             function(**part(0, 5), carry=paged, pages=pages)
+    room_for_all = function.workspace(B=2, H=4, T=64)
+    inside = room_for_all[: pages.nbytes].view(np.int32).reshape(pages.shape)
+    inside[:] = pages
+    with pytest.raises(seqmix.SeqmixError, match="the workspace overlaps pages in memory"):
+        function.step(**token, carry=paged, pages=inside, workspace=room_for_all)
     assert all(np.array_equal(paged[n], before[n], equal_nan=True) for n in before), "a refused call wrote"
