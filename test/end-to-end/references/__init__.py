@@ -8,19 +8,20 @@ a reference that has such a parameter. The entry named in a docstring is that of
 catalogue of attention and matrices, that the equations were taken from.
 """
 
-from .attention import (additive_attention, alibi, attention_sinks, based_attention, block_causal_attention,
-                        causal_attention, combiner_fixed, cross_attention, dilated_attention, document_attention,
-                        flash_gau, fox, full_attention, gau, grouped_query_attention, hstu, jrt, lama,
-                        landmark_attention, linformer, local_global_attention, long_vq, mega_attention, mla, performer,
-                        performer_relu, pointer_network, prefix_attention, relative_key_attention, rope_attention,
-                        rope_ntk, rope_position_interpolation, rope_truncated, seqboat, set_attention, set_prompting,
-                        sigmoid_attention, sliding_window_attention, softcap_attention, streaming_attention,
-                        strided_attention, t5_attention, t5_encoder_attention, urpe, vq_attention)
+from .attention import (additive_attention, alibi, attention_sinks, block_causal_attention, causal_attention,
+                        combiner_fixed, cross_attention, dilated_attention, document_attention, flash_gau, fox,
+                        full_attention, gau, grouped_query_attention, hstu, lama, landmark_attention,
+                        local_global_attention, long_vq, mega_attention, mla, pointer_network, prefix_attention,
+                        relative_key_attention, rope_attention, rope_ntk, rope_position_interpolation, rope_truncated,
+                        seqboat, set_attention, set_prompting, sigmoid_attention, sliding_window_attention,
+                        softcap_attention, streaming_attention, strided_attention, t5_attention, t5_encoder_attention,
+                        urpe, vq_attention)
 from .convolution import ar_net, rwkv_channel_mix, short_convolution
 from .delta import comba, deltanet, deltanet_negative, deltaproduct, gated_deltanet, kda, rwkv7
 from .elementwise import hgrn, mingru, minlstm, qrnn, rglru, sru
 from .linear import (gla, gsa, hgrn2, liger, lightning, linear_attention, linear_attention_normalised, retnet, rwkv6,
                      simple_gla)
+from .low_rank import based_attention, jrt, linformer, performer, performer_relu
 from .matrix import (block_diagonal_matrix, butterfly_matrix, cauchy_matrix, circulant_matrix, dense_matrix, dft_matrix,
                      dss_convolution, fnet, gmlp, hyena, low_rank_matrix, ltsf_dlinear, ltsf_linear, ltsf_nlinear,
                      mlp_mixer, monarch_convolution, monarch_matrix, s4_convolution, s4d_convolution,

@@ -10,87 +10,62 @@ import numpy as np
 from .common import all_rows, logsumexp, position, sigmoid, silu, softmax, start
 
 
+def attend(x, carry, seen, ring=None, scores=None, weights=None):
+    """Softmax attention with factor K^-0.5; `seen(n)` lists the positions that the query at n attends to.
+
+    Heads of keys and values are shared by as many neighbours as it takes. `scores(t, h, positions, a)` changes the scores,
+    `weights(t, h, positions, a)` makes the weights of them in place of a softmax.
+    """
+    q = x["q"]
+    k, k_rows = all_rows(carry, "k_rows", x["k"], 1, ring)
+    v, v_rows = all_rows(carry, "v_rows", x["v"], 1, ring)
+    T, H, K = q.shape
+    group = H // k.shape[1]
+    o = np.zeros((T, H, v.shape[2]))
+    for t in range(T):
+        here = np.array(seen(position(carry) + t), dtype=int)
+        for h in range(H):
+            a = k[here, h // group] @ q[t, h] / np.sqrt(K)
+            if scores is not None:
+                a = scores(t, h, here, a)
+            p = softmax(a) if weights is None else weights(t, h, here, a)
+            o[t, h] = p @ v[here, h // group]
+    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+
+def causal(n):
+    """The positions up to n."""
+    return range(n + 1)
+
+
 def causal_attention(x, carry):
     """Attention and matrices A1, causal."""
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
-    T, H, K = q.shape
-    o = np.zeros(x["v"].shape)
-    for t in range(T):
-        n = position(carry) + t
-        for h in range(H):
-            o[t, h] = softmax(k[: n + 1, h] @ q[t, h] / np.sqrt(K)) @ v[: n + 1, h]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+    return attend(x, carry, causal)
 
 
 def full_attention(x, carry):
     """A1, full, with padded keys."""
-    q, k, v = x["q"], x["k"], x["v"]
-    T, H, K = q.shape
-    valid = min(int(x["len"]), T)
-    o = np.zeros(v.shape)
-    for t in range(T):
-        for h in range(H):
-            o[t, h] = softmax(k[:valid, h] @ q[t, h] / np.sqrt(K)) @ v[:valid, h]
-    return {"o": o}, {}
+    return attend(x, None, lambda n: range(min(int(x["len"]), len(x["k"]))))[0], {}
 
 
 def cross_attention(x, carry):
     """A1, cross: the keys are the first `len` of another sequence."""
-    q, k, v = x["q"], x["k"], x["v"]
-    T, H, K = q.shape
-    valid = min(int(x["len"]), len(k))
-    o = np.zeros((T, H, v.shape[2]))
-    for t in range(T):
-        for h in range(H):
-            o[t, h] = softmax(k[:valid, h] @ q[t, h] / np.sqrt(K)) @ v[:valid, h]
-    return {"o": o}, {}
+    return full_attention(x, carry)
 
 
 def grouped_query_attention(x, carry):
     """A2, G = H / 4."""
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
-    T, H, K = q.shape
-    o = np.zeros((T, H, v.shape[2]))
-    for t in range(T):
-        n = position(carry) + t
-        for h in range(H):
-            o[t, h] = softmax(k[: n + 1, h // 4] @ q[t, h] / np.sqrt(K)) @ v[: n + 1, h // 4]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+    return attend(x, carry, causal)
 
 
 def sliding_window_attention(x, carry, W=4096):
     """A4 with W tokens counting the own one, G = H / 4."""
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1, ring=W)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1, ring=W)
-    T, H, K = q.shape
-    o = np.zeros((T, H, v.shape[2]))
-    for t in range(T):
-        n = position(carry) + t
-        seen = slice(max(0, n - W + 1), n + 1)
-        for h in range(H):
-            o[t, h] = softmax(k[seen, h // 4] @ q[t, h] / np.sqrt(K)) @ v[seen, h // 4]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+    return attend(x, carry, lambda n: range(max(0, n - W + 1), n + 1), ring=W)
 
 
 def alibi(x, carry):
     """A6: -a_h times the distance."""
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
-    T, H, K = q.shape
-    o = np.zeros(x["v"].shape)
-    for t in range(T):
-        n = position(carry) + t
-        distance = n - np.arange(n + 1)
-        for h in range(H):
-            a = k[: n + 1, h] @ q[t, h] / np.sqrt(K) - x["slope"][h] * distance
-            o[t, h] = softmax(a) @ v[: n + 1, h]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+    return attend(x, carry, causal, scores=lambda t, h, here, a: a - x["slope"][h] * (here[-1] - here))
 
 
 def attention_sinks(x, carry, W=128):
@@ -112,17 +87,7 @@ def attention_sinks(x, carry, W=128):
 
 def softcap_attention(x, carry, cap=50):
     """A9, G = H / 2."""
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
-    T, H, K = q.shape
-    o = np.zeros((T, H, v.shape[2]))
-    for t in range(T):
-        n = position(carry) + t
-        for h in range(H):
-            a = cap * np.tanh(k[: n + 1, h // 2] @ q[t, h] / np.sqrt(K) / cap)
-            o[t, h] = softmax(a) @ v[: n + 1, h // 2]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+    return attend(x, carry, causal, scores=lambda t, h, here, a: cap * np.tanh(a / cap))
 
 
 def turned(x, first, theta):
@@ -214,47 +179,26 @@ def mla(x, carry):
     return {"o": o}, {"kn_rows": kn_rows, "kr_rows": kr_rows, "v_rows": v_rows}
 
 
-def masked(x, carry, seen, ring=None, scores=None):
-    """Softmax attention with factor K^-0.5; `seen(n)` lists the positions that the query at n attends to.
-
-    Heads of keys and values are shared by as many neighbours as it takes. `scores(t, h, positions, a)` changes the scores.
-    """
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1, ring)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1, ring)
-    T, H, K = q.shape
-    group = H // k.shape[1]
-    o = np.zeros((T, H, v.shape[2]))
-    for t in range(T):
-        here = np.array(seen(position(carry) + t), dtype=int)
-        for h in range(H):
-            a = k[here, h // group] @ q[t, h] / np.sqrt(K)
-            if scores is not None:
-                a = scores(t, h, here, a)
-            o[t, h] = softmax(a) @ v[here, h // group]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
-
-
 def dilated_attention(x, carry, W=512, D=4):
     """A5 (a), causal, W tokens counting the own one."""
-    return masked(x, carry, lambda n: [s for s in range(n + 1) if n - s < W and (n - s) % D == 0], ring=W)
+    return attend(x, carry, lambda n: [s for s in range(n + 1) if n - s < W and (n - s) % D == 0], ring=W)
 
 
 def local_global_attention(x, carry, W=256):
     """A5 (c), the form with one projection."""
     free = x["isglobal"]
     T = len(free)
-    return masked(x, None, lambda n: [s for s in range(T) if abs(n - s) <= W or free[n] or free[s]])[0], {}
+    return attend(x, None, lambda n: [s for s in range(T) if abs(n - s) <= W or free[n] or free[s]])[0], {}
 
 
 def streaming_attention(x, carry, N=4, W=1020):
     """A10 (b), mask form, G = H / 2."""
-    return masked(x, carry, lambda n: [s for s in range(n + 1) if s < N or n - s < W])
+    return attend(x, carry, lambda n: [s for s in range(n + 1) if s < N or n - s < W])
 
 
 def strided_attention(x, carry, L=128):
     """A5 (b), local and strided in one softmax."""
-    return masked(x, carry, lambda n: [s for s in range(n + 1) if n - s < L or (n - s) % L == 0])
+    return attend(x, carry, lambda n: [s for s in range(n + 1) if n - s < L or (n - s) % L == 0])
 
 
 def t5_bucket(n, buckets, far):
@@ -273,7 +217,7 @@ def t5_attention(x, carry, far=128):
     def scores(t, h, here, a):
         return a + [x["bias"][h, t5_bucket(position(carry) + t - s, R, far)] for s in here]
 
-    return masked(scaled, carry, lambda n: range(n + 1), scores=scores)
+    return attend(scaled, carry, causal, scores=scores)
 
 
 def t5_encoder_attention(x, carry, far=128):
@@ -284,7 +228,7 @@ def t5_encoder_attention(x, carry, far=128):
     def scores(t, h, here, a):
         return a + [x["bias"][h, t5_bucket(abs(s - t), R // 2, far) + (R // 2 if s > t else 0)] for s in here]
 
-    return masked(scaled, None, lambda n: range(len(x["q"])), scores=scores)[0], {}
+    return attend(scaled, None, lambda n: range(len(x["q"])), scores=scores)[0], {}
 
 
 def relative_key_attention(x, carry):
@@ -306,28 +250,19 @@ def relative_key_attention(x, carry):
 def document_attention(x, carry):
     """A11, causal, ids that need not be sorted."""
     doc, doc_rows = all_rows(carry, "doc_rows", x["doc"])
-    out, end = masked(x, carry, lambda n: [s for s in range(n + 1) if doc[s] == doc[n]])
+    out, end = attend(x, carry, lambda n: [s for s in range(n + 1) if doc[s] == doc[n]])
     return out, dict(end, doc_rows=doc_rows)
 
 
 def prefix_attention(x, carry):
     """A12."""
     T, prefix = len(x["q"]), int(x["len"])
-    return masked(x, None, lambda n: [s for s in range(T) if s < prefix or s <= n])[0], {}
+    return attend(x, None, lambda n: [s for s in range(T) if s < prefix or s <= n])[0], {}
 
 
 def sigmoid_attention(x, carry):
     """A15, causal."""
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
-    T, H, K = q.shape
-    o = np.zeros(x["v"].shape)
-    for t in range(T):
-        n = position(carry) + t
-        for h in range(H):
-            o[t, h] = sigmoid(k[: n + 1, h] @ q[t, h] / np.sqrt(K) + x["b"][h]) @ v[: n + 1, h]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+    return attend(x, carry, causal, weights=lambda t, h, here, a: sigmoid(a + x["b"][h]))
 
 
 def by_lag(table, lag):
@@ -337,18 +272,12 @@ def by_lag(table, lag):
 
 def urpe(x, carry):
     """A16, causal; the factors' table ends with its last distance."""
-    q = x["q"]
-    k, k_rows = all_rows(carry, "k_rows", x["k"], 1)
-    v, v_rows = all_rows(carry, "v_rows", x["v"], 1)
-    T, H, K = q.shape
-    o = np.zeros(x["v"].shape)
-    for t in range(T):
-        n = position(carry) + t
-        lag = n - np.arange(n + 1)
-        for h in range(H):
-            p = softmax(k[: n + 1, h] @ q[t, h] / np.sqrt(K) + by_lag(x["b"][h], lag))
-            o[t, h] = (p * by_lag(x["c"][h], lag)) @ v[: n + 1, h]
-    return {"o": o}, {"k_rows": k_rows, "v_rows": v_rows}
+
+    def weights(t, h, here, a):
+        lag = here[-1] - here
+        return softmax(a + by_lag(x["b"][h], lag)) * by_lag(x["c"][h], lag)
+
+    return attend(x, carry, causal, weights=weights)
 
 
 def gau(x, carry, longest=2048):
@@ -405,52 +334,8 @@ def fox(x, carry):
     def scores(t, h, here, a):
         return a + F[position(carry) + t, h] - F[here, h]
 
-    out, end = masked(x, carry, lambda n: range(n + 1), scores=scores)
+    out, end = attend(x, carry, causal, scores=scores)
     return out, dict(end, F_rows=F_rows, **{"F.cumsum": last})
-
-
-def performer(x, carry, eps=0.0001):
-    """A34, exponential features, all pairs."""
-    q, k, v, W = x["q"], x["k"], x["v"], x["W"]
-    T, H, K = q.shape
-    o = np.zeros(v.shape)
-    for h in range(H):
-        a, b = q[:, h] * K**-0.25, k[:, h] * K**-0.25
-        wa = a @ W.T - np.sum(a * a, axis=1, keepdims=True) / 2
-        wb = b @ W.T - np.sum(b * b, axis=1, keepdims=True) / 2
-        if T:
-            fq = (np.exp(wa - wa.max(axis=1, keepdims=True)) + eps) / np.sqrt(len(W))
-            fk = (np.exp(wb - wb.max()) + eps) / np.sqrt(len(W))
-            o[:, h] = fq @ (fk.T @ v[:, h]) / (fq @ fk.sum(axis=0))[:, None]
-    return {"o": o}, {}
-
-
-def performer_relu(x, carry, eps=0.001):
-    """A34 with phi = relu(W x) + 1e-3, causal, as linear attention with its normaliser."""
-    v = x["v"]
-    fq = np.maximum(np.einsum("ri,thi->thr", x["W"], x["q"]), 0) + eps
-    fk = np.maximum(np.einsum("ri,thi->thr", x["W"], x["k"]), 0) + eps
-    T, H, R = fq.shape
-    S, z = start(carry, "o.state", (H, R, v.shape[2])), start(carry, "o.state.1", (H, R))
-    o = np.zeros(v.shape)
-    for t in range(T):
-        for h in range(H):
-            S[h] += np.outer(fk[t, h], v[t, h])
-            z[h] += fk[t, h]
-            o[t, h] = fq[t, h] @ S[h] / (fq[t, h] @ z[h])
-    return {"o": o}, {"o.state": S, "o.state.1": z}
-
-
-def linformer(x, carry):
-    """A33, E and F of their own for keys and values."""
-    q, k, v = x["q"], x["k"], x["v"]
-    T, H, K = q.shape
-    o = np.zeros(v.shape)
-    for h in range(H):
-        kp, vp = x["E"][:T].T @ k[:, h], x["F"][:T].T @ v[:, h]
-        for t in range(T):
-            o[t, h] = softmax(kp @ q[t, h] / np.sqrt(K)) @ vp
-    return {"o": o}, {}
 
 
 def lama(x, carry):
@@ -532,7 +417,7 @@ def landmark_attention(x, carry, M=51):
 def block_causal_attention(x, carry, M=16):
     """A14: block(j) <= block(i)."""
     T = len(x["q"])
-    return masked(x, None, lambda n: range(min(T, (n // M + 1) * M)))[0], {}
+    return attend(x, None, lambda n: range(min(T, (n // M + 1) * M)))[0], {}
 
 
 def set_prompting(x, carry):
@@ -546,7 +431,7 @@ def set_prompting(x, carry):
     def scores(t, h, here, a):
         return a - x["slope"][h] * (at[position(carry) + t] - at[here])
 
-    out, end = masked(x, carry, lambda n: [s for s in range(n + 1) if not hidden(n, s)], scores=scores)
+    out, end = attend(x, carry, lambda n: [s for s in range(n + 1) if not hidden(n, s)], scores=scores)
     return out, dict(end, option_rows=option_rows, at_rows=at_rows)
 
 
@@ -603,45 +488,6 @@ def seqboat(x, carry, W=128):
             o[t] = sigmoid(x["route"][t] / float(x["temperature"])) * x["g"][t] * attended
     end = {"active_rows": on_rows, "n_rows": n_rows, "k_rows": k_rows, "v_rows": v_rows}
     return {"o": o}, dict(end, **{"n.cumsum": np.float64(before + np.sum(x["route"] > 0))})
-
-
-def taylor(s):
-    return 1 + s + s**2 / 2
-
-
-def based_attention(x, carry):
-    """Recurrences 3.6 as pairs, eps = 1e-12; what is carried are the sums of 1, k and k k^T with and without values."""
-    q, k, v = x["q"], x["k"], x["v"]
-    T, H, K = q.shape
-    shapes = {"": (v.shape[2],), ".1": (K, v.shape[2]), ".2": (K, K, v.shape[2]), ".3": (), ".4": (K,), ".5": (K, K)}
-    S = {n: start(carry, f"o.state{n}", (H,) + shape) for n, shape in shapes.items()}
-    o = np.zeros(v.shape)
-    for t in range(T):
-        for h in range(H):
-            b = q[t, h] / np.sqrt(K)
-            a = taylor(k[: t + 1, h] @ b)
-            above = S[""][h] + b @ S[".1"][h] + np.einsum("i,n,inj->j", b, b, S[".2"][h]) / 2
-            below = S[".3"][h] + b @ S[".4"][h] + b @ S[".5"][h] @ b / 2
-            o[t, h] = (a @ v[: t + 1, h] + above) / (a.sum() + below + 1e-12)
-    one = np.ones((T, H))
-    added = {"": np.einsum("th,thj->hj", one, v), ".1": np.einsum("thi,thj->hij", k, v),
-             ".2": np.einsum("thi,thn,thj->hinj", k, k, v), ".3": one.sum(0), ".4": k.sum(0),
-             ".5": np.einsum("thi,thn->hin", k, k)}
-    return {"o": o}, {f"o.state{n}": S[n] + added[n] for n in shapes}
-
-
-def jrt(x, carry):
-    """Recurrences 12.2: a prefix with projections of its own, seen by all."""
-    q, k, v = x["q"], x["k"], x["v"]
-    T, H, K = q.shape
-    E = min(int(x["len"]), T)
-    o = np.zeros(v.shape)
-    for t in range(T):
-        for h in range(H):
-            a = taylor(k[: t + 1, h] @ q[t, h] / np.sqrt(K))
-            b = taylor(x["ke"][:E, h] @ q[t, h] / np.sqrt(K))
-            o[t, h] = (a @ v[: t + 1, h] + b @ x["ve"][:E, h]) / (a.sum() + b.sum() + 1e-12)
-    return {"o": o}, {}
 
 
 def set_attention(x, carry):
