@@ -15,19 +15,6 @@ using namespace seqmix::test;
 
 namespace {
 
-void expectNear(const std::vector<float> &got, const std::vector<float> &want) {
-  ASSERT_EQ(got.size(), want.size());
-  for (size_t i = 0; i < got.size(); ++i)
-    ASSERT_NEAR(got[i], want[i], 1e-5 * std::max(1.0f, std::abs(want[i]))) << "element " << i;
-}
-
-void expectNear(ScanCarry &got, ScanCarry &want) {
-  expectNear(got.state.data, want.state.data);
-  expectNear(got.xWindow.data, want.xWindow.data);
-  expectNear(got.gWindow.data, want.gWindow.data);
-  EXPECT_EQ(got.position.data, want.position.data);
-}
-
 struct Shape {
   int64_t batch, tokens, heads, size;
   int threads;

@@ -8,6 +8,9 @@
 
 #include "test/library/SampleKernels.h"
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -186,6 +189,19 @@ std::vector<float> ScanCall::expected(ScanCarry *carry, std::vector<int64_t> len
     row += length;
   }
   return result.data;
+}
+
+void expectNear(const std::vector<float> &got, const std::vector<float> &want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i)
+    ASSERT_NEAR(got[i], want[i], 1e-5 * std::max(1.0f, std::abs(want[i]))) << "element " << i;
+}
+
+void expectNear(const ScanCarry &got, const ScanCarry &want) {
+  expectNear(got.state.data, want.state.data);
+  expectNear(got.xWindow.data, want.xWindow.data);
+  expectNear(got.gWindow.data, want.gWindow.data);
+  EXPECT_EQ(got.position.data, want.position.data);
 }
 
 } // namespace seqmix::test

@@ -91,6 +91,10 @@ struct ScanCall {
   std::vector<float> expected(ScanCarry *carry, std::vector<int64_t> lengths = {});
 };
 
+/// Expects numbers within 1e-5 of them, relative to those above 1.
+void expectNear(const std::vector<float> &got, const std::vector<float> &want);
+void expectNear(const ScanCarry &got, const ScanCarry &want);
+
 } // namespace seqmix::test
 
 #endif // SEQMIX_TEST_UNIT_RUNTIMESAMPLE_H
