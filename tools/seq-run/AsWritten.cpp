@@ -15,11 +15,8 @@ Expected<std::optional<Outcome>> Trial::compareWith(mlir::seq::MixerOp asWritten
     return std::nullopt;
   reference::RunOptions options;
   options.extents = problem.sizes;
-  for (int64_t length : problem.lengths) {
-    if (options.cuSeqlens.empty())
-      options.cuSeqlens.push_back(0);
-    options.cuSeqlens.push_back(options.cuSeqlens.back() + length);
-  }
+  if (!problem.lengths.empty())
+    options.cuSeqlens = startsOf(problem.lengths);
   Expected<reference::RunResult> got = reference::interpret(asWritten, inputs, options);
   if (!got)
     return got.takeError();

@@ -434,7 +434,7 @@ class Mixer(_Function):
         outputs = self._given_outputs(out)
         extents = self._extents(size, arrays, sequences, outputs, carry)
         if sequences and self._info.derived:
-            self._info.derive(extents, int(np.diff(np.asarray(cu_seqlens)).max()))
+            self._info.derive(extents, int(_lengths(cu_seqlens).max(initial=0)))
         as_torch = all(map(_dlpack.is_torch, arrays.values()))
         outputs = outputs or self._make_outputs(size, extents, packed, as_torch)
         options = self._options(call, threads, checked, workspace, unsplit)
