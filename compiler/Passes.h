@@ -19,6 +19,10 @@ namespace seqmix {
 #define GEN_PASS_REGISTRATION
 #include "compiler/Passes.h.inc"
 
+/// Adds the passes that give reductions over positions their form, the first ones of the structure
+/// stage.
+void addPairPasses(mlir::OpPassManager &passes);
+
 /// Adds the passes from the seq stage to the structure stage, in order. Block form is chosen for
 /// states with at least `minSize` rows and columns whose shape the tiles of `lanes` elements take
 /// (0: any).

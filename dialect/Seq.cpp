@@ -60,15 +60,6 @@ void PairsOp::getAsmBlockArgumentNames(Region &region, OpAsmSetValueNameFn setNa
   nameArguments(region, getNames(), setName);
 }
 
-std::optional<int64_t> ConvolutionOp::countDistances() {
-  if ((getPast() && !getLast()) || (getAhead() && !getFirst()))
-    return std::nullopt;
-  int64_t first = getFirst().value_or(0), last = getLast().value_or(0);
-  first = getAhead() ? first : std::max<int64_t>(first, 0);
-  last = getPast() ? last : std::min<int64_t>(last, -1);
-  return std::max<int64_t>(last - first + 1, 0);
-}
-
 bool ReadOp::isDataDependent(unsigned place) {
   bool found = false;
   getMap().getResult(place).walk([&](AffineExpr part) {

@@ -143,8 +143,6 @@ def Seq_ConvolutionOp : Seq_Op<"convolution", [HasParent<"MixerOp">]> {
           operands.push_back(*filter);
       return operands;
     }
-    /// How many distances count; nothing when that depends on the length.
-    ::std::optional<int64_t> countDistances();
   }];
 }
 

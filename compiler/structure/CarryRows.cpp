@@ -348,10 +348,7 @@ void recordCarryRows(MixerOp mixer) {
   copy->getBody()->push_back(mixer->clone());
   ScopedDiagnosticHandler silent(mixer.getContext(), [](Diagnostic &) { return success(); });
   PassManager passes(mixer.getContext());
-  passes.addPass(createFrontPositions());
-  passes.addPass(createUnrollWindows());
-  passes.addPass(createReduceTurns());
-  passes.addPass(createFormPairs());
+  addPairPasses(passes);
   std::string reason = "its equations reduce over all positions";
   if (succeeded(passes.run(*copy))) {
     RowFinder finder(mixer, *copy->getOps<MixerOp>().begin());

@@ -237,32 +237,32 @@ static std::optional<Parts> separateByDistance(DistanceTerms &distances, Var row
   return parts;
 }
 
-bool PairTerms::isConvolution(Var over, const Product &term, Expr domain) {
+Var PairTerms::separateForDistances(Var over, const Product &term, Expr &domain, Product &outside,
+                                    Product &inside) {
   if (over->dim != tokenDimOf(model.mixer()).getAttr())
-    return false;
-  Product outside, inside;
+    return nullptr;
   separateFactors(over, term, domain, outside, inside);
   SmallVector<Expr> all(inside.factors);
   all.push_back(domain);
   auto rows = rowsOf(all, {}, over);
-  if (llvm::failed(rows) || rows->empty() || rows->front()->dim != over->dim)
+  bool isOne = llvm::succeeded(rows) && !rows->empty() && rows->front()->dim == over->dim;
+  return isOne ? rows->front() : nullptr;
+}
+
+bool PairTerms::isConvolution(Var over, const Product &term, Expr domain) {
+  Product outside, inside;
+  Var row = separateForDistances(over, term, domain, outside, inside);
+  if (!row)
     return false;
   DistanceTerms distances(model, context.freshVar(over->dim, context.attr("n")));
-  auto parts = separateByDistance(distances, rows->front(), over, inside.factors, domain);
+  auto parts = separateByDistance(distances, row, over, inside.factors, domain);
   return parts && !parts->signal.factors.empty() && !parts->filter.factors.empty();
 }
 
 Expr PairTerms::convolutionOf(Var over, const Product &term, Expr domain) {
-  if (over->dim != tokenDimOf(model.mixer()).getAttr())
-    return nullptr;
   Product outside, inside;
-  separateFactors(over, term, domain, outside, inside);
-  SmallVector<Expr> parts(inside.factors);
-  parts.push_back(domain);
-  auto rows = rowsOf(parts, {}, over);
-  if (llvm::failed(rows) || rows->empty())
-    return nullptr;
-  Expr read = convolution(over, rows->front(), inside.factors, domain);
+  Var row = separateForDistances(over, term, domain, outside, inside);
+  Expr read = row ? convolution(over, row, inside.factors, domain) : nullptr;
   if (!read)
     return nullptr;
   outside.factors.push_back(read);
@@ -283,8 +283,6 @@ bool PairTerms::isPlain(Expr e, Var position) {
 }
 
 Expr PairTerms::convolution(Var over, Var row, ArrayRef<Expr> factors, Expr domain) {
-  if (!row || row->dim != over->dim)
-    return nullptr;
   Var distance = context.freshVar(over->dim, context.attr("n"));
   DistanceTerms distances(model, distance);
   auto parts = separateByDistance(distances, row, over, factors, domain);

@@ -144,6 +144,13 @@ llvm::DenseSet<StringAttr> dependents(Model &model, ArrayRef<StringAttr> roots) 
         if (read.getResult())
           readers[factor].push_back(read.getResult().getAttr());
     }
+  for (auto pairs : model.mixer().getOps<PairsOp>())
+    for (StringAttr source : sourcesOf(pairs))
+      for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
+        readers[source].push_back(result.getProduced().getAttr());
+  for (auto convolution : model.mixer().getOps<ConvolutionOp>())
+    for (StringAttr source : sourcesOf(convolution))
+      readers[source].push_back(convolution.getProducedAttr().getAttr());
   llvm::DenseSet<StringAttr> result;
   SmallVector<StringAttr> stack(roots.begin(), roots.end());
   while (!stack.empty())

@@ -148,19 +148,6 @@ llvm::DenseSet<StringAttr> Model::outputs() const {
 // Writing back
 //===----------------------------------------------------------------------===//
 
-SmallVector<StringAttr> sourcesOf(PairsOp op) {
-  llvm::SetVector<StringAttr> result;
-  op->walk([&](ReadOp read) { result.insert(read.getSourceAttr().getAttr()); });
-  return result.takeVector();
-}
-
-SmallVector<StringAttr> sourcesOf(ConvolutionOp op) {
-  SmallVector<StringAttr> result;
-  for (LagOperandAttr operand : op.getLagOperands())
-    result.push_back(operand.getSymbol().getAttr());
-  return result;
-}
-
 static StringAttr firstResult(PairsOp op) {
   return cast<PairResultAttr>(op.getOuts()[0]).getProduced().getAttr();
 }
@@ -183,6 +170,18 @@ SmallVector<StringAttr> factorsOf(AffineOp op) {
   for (auto read : op.getReads().getAsRange<RowReadAttr>())
     add(read.getRow());
   return result;
+}
+
+SmallVector<StringAttr> sourcesOf(Operation *op) {
+  if (auto affine = dyn_cast_or_null<AffineOp>(op))
+    return factorsOf(affine);
+  llvm::SetVector<StringAttr> result;
+  if (auto pairs = dyn_cast_or_null<PairsOp>(op))
+    pairs.walk([&](ReadOp read) { result.insert(read.getSourceAttr().getAttr()); });
+  if (auto convolution = dyn_cast_or_null<ConvolutionOp>(op))
+    for (LagOperandAttr operand : convolution.getLagOperands())
+      result.insert(operand.getSymbol().getAttr());
+  return result.takeVector();
 }
 
 namespace {
@@ -242,12 +241,7 @@ public:
         name = maker->second;
       if (!result.insert(name).second)
         continue;
-      if (auto affine = dyn_cast_or_null<AffineOp>(nodes.lookup(name)))
-        llvm::append_range(stack, factorsOf(affine));
-      if (auto pairs = dyn_cast_or_null<PairsOp>(nodes.lookup(name)))
-        llvm::append_range(stack, sourcesOf(pairs));
-      if (auto convolution = dyn_cast_or_null<ConvolutionOp>(nodes.lookup(name)))
-        llvm::append_range(stack, sourcesOf(convolution));
+      llvm::append_range(stack, sourcesOf(nodes.lookup(name)));
       if (Equation *equation = model.equation(name)) {
         llvm::append_range(stack, model.sources(equation->body));
         if (equation->domain)
@@ -263,14 +257,8 @@ private:
       name = maker->second;
     if (!nodes.contains(name) || !seen.insert(name).second)
       return;
-    if (auto affine = dyn_cast_or_null<AffineOp>(nodes.lookup(name))) {
-      for (StringAttr factor : factorsOf(affine))
-        visit(factor);
-    } else if (auto pairs = dyn_cast_or_null<PairsOp>(nodes.lookup(name))) {
-      for (StringAttr source : sourcesOf(pairs))
-        visit(source);
-    } else if (auto convolution = dyn_cast_or_null<ConvolutionOp>(nodes.lookup(name))) {
-      for (StringAttr source : sourcesOf(convolution))
+    if (Operation *op = nodes.lookup(name); isa_and_nonnull<AffineOp, PairsOp, ConvolutionOp>(op)) {
+      for (StringAttr source : sourcesOf(op))
         visit(source);
     } else if (Equation *equation = model.equation(name)) {
       Var token = model.tokenOf(*equation);

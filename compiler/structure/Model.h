@@ -76,11 +76,9 @@ private:
   llvm::DenseMap<mlir::StringAttr, mlir::Operation *> symbols;
 };
 
-/// The symbols that a pairwise reduction reads.
-llvm::SmallVector<mlir::StringAttr> sourcesOf(mlir::seq::PairsOp op);
-
-/// The symbols that a convolution reads.
-llvm::SmallVector<mlir::StringAttr> sourcesOf(mlir::seq::ConvolutionOp op);
+/// The symbols that a canonical recurrence, a pairwise reduction or a convolution reads; none for
+/// any other op, or null.
+llvm::SmallVector<mlir::StringAttr> sourcesOf(mlir::Operation *op);
 
 /// The symbols that a canonical recurrence reads.
 llvm::SmallVector<mlir::StringAttr> factorsOf(mlir::seq::AffineOp op);

@@ -66,7 +66,6 @@ private:
   bool ties(Expr e) const { return e->dependsOn(order.row) && e->dependsOn(order.over); }
   bool fail(std::string text);
   bool sort(const Product &term);
-  bool addIndex(const Product &term);
   std::optional<Running> running(const Product &term, mlir::seq::Var at);
   bool matchRunning();
   bool addDistances();

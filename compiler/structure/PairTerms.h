@@ -86,6 +86,9 @@ private:
   /// The factors of a sum over s with and without s; their own domains go into `domain`.
   void separateFactors(Var over, const mlir::seq::Product &term, Expr &domain,
                        mlir::seq::Product &outside, mlir::seq::Product &inside);
+  /// The same for a sum over the tokens; the one row that its factors have, or null.
+  Var separateForDistances(Var over, const mlir::seq::Product &term, Expr &domain,
+                           mlir::seq::Product &outside, mlir::seq::Product &inside);
   /// A term with a cosine or sine of a multiple of t * s as terms with phases of t, s and t - s.
   std::optional<llvm::SmallVector<mlir::seq::Product>> phaseTerms(Var over,
                                                                   const mlir::seq::Product &term);

@@ -10,12 +10,16 @@
 
 namespace seqmix {
 
-void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes) {
+void addPairPasses(mlir::OpPassManager &passes) {
   passes.addPass(createFrontPositions());
   passes.addPass(createUnrollWindows());
   passes.addPass(createReduceTurns());
   // Before maps and domains are written in simpler terms: over positions they stay what they are.
   passes.addPass(createFormPairs());
+}
+
+void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes) {
+  addPairPasses(passes);
   // Classes are found on sums, products and functions only.
   passes.addPass(createNormalize());
   // Before groups are formed: what an affine state makes is no part of any loop.

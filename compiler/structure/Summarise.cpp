@@ -139,13 +139,6 @@ private:
                        view(name), rank, rows, rows, work);
   }
 
-  StringAttr tokenDim(AffineOp affine) {
-    for (auto read : affine.getReads().getAsRange<RowReadAttr>())
-      if (read.getResult())
-        return cast<FlatSymbolRefAttr>(model.dimsOf(read.getResult().getAttr())[0]).getAttr();
-    return tokenDimOf(mixer).getAttr();
-  }
-
   /// A state for the running product of a decay over some of the dims of a matrix state.
   bool addDecay(AffineOp affine, FlatSymbolRefAttr decay, ArrayRef<int64_t> side,
                 SmallVectorImpl<Attribute> &factors, SmallVectorImpl<Attribute> &places,
@@ -153,7 +146,7 @@ private:
     if (!decay)
       return true;
     StateOp state = model.state(affine.getStateAttr().getAttr());
-    StringAttr token = tokenDim(affine);
+    StringAttr token = tokenDimOf(mixer).getAttr();
     auto dims = llvm::to_vector(model.dimsOf(decay.getAttr()).getAsRange<FlatSymbolRefAttr>());
     bool perToken = model.variesOverTokens(decay.getAttr());
     SmallVector<int64_t> at = affine.numbersOf(decay, side);

@@ -143,12 +143,8 @@ static llvm::DenseSet<StringAttr> readSymbols(Model &model) {
   for (auto &[name, equation] : model.nexts())
     for (StringAttr source : model.sources(equation.body))
       names.insert(source);
-  for (auto affine : model.mixer().getOps<AffineOp>())
-    for (StringAttr factor : factorsOf(affine))
-      names.insert(factor);
-  for (auto pairs : model.mixer().getOps<PairsOp>())
-    for (StringAttr source : sourcesOf(pairs))
-      names.insert(source);
+  for (Operation &op : model.mixer().getBody().front())
+    names.insert_range(sourcesOf(&op));
   return names;
 }
 

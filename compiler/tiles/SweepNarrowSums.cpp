@@ -29,11 +29,7 @@ Value NarrowSweepEmitter::reduceLanes(PairKind kind, Value value) {
 }
 
 int64_t NarrowSweepEmitter::padded(size_t result) {
-  ArrayRef<int64_t> sizes = kernel.layout.symbol(results[result].getProduced().getAttr()).sizes;
-  if (sizes.empty())
-    return kernel.lanes;
-  return plan.features[result] / sizes.back() *
-         static_cast<int64_t>(llvm::alignTo(sizes.back(), kernel.lanes));
+  return plan.narrowFeatures(kernel.layout.symbol(results[result].getProduced().getAttr()));
 }
 
 Value NarrowSweepEmitter::sumPlace(size_t result, Value panel) {

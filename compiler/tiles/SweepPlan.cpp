@@ -83,7 +83,8 @@ public:
         plan.eachOffset = place(plan.tile * width * real);
       if (result.getKind() == PairKind::Places && plan.heapOffset < 0)
         plan.heapOffset = place(kRows * width * real);
-      int64_t sums = std::max(panels * features * width, plan.narrowRows() * narrowFeatures(info));
+      int64_t sums =
+          std::max(panels * features * width, plan.narrowRows() * plan.narrowFeatures(info));
       plan.accumulatorOffsets.push_back(hasSums ? place(sums * real) : -1);
       if (result.getWeight() < 0 || result.getValue() < 0 ||
           plan.weightOffsets.contains(result.getWeight()))
@@ -92,21 +93,13 @@ public:
       plan.weightOffsets[result.getWeight()] =
           takesScores ? plan.scoreOffset : place(plan.tile * width * real);
     }
+    if (!plan.narrow)
+      return;
     for (ReduceOp reduce : columnReductions(plan.op))
       plan.innerOffsets[reduce] = place(plan.tile * real);
   }
 
 private:
-  /// Elements of a row's sums when features are lanes: the last dim is padded to whole vectors.
-  int64_t narrowFeatures(const SymbolInfo &info) {
-    if (info.sizes.empty())
-      return plan.lanes;
-    int64_t elements = llvm::alignTo(info.sizes.back(), plan.lanes);
-    for (int64_t size : ArrayRef(info.sizes).drop_back())
-      elements *= size;
-    return elements;
-  }
-
   /// Symbols over one position that is t or s itself; all others are read where they stand.
   void collect(llvm::SetVector<StringAttr> &rows, llvm::SetVector<StringAttr> &columns) {
     for (Region &region : plan.op.getParts()) {
@@ -156,6 +149,15 @@ private:
   SweepPlan &plan;
 };
 } // namespace
+
+int64_t SweepPlan::narrowFeatures(const SymbolInfo &info) const {
+  if (info.sizes.empty())
+    return lanes;
+  int64_t elements = llvm::alignTo(info.sizes.back(), lanes);
+  for (int64_t size : ArrayRef(info.sizes).drop_back())
+    elements *= size;
+  return elements;
+}
 
 SweepPlan seqmix::planSweep(const Layout &layout, MixerOp mixer, SweepOp op) {
   SweepPlan plan;

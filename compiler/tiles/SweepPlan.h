@@ -70,6 +70,8 @@ struct SweepPlan {
   /// Whether few rows are taken one by one instead of as lanes (SweepNarrow.h), and up to how many.
   bool narrow = false;
   int64_t narrowRows() const { return narrow ? std::min(lanes, chunk) : 0; }
+  /// Elements of a row's sums when features are lanes: the last dim is padded to whole vectors.
+  int64_t narrowFeatures(const SymbolInfo &info) const;
   /// Which of the ranges of an operand is that of all rows of the chunk.
   int64_t allRows() const { return std::max(panels(), narrowRows()); }
 };
