@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "tools/seq-run/Trial.h"
+#include "tools/seq-run/Problem.h"
 
 using namespace llvm;
 
