@@ -18,8 +18,14 @@ using namespace mlir::seq;
 using namespace seqmix;
 
 namespace {
-/// Of the transforms' tables, a token: size is less than twice the tokens.
-constexpr int64_t kTableBytes = 128;
+int64_t transformWidth(const Layout &layout, ConvolutionOp op, int64_t lanesFeature) {
+  if (lanesFeature < 0)
+    return 1;
+  const SymbolInfo &info = layout.symbol(op.getProducedAttr().getAttr());
+  int64_t size = info.sizes[lanesFeature];
+  bool isNarrow = size < layout.lanes && info.dims[lanesFeature] != layout.split;
+  return isNarrow ? static_cast<int64_t>(llvm::PowerOf2Ceil(size)) : layout.lanes;
+}
 
 std::optional<unsigned> carriedRowsOf(Kernel &kernel, std::optional<LagOperandAttr> operand) {
   return operand ? rowsOf(kernel, operand->getSymbol().getAttr()) : std::nullopt;
@@ -29,7 +35,7 @@ std::optional<unsigned> carriedRowsOf(Kernel &kernel, std::optional<LagOperandAt
 ConvolveEmitter::ConvolveEmitter(Kernel &kernel, const ConvolvePlan &plan)
     : kernel(kernel), builder(kernel.builder), loc(kernel.loc), plan(plan), op(plan.op),
       lanes(kernel.lanes), result(*kernel.layout.readable(op.getProducedAttr().getAttr())),
-      info(kernel.layout.symbol(result.of)), carried(carriedRowsOf(kernel, op.getSignal())),
+      info(kernel.layout.symbol(result.of)), width(lanes), carried(carriedRowsOf(kernel, op.getSignal())),
       carriedWeights(carriedRowsOf(kernel, op.getPast())) {}
 
 void ConvolveEmitter::emit() {
@@ -40,18 +46,20 @@ void ConvolveEmitter::emit() {
   if (plan.transforms) {
     Value tables = kernel.sequenceAt(kernel.layout.convolveScratch + plan.tablesAt);
     Value most = sub(kernel.tokens, constant(1));
-    // Rows that keep the products of one end from those of the other.
+    // Positions that keep the products of one end from those of the other.
     Value needed = add(maximum(sub(most, first), add(most, last)), constant(1));
     needed = maximum(needed, constant(0));
-    PanelTransform made(kernel, needed, tables);
+    PanelTransform made(kernel, needed, plan.width, tables);
     emitIf(
         kernel, isLong(made),
         [&] {
           made.emitTables();
           transform = &made;
+          width = plan.width;
           forAll([&](Indices indices) { transformFilter(indices); },
                  [&](Indices indices) { emitTransformed(indices); });
           transform = nullptr;
+          width = lanes;
         },
         [&] { emitDirectForm(); });
   } else {
@@ -91,6 +99,8 @@ Value ConvolveEmitter::zero() {
 }
 
 void ConvolveEmitter::fillRows(Value panel, Value from, Value count) {
+  if (width < lanes)
+    return emitFill(kernel, elementsOf(panelRows(panel, from)), {IndexValue::of(row(count))}, 0);
   Value value = zero();
   kernel.forEach(count, 1, [&](Value number) {
     vector::StoreOp::create(builder, loc, value, panel, row(add(from, number)));
@@ -120,7 +130,8 @@ Value ConvolveEmitter::isLong(PanelTransform &made) {
   Value past = between(maximum(first, none), maximum(add(last, constant(1)), none));
   Value ahead =
       between(maximum(sub(none, last), constant(1)), maximum(sub(constant(1), first), constant(1)));
-  Value steps = add(mul(made.doublings, constant(kStepCost)), constant(kTransformCost));
+  Value steps = add(mul(made.doublings, constant(kStepCost)),
+                    constant(kTransformCost + kPhaseCost * (made.phases - 1)));
   return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, add(past, ahead),
                                mul(made.size, steps));
 }
@@ -195,21 +206,28 @@ Strided ConvolveEmitter::selectRows(const Strided &all, ArrayRef<int64_t> featur
   return rows;
 }
 
-Strided ConvolveEmitter::panelRows(Value panel, Value from, int64_t stride) {
+Strided ConvolveEmitter::panelRows(Value panel, Value from, int64_t step) {
   return {panel,
           IndexValue::of(row(from)),
-          {IndexValue::constant(stride), IndexValue::constant(1)},
+          {IndexValue::constant(step * width), IndexValue::constant(1)},
           {}};
+}
+
+Strided ConvolveEmitter::elementsOf(Strided rows) {
+  rows.strides = {IndexValue::constant(1)};
+  return rows;
 }
 
 void ConvolveEmitter::copyRows(const Strided &from, const Strided &to, Value count,
                                Indices indices) {
-  if (plan.lanesFeature < 0)
-    return emitCopy(kernel, from, to, {IndexValue::of(count), IndexValue::constant(1)}, 1);
   auto copy = [&](const IndexValue &used) {
     emitCopy(kernel, from, to, {IndexValue::of(count), used}, 1);
   };
-  int64_t size = info.sizes[plan.lanesFeature];
+  int64_t size = plan.lanesFeature < 0 ? 1 : info.sizes[plan.lanesFeature];
+  if (width < lanes)
+    return copyNarrow(from, to, count, size);
+  if (plan.lanesFeature < 0)
+    return copy(IndexValue::constant(1));
   bool isSplit = kernel.isSplit(info.dims[plan.lanesFeature]);
   if (size % lanes == 0 && (!isSplit || kernel.layout.splitSize % lanes == 0))
     return copy(IndexValue::constant(lanes));
@@ -221,12 +239,45 @@ void ConvolveEmitter::copyRows(const Strided &from, const Strided &to, Value cou
       [&] { copy(IndexValue::of(left)); });
 }
 
+void ConvolveEmitter::copyNarrow(const Strided &from, const Strided &to, Value count,
+                                 int64_t size) {
+  auto copy = [&] {
+    emitCopy(kernel, from, to, {IndexValue::of(count), IndexValue::constant(size)}, 1);
+  };
+  // Rows without gaps are one run of elements.
+  IndexMath math = kernel.index();
+  bool never = size != width;
+  Value isDense = arith::ConstantIntOp::create(builder, loc, 1, 1);
+  auto require = [&](const IndexValue &stride, int64_t wanted) {
+    if (stride.isConstant()) {
+      never |= stride.offset != wanted;
+      return;
+    }
+    Value equal = math.compare(arith::CmpIPredicate::eq, stride, IndexValue::constant(wanted));
+    isDense = arith::AndIOp::create(builder, loc, isDense, equal);
+  };
+  for (const Strided *side : {&from, &to}) {
+    require(side->strides[0], width);
+    if (width > 1)
+      require(side->strides[1], 1);
+  }
+  if (never)
+    return copy();
+  emitIf(
+      kernel, isDense,
+      [&] {
+        emitCopy(kernel, elementsOf(from), elementsOf(to), {IndexValue::of(row(count))}, 0);
+      },
+      copy);
+}
+
 void ConvolveEmitter::packRows(LagOperandAttr operand, Strided from, Value fromRow,
                                const Strided &to, Value count, Indices indices) {
   IndexMath math = kernel.index();
   from.base = math.add(from.base, math.mul(IndexValue::of(fromRow), from.strides[0]));
   if (plan.lanesFeature < 0 || variesOver(operand, plan.lanesFeature))
     return copyRows(from, to, count, indices);
+  auto type = VectorType::get({width}, kernel.real);
   kernel.forEach(count, 1, [&](Value number) {
     auto place = [&](const Strided &rows) {
       IndexValue offset = math.mul(IndexValue::of(number), rows.strides[0]);
@@ -235,8 +286,7 @@ void ConvolveEmitter::packRows(LagOperandAttr operand, Strided from, Value fromR
     Value value = memref::LoadOp::create(builder, loc, from.memref, place(from));
     if (from.dtype)
       value = fromStorage(builder, loc, kernel.target, value, from.dtype, kernel.real);
-    vector::StoreOp::create(builder, loc,
-                            vector::BroadcastOp::create(builder, loc, vectorType(), value),
+    vector::StoreOp::create(builder, loc, vector::BroadcastOp::create(builder, loc, type, value),
                             to.memref, place(to));
   });
 }
@@ -245,7 +295,7 @@ void ConvolveEmitter::packSignal(Indices indices, Value to) {
   auto tensor = dyn_cast<TensorOp>(kernel.layout.symbol(op.getSignal().getSymbol().getAttr()).op);
   bool isParam = tensor && tensor.getRole() == Role::Param;
   packRows(op.getSignal(), rowsOf(op.getSignal(), indices), isParam ? kernel.position : constant(0),
-           panelRows(signal, to, lanes), kernel.tokens, indices);
+           panelRows(signal, to), kernel.tokens, indices);
 }
 
 void ConvolveEmitter::packWeights(Value panel, Value pastZero, Value aheadZero, Indices indices) {
@@ -255,7 +305,7 @@ void ConvolveEmitter::packWeights(Value panel, Value pastZero, Value aheadZero, 
     Value end = minimum(last, constant(-1));
     Value count = maximum(sub(add(end, constant(1)), first), none);
     packRows(*ahead, rowsOf(*ahead, indices), sub(none, end),
-             panelRows(panel, add(aheadZero, end), -lanes), count, indices);
+             panelRows(panel, add(aheadZero, end), -1), count, indices);
   }
   if (op.getPast()) {
     Value start = maximum(first, none);
@@ -267,7 +317,7 @@ void ConvolveEmitter::packWeights(Value panel, Value pastZero, Value aheadZero, 
 void ConvolveEmitter::packPast(Value panel, Value to, Value start, Value count, Indices indices) {
   LagOperandAttr past = *op.getPast();
   auto pack = [&](const Strided &from, Value fromRow, Value toRow, Value some) {
-    packRows(past, from, fromRow, panelRows(panel, toRow, lanes), some, indices);
+    packRows(past, from, fromRow, panelRows(panel, toRow), some, indices);
   };
   if (!carriedWeights)
     return pack(rowsOf(past, indices), start, to, count);
@@ -291,19 +341,19 @@ Strided ConvolveEmitter::resultRows(Indices indices) {
 //===----------------------------------------------------------------------===//
 
 void ConvolveEmitter::transformFilter(Indices indices) {
-  fillRows(signal, constant(0), transform->rows);
-  packWeights(signal, constant(0), transform->rows, indices);
+  fillRows(signal, constant(0), transform->positions);
+  packWeights(signal, constant(0), transform->positions, indices);
   transform->emitForward(signal);
   transform->emitSpectrum(signal, filter);
 }
 
 void ConvolveEmitter::emitTransformed(Indices indices) {
   packSignal(indices, constant(0));
-  fillRows(signal, kernel.tokens, sub(transform->rows, kernel.tokens));
+  fillRows(signal, kernel.tokens, sub(transform->positions, kernel.tokens));
   transform->emitForward(signal);
   transform->emitProduct(signal, filter);
   transform->emitInverse(signal);
-  copyRows(panelRows(signal, constant(0), lanes), resultRows(indices), kernel.tokens, indices);
+  copyRows(panelRows(signal, constant(0)), resultRows(indices), kernel.tokens, indices);
 }
 
 //===----------------------------------------------------------------------===//
@@ -317,12 +367,14 @@ ConvolvePlan seqmix::planConvolve(const Layout &layout, MixerOp mixer, ConvolveO
   plan.rows = convolve.getRows();
   int64_t row = layout.lanes * (layout.real.getIntOrFloatBitWidth() / 8);
   plan.transforms = convolve.getTransforms();
+  plan.width = transformWidth(layout, plan.op, plan.lanesFeature);
   // Rows around the signal's, and up to a tile behind the result's, and weights of both signs. A
   // transform is up to four times as long as the signal.
   plan.resultAt = 2 * row;
   plan.filterAt = 4 * row;
   plan.tablesAt = plan.filterAt + (plan.transforms ? 4 : 2) * row;
-  plan.tokenBytes = plan.tablesAt + (plan.transforms ? kTableBytes : 0);
+  int64_t tables = PanelTransform::kTokenTables * (layout.real.getIntOrFloatBitWidth() / 8);
+  plan.tokenBytes = plan.tablesAt + (plan.transforms ? llvm::alignTo(tables, 64) : 0);
   return plan;
 }
 

@@ -4,8 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A vector holds a feature's elements at one position, so nothing is ever shuffled. Signal and
-// filter are packed, vector by vector, to panels whose rows are positions and distances.
+// A vector holds the elements of some features at one position. Signal and filter are packed,
+// vector by vector, to panels whose rows are positions and distances. For transforms of fewer
+// features than lanes a panel's rows are as narrow as these, so that a vector holds several
+// positions.
 //
 //===----------------------------------------------------------------------===//
 
@@ -45,6 +47,7 @@ private:
   int64_t lanes;
   const BufferLayout &result;
   const SymbolInfo &info;
+  int64_t width; // of a panel's row: the lanes, or fewer in transforms
   // Components of the carry with earlier rows of the signal and of the weights of the past.
   std::optional<unsigned> carried, carriedWeights;
   Value signal, product, filter;       // panels
@@ -55,7 +58,7 @@ private:
   Value add(Value a, Value b);
   Value sub(Value a, Value b);
   Value mul(Value a, Value b);
-  Value row(Value number) { return mul(number, constant(lanes)); }
+  Value row(Value number) { return mul(number, constant(width)); }
   Value minimum(Value a, Value b);
   Value maximum(Value a, Value b);
   Value panelAt(int64_t tokenBytes);
@@ -83,9 +86,14 @@ private:
   /// lanes the stride of the second is zero.
   Strided rowsOf(LagOperandAttr operand, Indices indices);
   Strided selectRows(const Strided &all, llvm::ArrayRef<int64_t> features, Indices indices);
-  Strided panelRows(Value panel, Value from, int64_t stride);
+  /// Rows of a panel from one on, upwards or (with step -1) downwards.
+  Strided panelRows(Value panel, Value from, int64_t step = 1);
+  /// The elements of rows without gaps, as one dim.
+  Strided elementsOf(Strided rows);
   /// Copies rows between a panel and elements elsewhere; only the last vector is partly used.
   void copyRows(const Strided &from, const Strided &to, Value count, Indices indices);
+  /// The same of fewer features than lanes.
+  void copyNarrow(const Strided &from, const Strided &to, Value count, int64_t size);
   /// Rows of an operand into a panel, the same value in all lanes where it has none.
   void packRows(LagOperandAttr operand, Strided from, Value fromRow, const Strided &to, Value count,
                 Indices indices);

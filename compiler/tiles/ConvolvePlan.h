@@ -20,6 +20,8 @@ struct ConvolvePlan {
   int64_t lanesFeature = -1, rows = 8;
   /// Whether there may be so many distances that transforms cost less than the direct form.
   bool transforms = false;
+  /// Features of a transform's row: a power of two that divides the lanes.
+  int64_t width = 1;
   /// Panels of the signal and of the result, and of the filter; the transforms' tables.
   int64_t signalAt = 0, resultAt = 0, filterAt = 0, tablesAt = 0;
   int64_t tokenBytes = 0;

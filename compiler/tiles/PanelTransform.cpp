@@ -26,14 +26,16 @@ constexpr int64_t kPart = 256, kOddPart = 128;
 constexpr int64_t kLeast = 4;
 } // namespace
 
-PanelTransform::PanelTransform(Kernel &kernel, Value needed, Value tables)
-    : kernel(kernel), builder(kernel.builder), loc(kernel.loc), tables(tables) {
+PanelTransform::PanelTransform(Kernel &kernel, Value needed, int64_t width, Value tables)
+    : phases(kernel.lanes / width), kernel(kernel), builder(kernel.builder), loc(kernel.loc),
+      width(width), tables(tables) {
   auto index = builder.getIndexType();
+  Value neededNumbers = arith::CeilDivUIOp::create(builder, loc, needed, constant(2 * phases));
   auto loop = scf::WhileOp::create(builder, loc, TypeRange{index, index},
                                    ValueRange{constant(kLeast), constant(2)});
   OpBuilder::InsertionGuard guard(builder);
   Block *before = builder.createBlock(&loop.getBefore(), {}, {index, index}, {loc, loc});
-  Value isSmall = less(mul(before->getArgument(0), 2), needed);
+  Value isSmall = less(before->getArgument(0), neededNumbers);
   scf::ConditionOp::create(builder, loc, isSmall, before->getArguments());
   Block *after = builder.createBlock(&loop.getAfter(), {}, {index, index}, {loc, loc});
   scf::YieldOp::create(
@@ -42,7 +44,7 @@ PanelTransform::PanelTransform(Kernel &kernel, Value needed, Value tables)
   builder.setInsertionPointAfter(loop);
   size = loop.getResult(0);
   doublings = loop.getResult(1);
-  rows = mul(size, 2);
+  positions = mul(size, 2 * phases);
   Value bit = arith::AndIOp::create(builder, loc, doublings, constant(1));
   isOdd = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, bit, constant(0));
   Value most = arith::SelectOp::create(builder, loc, isOdd, constant(kOddPart), constant(kPart));
@@ -245,12 +247,13 @@ void PanelTransform::emitTables() {
     Value rest = mirrored(arith::ShRUIOp::create(builder, loc, numbers, one));
     Value odd = arith::MulFOp::create(builder, loc, arith::AddFOp::create(builder, loc, rest, last),
                                       wide(0.5));
-    return arith::SelectOp::create(builder, loc, isOdd, odd, mirrored(numbers));
+    Value frequency = arith::SelectOp::create(builder, loc, isOdd, odd, mirrored(numbers));
+    return arith::MulFOp::create(builder, loc, frequency, wide(0.5));
   };
   // Vectors run past the end of a run into the next one, which comes later.
   forRuns([&](Value run) {
     Value count = quotient(mul(run, 3), constant(2));
-    fillTable(Pair, slotOf(run), run, count, ofPlace, /*powers=*/false);
+    fillTable(Root, slotOf(run), run, count, ofPlace, /*powers=*/false);
   });
 }
 
@@ -377,9 +380,9 @@ void PanelTransform::emitInverse(Value panel) {
 //===----------------------------------------------------------------------===//
 //
 // With Z the transform of z, the even rows x_{2n} have the transform E_k = (Z_k + conj Z_{-k}) / 2,
-// the odd ones O_k = (Z_k - conj Z_{-k}) / 2i. A convolution of the rows is one of each with each:
-// E = E E' + w^k O O' and O = E O' + O E', where w = exp(-2 pi i / size) moves the products of odd
-// rows by one. The halves and 1 / size are in the spectrum.
+// the odd ones O_k = (Z_k - conj Z_{-k}) / 2i. All rows have E_k + y O_k at the root
+// y = exp(-pi i k / size) and E_k - y O_k at -y, which are multiplied with the spectrum. The halves
+// and 1 / size are in the spectrum.
 
 void PanelTransform::forRuns(Body body) {
   Value least = arith::SelectOp::create(builder, loc, isOdd, constant(2), constant(1));
@@ -402,69 +405,118 @@ void PanelTransform::forPairs(function_ref<void(Value, Value, Value)> body) {
   });
 }
 
-void PanelTransform::forSelfPaired(function_ref<void(Value, Value, bool)> body) {
-  body(constant(0), constant(0), /*middle=*/false);
+void PanelTransform::forSelfPaired(function_ref<void(Value, Value, Complex)> body) {
+  auto type = kernel.vectorType(kernel.real);
+  auto part = [&](double value) -> Value {
+    auto attr = builder.getFloatAttr(kernel.real, value);
+    return arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(type, attr));
+  };
+  body(constant(0), constant(0), {part(1), part(0)});
   Value middle = arith::SelectOp::create(builder, loc, isOdd, constant(1), constant(2));
-  body(quotient(size, constant(2)), middle, /*middle=*/true);
+  body(quotient(size, constant(2)), middle, {part(0), part(-1)});
+}
+
+PanelTransform::Roots PanelTransform::rootsOf(Pair values, Complex y) {
+  Complex own = values.own, opposite = values.opposite;
+  Complex even = {arith::AddFOp::create(builder, loc, own.re, opposite.re),
+                  arith::SubFOp::create(builder, loc, own.im, opposite.im)};
+  Complex odd = {arith::AddFOp::create(builder, loc, own.im, opposite.im),
+                 arith::SubFOp::create(builder, loc, opposite.re, own.re)};
+  Complex turned = times(odd, y);
+  return {plus(even, turned), minus(even, turned)};
+}
+
+PanelTransform::Pair PanelTransform::valuesOf(Roots roots, Complex y) {
+  Complex even = plus(roots.at, roots.atNegative);
+  Complex odd = timesConjugate(minus(roots.at, roots.atNegative), y);
+  // The opposite frequency has the conjugates of both.
+  Complex back = minusTurned(even, odd);
+  return {plusTurned(even, odd), {back.re, arith::NegFOp::create(builder, loc, back.im)}};
 }
 
 void PanelTransform::emitSpectrum(Value panel, Value spectrum) {
   auto type = kernel.vectorType(kernel.real);
-  Value count = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), mul(size, 4));
+  Value count = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), mul(size, 8));
   Value divisor = arith::SIToFPOp::create(builder, loc, kernel.real, count);
   Value one = arith::ConstantOp::create(builder, loc, builder.getFloatAttr(kernel.real, 1));
   Value scale = vector::BroadcastOp::create(builder, loc, type,
                                             arith::DivFOp::create(builder, loc, one, divisor));
-  auto put = [&](Value slot, Complex even, Complex odd) {
-    store(scaled(even, scale), spectrum, mul(slot, 2));
-    store(scaled(odd, scale), spectrum, add(mul(slot, 2), constant(1)));
+  auto put = [&](Value slot, Pair values, Complex y) {
+    Roots roots = rootsOf(values, y);
+    store(scaled(roots.at, scale), spectrum, mul(slot, 2));
+    store(scaled(roots.atNegative, scale), spectrum, add(mul(slot, 2), constant(1)));
   };
-  forSelfPaired([&](Value slot, Value number, bool) {
-    Complex own = load(panel, number), opposite = {own.re, own.im};
-    put(slot, evenOf(own, opposite), oddOf(own, opposite));
+  forSelfPaired([&](Value slot, Value number, Complex y) {
+    Complex own = load(panel, number);
+    put(slot, {own, own}, y);
   });
   forPairs([&](Value slot, Value number, Value opposite) {
-    Complex own = load(panel, number), other = load(panel, opposite);
-    put(slot, evenOf(own, other), oddOf(own, other));
+    put(slot, {load(panel, number), load(panel, opposite)}, rootOf(slot));
   });
-}
-
-PanelTransform::Complex PanelTransform::evenOf(Complex own, Complex opposite) {
-  return {arith::AddFOp::create(builder, loc, own.re, opposite.re),
-          arith::SubFOp::create(builder, loc, own.im, opposite.im)};
-}
-PanelTransform::Complex PanelTransform::oddOf(Complex own, Complex opposite) {
-  return {arith::AddFOp::create(builder, loc, own.im, opposite.im),
-          arith::SubFOp::create(builder, loc, opposite.re, own.re)};
 }
 
 void PanelTransform::emitProduct(Value panel, Value spectrum) {
-  auto multiply = [&](Value slot, Complex own, Complex opposite,
-                      function_ref<Complex(Complex)> moved) -> std::pair<Complex, Complex> {
-    Complex even = evenOf(own, opposite), odd = oddOf(own, opposite);
-    Complex evenWeight = load(spectrum, mul(slot, 2));
-    Complex oddWeight = load(spectrum, add(mul(slot, 2), constant(1)));
-    Complex cross = timesPlus(odd, evenWeight, times(even, oddWeight));
-    return {timesPlus(even, evenWeight, moved(times(odd, oddWeight))), cross};
+  auto multiply = [&](Value slot, Pair values, Complex y) {
+    Complex negative = {arith::NegFOp::create(builder, loc, y.re),
+                        arith::NegFOp::create(builder, loc, y.im)};
+    Roots roots = rootsOf(values, y);
+    Value number = mul(slot, 2);
+    roots.at = timesSpectrum(roots.at, y, spectrum, number);
+    roots.atNegative =
+        timesSpectrum(roots.atNegative, negative, spectrum, add(number, constant(1)));
+    return valuesOf(roots, y);
   };
-  forSelfPaired([&](Value slot, Value number, bool middle) {
+  forSelfPaired([&](Value slot, Value number, Complex y) {
     Complex own = load(panel, number);
-    auto moved = [&](Complex value) {
-      if (!middle)
-        return value;
-      return Complex{arith::NegFOp::create(builder, loc, value.re),
-                     arith::NegFOp::create(builder, loc, value.im)};
-    };
-    auto [even, odd] = multiply(slot, own, own, moved);
-    store({even.re, odd.re}, panel, number);
+    store(multiply(slot, {own, own}, y).own, panel, number);
   });
   forPairs([&](Value slot, Value number, Value opposite) {
-    Complex own = load(panel, number), other = load(panel, opposite);
-    auto moved = [&](Complex value) { return times(value, factor(Pair, slot)); };
-    auto [even, odd] = multiply(slot, own, other, moved);
-    store(plusTurned(even, odd), panel, number);
-    // The opposite frequency has the conjugates of both.
-    Complex back = minusTurned(even, odd);
-    store({back.re, arith::NegFOp::create(builder, loc, back.im)}, panel, opposite);
+    Pair product = multiply(slot, {load(panel, number), load(panel, opposite)}, rootOf(slot));
+    store(product.own, panel, number);
+    store(product.opposite, panel, opposite);
   });
+}
+
+PanelTransform::Complex PanelTransform::timesSpectrum(Complex value, Complex y, Value spectrum,
+                                                      Value number) {
+  if (phases == 1)
+    return times(value, load(spectrum, number));
+  Complex wrapped = times(value, y);
+  // Sums of products of parts: four chains of additions, not two of twice the length.
+  Value sums[2][2];
+  for (int64_t position = 0; position < phases; ++position) {
+    SmallVector<int64_t> lanes;
+    for (int64_t lane = 0; lane < kernel.lanes; ++lane)
+      lanes.push_back(kernel.lanes - position * width + lane);
+    auto moved = [&](Value around, Value inside) -> Value {
+      return position ? vector::ShuffleOp::create(builder, loc, around, inside, lanes).getResult()
+                      : inside;
+    };
+    Value parts[] = {moved(wrapped.re, value.re), moved(wrapped.im, value.im)};
+    for (int64_t ofWeight : {0, 1}) {
+      Value weight = spread(spectrum, add(mul(number, 2), constant(ofWeight)), position);
+      for (int64_t ofValue : {0, 1}) {
+        Value &sum = sums[ofValue][ofWeight];
+        sum = sum ? fused(parts[ofValue], weight, sum)
+                  : arith::MulFOp::create(builder, loc, parts[ofValue], weight).getResult();
+      }
+    }
+  }
+  return {arith::SubFOp::create(builder, loc, sums[0][0], sums[1][1]),
+          arith::AddFOp::create(builder, loc, sums[0][1], sums[1][0])};
+}
+
+Value PanelTransform::spread(Value spectrum, Value row, int64_t position) {
+  auto type = kernel.vectorType(kernel.real);
+  Value at = add(mul(row, kernel.lanes), constant(position * width));
+  if (width == 1) {
+    Value element = memref::LoadOp::create(builder, loc, spectrum, at);
+    return vector::BroadcastOp::create(builder, loc, type, element);
+  }
+  Value some = vector::LoadOp::create(builder, loc, VectorType::get({width}, kernel.real), spectrum,
+                                      at);
+  SmallVector<int64_t> lanes;
+  for (int64_t lane = 0; lane < kernel.lanes; ++lane)
+    lanes.push_back(lane % width);
+  return vector::ShuffleOp::create(builder, loc, some, some, lanes);
 }

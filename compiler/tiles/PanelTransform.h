@@ -7,6 +7,12 @@
 // A panel has one vector a row; each lane is transformed by itself. Two rows, 2n and 2n + 1, are
 // one complex number z_n, so that a convolution of 2m real rows takes transforms of m numbers.
 //
+// A row holds `width` features at each of lanes / width positions that follow each other, so that
+// few features fill the lanes, too. As polynomials over the positions, X(z) is the sum of
+// z^p X_p(z^phases) with X_p what lane p holds: the lanes are transformed by themselves all the
+// same, and the product of two of them goes to lane p + q, or to p + q - phases with a factor
+// y = z^phases, the unit root that the frequency stands for.
+//
 // A block of size s and number b holds residues modulo x^s - exp(-2 pi i angle(b)); one step makes
 // four blocks of a quarter of that. The angle depends on the number alone: its digits to the base
 // 4, mirrored at the point. So the factors of all steps are one table, the results stand in
@@ -24,12 +30,14 @@ namespace seqmix {
 
 class PanelTransform {
 public:
-  /// The transform of the least size that holds `needed` rows; known at run time.
-  /// `tables` is memory for kTables * (size / 2 + kTablePadding) elements.
-  PanelTransform(Kernel &kernel, mlir::Value needed, mlir::Value tables);
+  /// The transform of the least size that holds `needed` positions of `width` features, a power of
+  /// two; known at run time. `tables` is memory for so many elements as `tableElements` says.
+  PanelTransform(Kernel &kernel, mlir::Value needed, int64_t width, mlir::Value tables);
 
-  /// Complex numbers of a panel, its rows, and the logarithm of the size to the base 2.
-  mlir::Value size, rows, doublings;
+  /// Complex numbers of a panel, its positions, and the logarithm of the size to the base 2.
+  mlir::Value size, positions, doublings;
+  /// Positions of a row.
+  int64_t phases;
 
   void emitTables();
   /// A panel to its transform, and back without the factor 1 / size.
@@ -41,15 +49,19 @@ public:
   /// Replaces the transform of a panel by that of its rows' cyclic convolution with a spectrum's.
   void emitProduct(mlir::Value panel, mlir::Value spectrum);
 
-  static constexpr int64_t kTables = 10, kTablePadding = 17;
+  /// Elements of the tables for each token, when `needed` is less than twice as many. Rows around
+  /// the sequence's have room for the rest.
+  static constexpr int64_t kTokenTables = 10;
 
 private:
+  static constexpr int64_t kTables = kTokenTables, kTablePadding = 17;
+
   /// A vector of complex numbers.
   struct Complex {
     mlir::Value re, im;
   };
   /// Real parts; imaginary ones follow.
-  enum Table { Factor = 0, Square = 2, Cube = 4, Half = 6, Pair = 8 };
+  enum Table { Factor = 0, Square = 2, Cube = 4, Half = 6, Root = 8 };
   using Body = llvm::function_ref<void(mlir::Value)>;
   using Next = llvm::function_ref<mlir::Value(mlir::Value)>;
 
@@ -99,9 +111,22 @@ private:
   /// The last step of a part, whose blocks have 4 or 2 numbers.
   void emitLast(mlir::Value panel, mlir::Value first, bool inverse);
 
-  /// Twice the transforms of even and odd rows.
-  Complex evenOf(Complex own, Complex opposite);
-  Complex oddOf(Complex own, Complex opposite);
+  /// Values at two opposite numbers, and the polynomials of the lanes at roots y and -y that they
+  /// make: twice the sum of what even rows give and odd rows times y, and the difference.
+  struct Pair {
+    Complex own, opposite;
+  };
+  struct Roots {
+    Complex at, atNegative;
+  };
+  Roots rootsOf(Pair values, Complex y);
+  Pair valuesOf(Roots roots, Complex y);
+  /// The unit root of a slot, the frequency of its first number.
+  Complex rootOf(mlir::Value slot) { return factor(Root, slot); }
+  /// The products of the lanes' polynomials with those of a spectrum at a root y.
+  Complex timesSpectrum(Complex value, Complex y, mlir::Value spectrum, mlir::Value number);
+  /// Elements of a spectrum's row at one of its positions, in all positions.
+  mlir::Value spread(mlir::Value spectrum, mlir::Value row, int64_t position);
   /// Calls `body` for the first of each run of numbers that are paired with those of the opposite
   /// frequencies: run .. run * 5 / 2 with 4 * run - 1 downwards.
   void forRuns(Body body);
@@ -110,11 +135,12 @@ private:
       llvm::function_ref<void(mlir::Value slot, mlir::Value number, mlir::Value opposite)> body);
   /// Calls `body` for those that are their own opposites, frequencies 0 and size / 2.
   void
-  forSelfPaired(llvm::function_ref<void(mlir::Value slot, mlir::Value number, bool middle)> body);
+  forSelfPaired(llvm::function_ref<void(mlir::Value slot, mlir::Value number, Complex root)> body);
 
   Kernel &kernel;
   mlir::OpBuilder &builder;
   mlir::Location loc;
+  int64_t width; // features of a position
   mlir::Value tables;
   mlir::Value isOdd; // the size is 2 * 4^k
   mlir::Value part;  // numbers that are worked on at a time
