@@ -12,8 +12,8 @@
 namespace seqmix {
 
 /// Costs for each vector of complex numbers of a transform, in products of the direct form, as
-/// measured: of a step between two sizes, of everything else, and of each position in a vector after
-/// the first. The kernels choose by them at run time.
+/// measured: of a step between two sizes, of everything else, and of each position in a vector
+/// after the first. The kernels choose by them at run time.
 constexpr int64_t kStepCost = 9, kTransformCost = 25, kPhaseCost = 3;
 
 /// What the forms cost for a sequence of so many tokens, in products of vectors.

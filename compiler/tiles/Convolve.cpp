@@ -35,7 +35,8 @@ std::optional<unsigned> carriedRowsOf(Kernel &kernel, std::optional<LagOperandAt
 ConvolveEmitter::ConvolveEmitter(Kernel &kernel, const ConvolvePlan &plan)
     : kernel(kernel), builder(kernel.builder), loc(kernel.loc), plan(plan), op(plan.op),
       lanes(kernel.lanes), result(*kernel.layout.readable(op.getProducedAttr().getAttr())),
-      info(kernel.layout.symbol(result.of)), width(lanes), carried(carriedRowsOf(kernel, op.getSignal())),
+      info(kernel.layout.symbol(result.of)), width(lanes),
+      carried(carriedRowsOf(kernel, op.getSignal())),
       carriedWeights(carriedRowsOf(kernel, op.getPast())) {}
 
 void ConvolveEmitter::emit() {
@@ -265,9 +266,7 @@ void ConvolveEmitter::copyNarrow(const Strided &from, const Strided &to, Value c
     return copy();
   emitIf(
       kernel, isDense,
-      [&] {
-        emitCopy(kernel, elementsOf(from), elementsOf(to), {IndexValue::of(row(count))}, 0);
-      },
+      [&] { emitCopy(kernel, elementsOf(from), elementsOf(to), {IndexValue::of(row(count))}, 0); },
       copy);
 }
 

@@ -32,8 +32,7 @@ void ConvolveEmitter::emitDirectForm() {
          [&](Indices indices) {
            packSignal(indices, constant(kFront));
            emitTiles({kernel.tokens, first, last, /*accumulates=*/false});
-           copyRows(panelRows(product, constant(0)), resultRows(indices), kernel.tokens,
-                    indices);
+           copyRows(panelRows(product, constant(0)), resultRows(indices), kernel.tokens, indices);
          });
 }
 
@@ -108,8 +107,8 @@ void ConvolveEmitter::emitPast() {
   emitIf(kernel, arith::AndIOp::create(builder, loc, hasPast, tokens), [&] {
     forAll([](Indices) {},
            [&](Indices indices) {
-             copyRows(resultRows(indices), panelRows(product, constant(0)), kernel.tokens,
-                      indices);
+             copyRows(resultRows(indices), panelRows(product, constant(0)), kernel.tokens, indices);
+             fillRows(signal, constant(0), constant(kFront));
              auto loop = scf::WhileOp::create(builder, loc, TypeRange{builder.getIndexType()},
                                               ValueRange{oldest});
              OpBuilder::InsertionGuard guard(builder);
@@ -130,8 +129,7 @@ void ConvolveEmitter::emitPast() {
              emitPastBlock(position, slot, rows, indices);
              scf::YieldOp::create(builder, loc, ValueRange{add(position, rows)});
              builder.setInsertionPointAfter(loop);
-             copyRows(panelRows(product, constant(0)), resultRows(indices), kernel.tokens,
-                      indices);
+             copyRows(panelRows(product, constant(0)), resultRows(indices), kernel.tokens, indices);
            });
   });
 }
@@ -139,10 +137,8 @@ void ConvolveEmitter::emitPast() {
 void ConvolveEmitter::emitPastBlock(Value position, Value slot, Value rows, Indices indices) {
   Strided carriedSignal = selectRows(carriedRows(kernel, *carried, /*write=*/false),
                                      op.getSignal().getFeatures(), indices);
-  fillRows(signal, constant(0), constant(kFront));
   fillRows(signal, add(rows, constant(kFront)), constant(plan.rows));
-  packRows(op.getSignal(), carriedSignal, slot, panelRows(signal, constant(kFront)), rows,
-           indices);
+  packRows(op.getSignal(), carriedSignal, slot, panelRows(signal, constant(kFront)), rows, indices);
   // The first row of the panel of weights is of the last row and the first token.
   Value lowest = sub(constant(1), rows), highest = sub(kernel.tokens, constant(1));
   packPastWeights(add(sub(kernel.position, position), lowest), add(rows, highest), indices);
