@@ -25,6 +25,22 @@ def FindLinearSums : Pass<"seq-find-linear-sums", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }
 
+def ReassociateProducts : Pass<"seq-reassociate-products", "::mlir::ModuleOp"> {
+  let summary = "let sums over positions read the rows that keys and values are made from, where these are fewer bytes";
+  let description = [{
+    A definition over s that is linear in rows of s, `k[s,n] = sum[r] W[n,r] * c[s,r]` with W free of s, need not be kept for later tokens: a score's
+    `sum[n] q[t,n] * k[s,n]` is `sum[r] (sum[n] q[t,n] * W[n,r]) * c[s,r]`, and `sum[s] p[t,s] * k[s,n]` is `sum[r] W[n,r] * (sum[s] p[t,s] * c[s,r])`.
+    This is done for all definitions that are made from the same rows, or none: where their rows are fewer bytes a token, with batch dims behind the
+    first one (heads) taken to be 8, and a pair takes at most 8 times the products; or where the bytes are equal and the products fewer. When a
+    pair then takes more products, a copy of the mixer as it was, `NAME.expanded` with `form_of`, is kept for sequences without earlier positions.
+    `seq.latent_rows` says in words what was chosen. Definitions that are read otherwise stay.
+
+    *Requires*: the seq stage. Runs as part of the import, before the carry is fixed.
+    *Produces*: such sums of products.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def ReduceTurns : Pass<"seq-reduce-turns", "::mlir::ModuleOp"> {
   let summary = "take angles that are fractions of a turn modulo whole turns";
   let description = [{

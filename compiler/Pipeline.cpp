@@ -66,6 +66,28 @@ std::unique_ptr<MLIRContext> createContext() {
   return context;
 }
 
+/// Fixes the carry of each mixer. Its expanded form has the same one; where no later call can be,
+/// that form is all that is needed.
+static void recordCarry(ModuleOp module) {
+  for (auto mixer : llvm::to_vector(module.getOps<seq::MixerOp>())) {
+    if (mixer.getFormOf())
+      continue;
+    seq::recordCarryWindows(mixer);
+    recordCarryRows(mixer);
+    auto expanded = seq::expandedFormOf(mixer);
+    if (expanded && mixer.getNoStep()) {
+      StringAttr name = mixer.getSymNameAttr();
+      mixer.erase();
+      expanded.setSymNameAttr(name);
+      expanded.removeFormOfAttr();
+      seq::recordCarryWindows(expanded);
+      recordCarryRows(expanded);
+    } else if (expanded) {
+      seq::copyCarry(mixer, expanded);
+    }
+  }
+}
+
 OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &sizes,
                                    ast::DType dtype, MLIRContext &context,
                                    llvm::raw_ostream &errors, Sums sums) {
@@ -82,13 +104,11 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
   if (sums == Sums::Linear) {
     PassManager passes(&context);
     passes.addPass(createFindLinearSums());
+    passes.addPass(createReassociateProducts());
     if (failed(passes.run(*module)))
       return {};
   }
-  for (auto mixer : module->getOps<seq::MixerOp>()) {
-    seq::recordCarryWindows(mixer);
-    recordCarryRows(mixer);
-  }
+  recordCarry(*module);
   SourceReporter reporter(context, source, errors);
   if (failed(verify(*module)))
     return {};
@@ -202,6 +222,10 @@ private:
       auto mixerPlan = planMixer(mixer);
       if (failed(mixerPlan))
         return failure();
+      if (auto of = mixer.getFormOfAttr()) { // behind that mixer
+        mixers[of.getAttr()].expanded = std::make_shared<MixerPlan>(std::move(*mixerPlan));
+        continue;
+      }
       mixerPlan->source = mixerText(source.text(), mixer.getSymName());
       mixers.insert({mixer.getSymNameAttr(), std::move(*mixerPlan)});
     }
@@ -238,9 +262,11 @@ private:
     if (!tiles)
       return failure();
     for (auto mixer : scheduled->getOps<seq::MixerOp>()) {
-      auto of = mixer.getSummaryOfAttr();
+      auto summarised = mixer.getSummaryOfAttr(), form = mixer.getFormOfAttr();
       addKernels(mixer, *tiles, target, suffix,
-                 of ? mixers[of.getAttr()].summary->mixer : mixers[mixer.getSymNameAttr()]);
+                 summarised ? mixers[summarised.getAttr()].summary->mixer
+                 : form     ? *mixers[form.getAttr()].expanded
+                            : mixers[mixer.getSymNameAttr()]);
     }
     Timer timer(times, Stage::Cpu);
     auto object = compileToObject(*tiles, target);
@@ -421,7 +447,7 @@ LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &
           return failure();
         for (auto [mixer, planned] :
              llvm::zip_equal(module.getOps<seq::MixerOp>(), scheduled->getOps<seq::MixerOp>())) {
-          if (mixer.getSummaryOf())
+          if (mixer.getSummaryOf() || mixer.getFormOf())
             continue; // explained with its mixer
           auto kernels = planned.getOps<seq::KernelOp>();
           explain(mixer, os, {kernels.empty() ? seq::KernelOp() : *kernels.begin()});

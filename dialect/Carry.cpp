@@ -9,6 +9,7 @@
 #include "mlir/Analysis/FlatLinearValueConstraints.h"
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/AffineMap.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -364,4 +365,18 @@ void mlir::seq::keepCarryWindows(MixerOp mixer, llvm::function_ref<bool(StringAt
     if (isWanted(info.getAs<FlatSymbolRefAttr>("of").getAttr()))
       kept.push_back(info);
   mixer->setAttr(kWindows, ArrayAttr::get(mixer.getContext(), kept));
+}
+
+void mlir::seq::copyCarry(MixerOp from, MixerOp to) {
+  for (StringRef name : {StringRef(kWindows), StringRef(kRows), StringRef(kTokenDim)})
+    if (auto recorded = from->getAttr(name))
+      to->setAttr(name, recorded);
+}
+
+MixerOp mlir::seq::expandedFormOf(MixerOp mixer) {
+  if (auto module = mixer->getParentOfType<ModuleOp>())
+    for (auto other : module.getOps<MixerOp>())
+      if (auto of = other.getFormOfAttr(); of && of.getAttr() == mixer.getSymNameAttr())
+        return other;
+  return {};
 }

@@ -52,6 +52,12 @@ void recordCarryRows(MixerOp mixer, StringAttr symbol, int64_t ring);
 /// Run once, on the seq stage.
 void recordCarryWindows(MixerOp mixer);
 
+/// Notes the carry of one mixer on another, whose own equations would need a different one.
+void copyCarry(MixerOp from, MixerOp to);
+
+/// The form of a mixer for sequences without earlier positions (`form_of`), or null.
+MixerOp expandedFormOf(MixerOp mixer);
+
 /// The least and greatest c for which a read at token t touches token t + c, over all values of the
 /// other indices in its token expression (`x[t-w]` under `sum[w]`). Nothing when the expression is
 /// not the token plus indices of fixed dims and constants.

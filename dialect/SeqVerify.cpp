@@ -220,7 +220,7 @@ LogicalResult MixerOp::verifyRegions() {
     if (equations != 1)
       return state.emitOpError() << "has " << equations << " equations; expected one";
   }
-  return failed(checkSummary(*this)) ? failure() : checkOrder(*this);
+  return failed(checkSummary(*this)) || failed(checkForm(*this)) ? failure() : checkOrder(*this);
 }
 
 //===----------------------------------------------------------------------===//

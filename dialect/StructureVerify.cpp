@@ -242,3 +242,24 @@ LogicalResult mlir::seq::verify::checkSummary(MixerOp mixer) {
     return mixer.emitOpError("is a summary and has an output");
   return success();
 }
+
+LogicalResult mlir::seq::verify::checkForm(MixerOp mixer) {
+  // c69
+  FlatSymbolRefAttr of = mixer.getFormOfAttr();
+  if (!of)
+    return success();
+  auto module = mixer->getParentOfType<ModuleOp>();
+  auto other = module ? module.lookupSymbol<MixerOp>(of.getAttr()) : MixerOp();
+  auto declarations = [](MixerOp op) {
+    SmallVector<StringAttr> names;
+    for (auto tensor : op.getOps<TensorOp>())
+      names.push_back(tensor.getSymNameAttr());
+    for (auto output : op.getOps<OutputOp>())
+      names.push_back(output.getSourceAttr().getAttr());
+    return names;
+  };
+  if (!other || other.getFormOfAttr() || declarations(mixer) != declarations(other))
+    return mixer.emitOpError() << "is a form of " << of
+                               << ", which is no mixer beside it with the same tensors and outputs";
+  return success();
+}

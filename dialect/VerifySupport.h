@@ -38,6 +38,7 @@ bool allDifferent(ArrayAttr symbols);
 
 /// Checks the mixer that a summary is of, and that transitions stand in a summary only.
 LogicalResult checkSummary(MixerOp mixer);
+LogicalResult checkForm(MixerOp mixer);
 
 } // namespace mlir::seq::verify
 

@@ -28,13 +28,19 @@ typedef struct SeqView {
   int64_t stride[SEQ_MAX_RANK];
 } SeqView;
 
+/// The sequences that a form of a mixer is run for: those without earlier positions may have one of
+/// their own.
+enum SeqTakes { SEQ_TAKES_ALL = 0, SEQ_TAKES_CONTINUED = 1, SEQ_TAKES_NEW = 2 };
+
 typedef struct SeqCall {
   const SeqMixerSet *set;
-  const SeqMixer *mixer;
-  const SeqKernel *kernel;
+  const SeqMixer *mixer;   // of the form that is planned or run
+  const SeqKernel *kernel; // likewise
+  const SeqMixer *whole;   // the mixer as it is called
   const seq_options *options;
   const char *function; // "forward", ...
   bool step;
+  int32_t takes;                 // SeqTakes: what `mixer` and `kernel` are run for
   int32_t batchDims;             // batch dims of the mixer; they come first
   int64_t tokens;                // extent of the token dim in the buffers
   int64_t sequences;             // extent of the first batch dim (packed: number of sequences)
@@ -285,7 +291,26 @@ int64_t seqPartsOf(const SeqCall *call, const SeqPartPlan *plan, int64_t sequenc
 /// Segments behind the first of a sequence of so many tokens.
 int64_t seqLaterSegments(const SeqSegmentPlan *plan, int64_t tokens);
 
-/// Runs a validated call in its workspace.
+/// The plans of a call's forms, which run one after the other in one workspace.
+typedef struct SeqPlans {
+  bool isUsed[2]; // whether the form has sequences; the mixer's own and the expanded one
+  SeqPlan plan[2];
+  int64_t bytes;
+} SeqPlans;
+
+/// As seqMakePlan, for all forms.
+bool seqMakePlans(SeqCall *call, bool exact, SeqPlans *plans);
+
+/// Makes the expanded form that of the call, or its own one again.
+void seqEnterForm(SeqCall *call, int32_t form);
+
+/// Whether the form that the call stands at is run for a sequence.
+bool seqTakes(const SeqCall *call, int64_t sequence);
+
+/// Runs the form of a validated call that it stands at in its workspace.
 void seqRun(const SeqCall *call, const SeqPlan *plan, char *workspace);
+
+/// Writes the positions behind a call.
+void seqWritePositions(const SeqCall *call);
 
 #endif // SEQMIX_RUNTIME_CALL_H

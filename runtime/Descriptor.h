@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { SEQ_DESCRIPTOR_VERSION = 2 };
+enum { SEQ_DESCRIPTOR_VERSION = 3 };
 
 enum SeqDimKind { SEQ_DIM_BATCH = 0, SEQ_DIM_RUNTIME = 1, SEQ_DIM_FIXED = 2 };
 enum SeqRole { SEQ_ROLE_INPUT = 0, SEQ_ROLE_PARAM = 1, SEQ_ROLE_OUTPUT = 2 };
@@ -196,6 +196,9 @@ typedef struct SeqMixer {
   int32_t component_count;
   int32_t kernel_count;
   int32_t token_dim;
+  // Another form for sequences without earlier positions: the same dims, tensors and components, as
+  // many kernels in the same order; or null.
+  const struct SeqMixer *expanded;
 } SeqMixer;
 
 /// All sizes of a mixer in a library.

@@ -15,30 +15,41 @@
 
 const char *seq_version(void) { return SEQMIX_VERSION; }
 
+static void runForms(SeqCall *call, const SeqPlans *plans, char *workspace) {
+  for (int32_t form = 0; form < 2; ++form) {
+    if (!plans->isUsed[form])
+      continue;
+    seqEnterForm(call, form);
+    seqRun(call, &plans->plan[form], workspace);
+  }
+  seqEnterForm(call, 0);
+  seqWritePositions(call);
+}
+
 static int runCall(SeqCall *call) {
   int status = seqCheckOverlap(call);
   if (status == SEQ_OK && call->options && (call->options->flags & SEQ_CHECKED))
     status = seqCheckRanges(call);
   if (status != SEQ_OK)
     return status;
-  SeqPlan plan;
-  if (!seqMakePlan(call, true, &plan))
+  SeqPlans plans;
+  if (!seqMakePlans(call, true, &plans))
     return seqFail(call, SEQ_OUT_OF_MEMORY, "the workspace would be larger than memory");
   if (call->options && call->options->workspace) {
-    if (call->options->workspace_bytes < (size_t)plan.bytes)
+    if (call->options->workspace_bytes < (size_t)plans.bytes)
       return seqFail(call, SEQ_WORKSPACE_TOO_SMALL,
                      "the workspace has %zu bytes; this call needs %lld (%s_workspace_size)",
-                     call->options->workspace_bytes, (long long)plan.bytes, call->set->name);
-    seqRun(call, &plan, call->options->workspace);
+                     call->options->workspace_bytes, (long long)plans.bytes, call->set->name);
+    runForms(call, &plans, call->options->workspace);
     return SEQ_OK;
   }
   void *memory = NULL;
-  if (plan.bytes > 0) // a multiple of the alignment
-    memory = aligned_alloc(SEQ_WORKSPACE_ALIGN, (size_t)plan.bytes);
-  if (plan.bytes > 0 && !memory)
+  if (plans.bytes > 0) // a multiple of the alignment
+    memory = aligned_alloc(SEQ_WORKSPACE_ALIGN, (size_t)plans.bytes);
+  if (plans.bytes > 0 && !memory)
     return seqFail(call, SEQ_OUT_OF_MEMORY, "no memory for a workspace of %lld bytes",
-                   (long long)plan.bytes);
-  seqRun(call, &plan, memory);
+                   (long long)plans.bytes);
+  runForms(call, &plans, memory);
   free(memory);
   return SEQ_OK;
 }
@@ -120,10 +131,10 @@ int seq_rt_workspace_size(const SeqMixerSet *set, const int64_t *extents, int32_
       return status;
     call.sequences = seqHasBatch(call.mixer) ? call.extent[0] : 1;
     call.longest = call.tokens = call.extent[call.mixer->token_dim];
-    SeqPlan plan;
-    if (!seqMakePlan(&call, false, &plan))
+    SeqPlans plans;
+    if (!seqMakePlans(&call, false, &plans))
       return seqFail(&call, SEQ_OUT_OF_MEMORY, "the workspace would be larger than memory");
-    most = plan.bytes > most ? plan.bytes : most;
+    most = plans.bytes > most ? plans.bytes : most;
   }
   *bytes = (size_t)most;
   return SEQ_OK;

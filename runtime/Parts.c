@@ -107,7 +107,7 @@ static void runPart(void *context, int64_t number, int32_t thread) {
   SeqUnit unit = seqUnitAt(run, number / each);
   number %= each;
   int64_t parts = seqPartsOf(run->call, plan, unit.first);
-  if (parts == 1 ? phase->merges || part > 0 : part >= parts)
+  if (!seqTakes(run->call, unit.first) || (parts == 1 ? phase->merges || part > 0 : part >= parts))
     return; // there is no such part; what is not cut is done in the first phase
   SeqTask task = seqTaskOf(run, unit, number);
   if (parts > 1) {

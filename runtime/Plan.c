@@ -251,3 +251,45 @@ bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   plan->bytes = size.value;
   return !size.overflow && !part.overflow;
 }
+
+//===----------------------------------------------------------------------===//
+// Forms
+//===----------------------------------------------------------------------===//
+
+bool seqTakes(const SeqCall *call, int64_t sequence) {
+  return call->takes == SEQ_TAKES_ALL ||
+         (seqPosition(call, sequence) == 0) == (call->takes == SEQ_TAKES_NEW);
+}
+
+void seqEnterForm(SeqCall *call, int32_t form) {
+  const SeqMixer *to = form ? call->whole->expanded : call->whole;
+  call->kernel = &to->kernels[call->kernel - call->mixer->kernels];
+  call->mixer = to;
+  call->takes = !call->whole->expanded ? SEQ_TAKES_ALL : form ? SEQ_TAKES_NEW : SEQ_TAKES_CONTINUED;
+}
+
+static bool takesAny(const SeqCall *call) {
+  bool some = call->takes == SEQ_TAKES_ALL;
+  for (int64_t i = 0; i < call->sequences && !some; ++i)
+    some = seqTakes(call, i);
+  return some;
+}
+
+bool seqMakePlans(SeqCall *call, bool exact, SeqPlans *plans) {
+  bool fits = true;
+  plans->bytes = 0;
+  call->whole = call->mixer;
+  for (int32_t form = 0; form < 2; ++form) {
+    plans->isUsed[form] = false;
+    if (form && !call->whole->expanded)
+      continue;
+    seqEnterForm(call, form);
+    plans->isUsed[form] = !exact || takesAny(call);
+    if (!plans->isUsed[form])
+      continue;
+    fits &= seqMakePlan(call, exact, &plans->plan[form]);
+    plans->bytes = larger(plans->bytes, plans->plan[form].bytes);
+  }
+  seqEnterForm(call, 0);
+  return fits;
+}

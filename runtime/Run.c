@@ -44,7 +44,10 @@ SeqUnit seqUnitAt(const SeqRun *run, int64_t place) {
 static void runForward(void *context, int64_t number, int32_t thread) {
   const SeqRun *run = context;
   int64_t each = seqTasksEach(run);
-  SeqTask task = seqTaskOf(run, seqUnitAt(run, number / each), number % each);
+  SeqUnit unit = seqUnitAt(run, number / each);
+  if (!seqTakes(run->call, unit.first))
+    return;
+  SeqTask task = seqTaskOf(run, unit, number % each);
   run->kernel->forward(seqFillFrame(run, &task, thread));
 }
 
@@ -151,7 +154,7 @@ static void takeSnapshot(const SeqComponent *component, char *to, SeqView *view)
   }
 }
 
-static void writePositions(const SeqCall *call) {
+void seqWritePositions(const SeqCall *call) {
   int32_t last = call->mixer->component_count - 1;
   if (last < 0 || call->mixer->components[last].kind != SEQ_CARRY_POSITION ||
       !call->carryOut[last].present)
@@ -193,5 +196,4 @@ void seqRun(const SeqCall *call, const SeqPlan *plan, char *workspace) {
     else
       seqRunTasks(runForward, &run, tasks, plan->threads);
   }
-  writePositions(call);
 }

@@ -167,6 +167,13 @@ private:
         for (StringAttr name : node.makes)
           if (!node.tokenFree && windowOf(name))
             madeOnce.insert(name);
+    // Rows that are carried go out at the end, even if they are read where they are made only.
+    for (const CarryComponent &component : carryComponents(mixer))
+      if (auto name = component.of.getAttr();
+          component.kind == CarryComponent::Rows && isa<DefineOp>(lookup(mixer, name))) {
+        buffers[name].space = Space::Sequence;
+        madeOnce.insert(name);
+      }
     // Readers come after what they read, so the last first: whether a node is made once decides
     // where its own reads happen.
     for (const Node &node : llvm::reverse(all.nodes))

@@ -106,6 +106,8 @@ struct MixerPlan {
   bool usesPosition = false;
   bool startsAtZero = false; ///< reads all positions: earlier calls leave nothing to go on from
   std::shared_ptr<SummaryPlan> summary; ///< null: sequences are never cut
+  std::shared_ptr<MixerPlan> expanded;  ///< the form for sequences without earlier positions, or
+                                        ///< null; its kernels are added target by target
 };
 
 /// SeqTransition, with numbers of the summary's components.

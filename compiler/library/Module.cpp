@@ -243,7 +243,8 @@ private:
                    number(static_cast<int64_t>(mixer.sharedDims)), number32(SEQ_DESCRIPTOR_VERSION),
                    count(mixer.dims.size()), count(mixer.tensors.size()),
                    count(mixer.components.size()), count(mixer.kernels.size()),
-                   number32(mixer.tokenDim)},
+                   number32(mixer.tokenDim),
+                   mixer.expanded ? this->mixer(*mixer.expanded) : null()},
                   sizeof(SeqMixer)),
         mixer.name + ".size");
   }

@@ -196,7 +196,8 @@ LogicalResult MixerImporter::run() {
   if (mixer.noStep)
     noStep = builder.getStringAttr(mixer.noStep->reason);
   auto op = seq::MixerOp::create(builder, loc(mixer.range), mixer.name, compute, noStep,
-                                 /*summary_of=*/FlatSymbolRefAttr());
+                                 /*summary_of=*/FlatSymbolRefAttr(),
+                                 /*form_of=*/FlatSymbolRefAttr());
   OpBuilder::InsertionGuard guard(builder);
   builder.createBlock(&op.getBody());
   for (const ast::BatchDim *batch : mixer.batchDims)

@@ -43,12 +43,15 @@ void explainSums(ExplainText &text) {
     line(label, fmt::format("{}: low rank {}, of {}", view(owner), domain, made.states));
     label = "";
   }
-  auto others = text.mixer->getAttrOfType<ArrayAttr>("seq.over_pairs");
-  label = "pairs";
-  for (Attribute why : others ? others.getValue() : ArrayRef<Attribute>()) {
-    line(label, std::string(view(cast<StringAttr>(why))));
-    label = "";
-  }
+  auto list = [&](StringRef label, StringRef attribute) {
+    auto lines = text.mixer->getAttrOfType<ArrayAttr>(attribute);
+    for (Attribute words : lines ? lines.getValue() : ArrayRef<Attribute>()) {
+      line(label, std::string(view(cast<StringAttr>(words))));
+      label = "";
+    }
+  };
+  list("pairs", "seq.over_pairs");
+  list("rows", "seq.latent_rows");
 }
 
 } // namespace seqmix

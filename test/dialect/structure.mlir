@@ -431,3 +431,15 @@ seq.mixer @m compute f32 attributes {summary_of = @other} {
   }
   seq.output @y : f32
 }
+
+// -----
+
+// c69
+seq.mixer @other compute f32 {
+  seq.dim @T <runtime>
+  seq.tensor @x <input> [@T] per [] : f32
+}
+// expected-error@below {{is a form of @other, which is no mixer beside it with the same tensors and outputs}}
+seq.mixer @m compute f32 attributes {form_of = @other} {
+  seq.dim @T <runtime>
+}

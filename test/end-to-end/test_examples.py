@@ -333,3 +333,44 @@ def test_rows_in_pages(name, heads, consts, room, monkeypatch):
     with pytest.raises(seqmix.SeqmixError, match="the workspace overlaps pages in memory"):
         function.step(**token, carry=paged, pages=inside, workspace=room_for_all)
     assert all(np.array_equal(paged[n], before[n], equal_nan=True) for n in before), "a refused call wrote"
+
+
+@pytest.mark.parametrize("threads", (1, 24))
+def test_latent_rows(threads):
+    """Keys and values that are made from rows of all heads: the first tokens of a sequence use the former, later ones the latter."""
+    sizes = {"qn": (4, 24), "qr": (4, 8), "c": (80,), "kr": (8,)}
+    function = seqmix.compile(ROOT / "examples/attention/mla.seq", dims={"N": 24, "M": 8, "R": 80, "V": 20}).mla
+    random = np.random.default_rng(5)
+    params = {n: random.standard_normal((4, rows, 80)).astype(np.float32) / 5 for n, rows in (("Wk", 24), ("Wv", 20))}
+    arrays = {n: random.standard_normal((2, 1200, *s)).astype(np.float32) for n, s in sizes.items()}
+    part = lambda a, b: {n: x[:, a:b] for n, x in arrays.items()}
+    whole = function(**arrays, **params, threads=threads)
+    tolerance = {"rtol": 0, "atol": 2e-5 * np.abs(whole).max()}
+    got, carry = function(**part(0, 900), **params, threads=threads, return_carry=True, rows=1200)
+    np.testing.assert_allclose(got, whole[:, :900], **tolerance)
+    assert {n: a.shape for n, a in carry.items()} == {"c_rows": (2, 1200, 80), "kr_rows": (2, 1200, 8), "position": (2,)}
+    for begin, end in ((900, 1000), (1000, 1003), (1003, 1180)):
+        got, carry = function(**part(begin, end), **params, carry=carry, threads=threads, return_carry=True)
+        np.testing.assert_allclose(got, whole[:, begin:end], **tolerance)
+    for t in range(1180, 1184):
+        row, carry = function.step(**{n: x[:, t] for n, x in arrays.items()}, **params, carry=carry, threads=threads)
+        np.testing.assert_allclose(row, whole[:, t], **tolerance)
+    np.testing.assert_array_equal(carry["c_rows"][:, :1184], arrays["c"][:, :1184])
+    # New sequences and others in one call, in any slot; and with a workspace for the largest of either kind.
+    tokens = {n: np.concatenate([x[:1, 1184:1194]] * 3) for n, x in arrays.items()}
+    workspace = function.workspace(threads=threads, B=3, H=4, T=10)
+    found = {}
+    for order in ((0, 1184, 0), (1184, 0, 1184), (0, 0, 1184)):
+        mixed = {n: np.concatenate([a[:1]] * 3) for n, a in carry.items()}
+        mixed["position"] = np.array(order, np.int32)
+        out = function(**tokens, **params, carry=mixed, threads=threads, workspace=workspace)
+        for position, rows in zip(order, out):
+            assert np.array_equal(rows, found.setdefault(position, rows)), order
+    np.testing.assert_allclose(found[1184], whole[0, 1184:1194], **tolerance)
+    np.testing.assert_allclose(found[0], function(**{n: x[:1] for n, x in tokens.items()}, **params)[0], **tolerance)
+    pages = random.permutation(24).reshape(2, 12).astype(np.int32)
+    pool = {"c_rows": np.full((24, 64, 80), np.nan, np.float32), "kr_rows": np.full((24, 64, 8), np.nan, np.float32)}
+    paged = {**pool, "position": np.zeros(2, np.int32)}
+    for begin, end in ((0, 600), (600, 640), (640, 641), (641, 650)):
+        got, paged = function(**part(begin, end), **params, carry=paged, pages=pages, threads=threads, return_carry=True)
+        np.testing.assert_allclose(got, whole[:, begin:end], **tolerance)

@@ -58,7 +58,8 @@ const SeqKernel kKernel = {"x86-64", 0,  nullptr, kernel,           64, 0,      
                            0,        -1, 1,       SEQ_KERNEL_WHOLE, 0,  kStorage};
 const SeqMixer kMixer = {"lengths", nullptr, kDims,  kTensors, nullptr,
                          &kKernel,  nullptr, derive, 0,        SEQ_DESCRIPTOR_VERSION,
-                         DimCount,  4,       0,      1,        T};
+                         DimCount,  4,       0,      1,        T,
+                         nullptr};
 const SeqMixer *const kSizes[] = {&kMixer};
 const SeqMixerSet kSet = {"lengths", kSizes, 1, 0};
 

@@ -66,7 +66,7 @@ const SeqKernel kMaking[] = {
     impossible(), {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0, nullptr}};
 const SeqMixer kSummary = {
     "scan.summary",         nullptr, kDims8, kTensors, kMade, kMaking, nullptr, nullptr, 1u << H,
-    SEQ_DESCRIPTOR_VERSION, 4,       3,      3,        2,     T};
+    SEQ_DESCRIPTOR_VERSION, 4,       3,      3,        2,     T,       nullptr};
 const int32_t kOwn[] = {0, -1, 3};
 const SeqTransition kTransition = {0, 0, {1, -1}, {0, 0}};
 const SeqSummary kSegments = {&kSummary, kOwn, &kTransition, 0.5, 1, 0};

@@ -267,7 +267,7 @@ Error BenchRunner::measureFile(const SourceFile &source, Progress &progress) {
   TemporaryDirectory directory;
   std::shared_ptr<LoadedLibrary> library;
   for (auto mixer : imported->module->getOps<mlir::seq::MixerOp>()) {
-    if (mixer.getSymName().find(options.filter) == StringRef::npos)
+    if (mixer.getFormOf() || mixer.getSymName().find(options.filter) == StringRef::npos)
       continue;
     if (!library) {
       auto loaded = compileAndLoad(source, options.compile, directory.file("bench.so"));

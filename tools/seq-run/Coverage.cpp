@@ -59,11 +59,14 @@ static void addStructure(seq::MixerOp mixer, std::set<std::string> &features) {
 std::vector<std::string> coverageOf(ModuleOp module, const Options &options) {
   std::set<std::string> features;
   for (auto mixer : module.getOps<seq::MixerOp>())
-    addWritten(mixer, features);
+    if (!mixer.getFormOf())
+      addWritten(mixer, features);
   if (succeeded(runStructure(module, options)))
     for (auto mixer : module.getOps<seq::MixerOp>()) {
       if (mixer.getSummaryOf())
         features.insert("structure: summary of segments");
+      else if (mixer.getFormOf())
+        features.insert("structure: rows that keys or values are made from");
       else
         addStructure(mixer, features);
     }

@@ -28,7 +28,8 @@ Expected<mlir::seq::MixerOp> findMixer(Imported &imported, const ReferenceOption
       return mixer;
     return createStringError(fmt::format("{} has no mixer '{}'", options.file, options.mixer));
   }
-  auto mixers = imported.module->getOps<mlir::seq::MixerOp>();
+  auto mixers = make_filter_range(imported.module->getOps<mlir::seq::MixerOp>(),
+                                  [](mlir::seq::MixerOp mixer) { return !mixer.getFormOf(); });
   if (std::distance(mixers.begin(), mixers.end()) != 1)
     return createStringError(
         fmt::format("{} does not have one mixer; choose one with --mixer", options.file));

@@ -68,9 +68,9 @@ Expected<Imported> importForTrial(const SourceFile &source, const Overrides &siz
 
 Expected<std::optional<Imported>> importAsWritten(Imported &imported, const SourceFile &source,
                                                   const Overrides &sizes, ast::DType dtype) {
-  auto walk = imported.module->walk([](mlir::seq::StateOp state) {
-    return state->hasAttr("seq.sum_of") ? mlir::WalkResult::interrupt()
-                                        : mlir::WalkResult::advance();
+  auto walk = imported.module->walk([](mlir::Operation *op) {
+    bool isOther = op->hasAttr("seq.sum_of") || op->hasAttr("seq.latent_rows");
+    return isOther ? mlir::WalkResult::interrupt() : mlir::WalkResult::advance();
   });
   if (!walk.wasInterrupted())
     return std::nullopt;

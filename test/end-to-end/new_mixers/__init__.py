@@ -17,8 +17,8 @@ from .memories import (averages_by_number, chosen_memories, constant_decays, del
                        fast_and_slow, forward_delta_backward_gated, grouped_keys, hebbian_oja, learned_corrections,
                        mutual_reads, narrow_keys, odd_factors, plane_rotation, resets_by_segment,
                        rows_and_learned_columns, saturated_matrix, tied_gates_normed, two_stabilisers)
-from .pairs import (distance_filter, distances, feature_attention, gated_pairs, hybrid_attention, polynomial_attention,
-                    retention_pairs)
+from .pairs import (distance_filter, distances, feature_attention, gated_pairs, hybrid_attention, low_rank_keys,
+                    polynomial_attention, retention_pairs)
 from .ranks import (channel_erase_write, decay_between_factors, delta_both_decays, delta_columns_three,
                     rank_two_bonus_reads, segment_resets, two_sided_delta, vector_delta, windowed_least_mean)
 from .reads import (lagged_reads, many_normalisers, mixed_storage, projected_read, read_both_sides, running_normaliser,

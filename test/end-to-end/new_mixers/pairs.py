@@ -152,3 +152,22 @@ def distances(x, carry):
                 y[t - first] += x["f"][:, t - s, None, :] * signal[s]
             z[t - first] += x["g"][t - s] * u[s]
     return {"y": y, "z": z}, {"y.signal_rows": kept, "u_rows": u_kept}
+
+
+def low_rank_keys(x, carry, W=9):
+    """Keys and values of all positions of the window are made from the latents, which are what is kept."""
+    q, y = x["q"], x["x"]
+    T, H, N = q.shape
+    c, c_rows = all_rows(carry, "c_rows", y / np.sqrt((y**2).mean(-1, keepdims=True) + 1e-6), ring=W)
+    w, w_rows = all_rows(carry, "w_rows", 1 / (1 + np.exp(-x["g"])), ring=W)
+    first = position(carry)
+    o, z = np.zeros((T, H, x["Wv"].shape[1])), np.zeros((T, H, x["Wu"].shape[1]))
+    for h in range(H):
+        k, v, u = c @ x["Wk"][h].T + x["bk"][h], c @ x["Wv"][h].T, c @ x["Wu"][h].T
+        for t in range(T):
+            n = first + t
+            s = np.arange(max(0, n - W + 1), n + 1)
+            p = softmax(5 * np.tanh(k[s] @ q[t, h] / np.sqrt(N) / 5) - x["slope"][h] * (n - s))
+            o[t, h] = p @ v[s]
+            z[t, h] = (p * w[s]) @ u[s] + u[n]
+    return {"o": o, "y": z}, {"c_rows": c_rows, "w_rows": w_rows}

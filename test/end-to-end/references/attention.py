@@ -162,21 +162,20 @@ def rope_truncated(x, carry, length=2048):
 
 
 def mla(x, carry):
-    """A3, absorbed in the new tokens: scores and sums are over latents, turned into keys and values to be kept."""
+    """A3, naive: keys and values of all positions are made from the latents, which are what is kept."""
     qn, qr = x["qn"], x["qr"]
-    kn, kn_rows = all_rows(carry, "kn_rows", np.einsum("hnr,sr->shn", x["Wk"], x["c"]), 1)
-    v, v_rows = all_rows(carry, "v_rows", np.einsum("hjr,sr->shj", x["Wv"], x["c"]), 1)
+    c, c_rows = all_rows(carry, "c_rows", x["c"])
     kr, kr_rows = all_rows(carry, "kr_rows", x["kr"])
     T, H, N = qn.shape
     first = position(carry)
-    o = np.zeros((T, H, v.shape[2]))
-    for t in range(T):
-        for h in range(H):
-            new = x["c"][: t + 1]
-            a = np.concatenate([kn[:first, h] @ qn[t, h], new @ (x["Wk"][h].T @ qn[t, h])])
-            p = softmax((a + kr[: first + t + 1] @ qr[t, h]) / np.sqrt(N + qr.shape[2]))
-            o[t, h] = p[:first] @ v[:first, h] + x["Wv"][h] @ (p[first:] @ new)
-    return {"o": o}, {"kn_rows": kn_rows, "kr_rows": kr_rows, "v_rows": v_rows}
+    o = np.zeros((T, H, x["Wv"].shape[1]))
+    for h in range(H):
+        kn, v = c @ x["Wk"][h].T, c @ x["Wv"][h].T
+        for t in range(T):
+            seen = first + t + 1
+            p = softmax((kn[:seen] @ qn[t, h] + kr[:seen] @ qr[t, h]) / np.sqrt(N + qr.shape[2]))
+            o[t, h] = p @ v[:seen]
+    return {"o": o}, {"c_rows": c_rows, "kr_rows": kr_rows}
 
 
 def dilated_attention(x, carry, W=512, D=4):
