@@ -16,6 +16,8 @@
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallSet.h"
 
+#include <fmt/format.h>
+
 using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix::chunk;
@@ -47,11 +49,12 @@ public:
     chooseSpaces();
     chooseSplit();
     chooseBatchBlock();
-    int64_t chunk = chooseChunk();
+    auto [chunk, why] = chooseChunk();
     builder.setInsertionPointToEnd(&mixer.getBody().front());
     auto kernel = KernelOp::create(builder, mixer.getLoc(), builder.getI64IntegerAttr(chunk), split,
                                    split ? builder.getI64IntegerAttr(splitElements) : IntegerAttr(),
                                    builder.getI64IntegerAttr(batchBlock));
+    kernel->setAttr("seq.chunk_reason", builder.getStringAttr(why));
     builder.createBlock(&kernel.getBody());
     emitBuffers();
     emitPrologue(Space::Shared);
@@ -295,12 +298,13 @@ private:
     return elements;
   }
 
-  int64_t chooseChunk() {
+  /// And why that many tokens, for `seqc explain`.
+  std::pair<int64_t, std::string> chooseChunk() {
     if (options.chunk)
-      return options.chunk;
-    // Two panels of rows share the packing of a tile of columns.
+      return {options.chunk, "asked for"};
     if (llvm::any_of(all.nodes, [](const Node &node) { return isa<PairsOp>(node.op); }))
-      return 2 * sweepVectors() * options.lanes;
+      return {2 * sweepVectors() * options.lanes,
+              "two panels of rows share the packing of a tile of columns"};
     int64_t bytes = 1;
     bool solves = llvm::any_of(all.nodes, [](const Node &node) { return isa<AffineOp>(node.op); });
     for (auto &[name, buffer] : buffers)
@@ -309,7 +313,16 @@ private:
     int64_t fits = options.cacheBytes / bytes;
     // The state of a block form shares the cache with the rows, and 16 tokens amortise a segment's
     // fixed work.
-    return std::clamp<int64_t>(llvm::PowerOf2Ceil(fits + 1) / 2, 16, solves ? 32 : 128);
+    int64_t least = 16, most = solves ? 32 : 128;
+    int64_t chunk = std::clamp<int64_t>(llvm::PowerOf2Ceil(fits + 1) / 2, least, most);
+    std::string why = fmt::format("buffers of {} bytes a token, {} bytes of cache for them",
+                                  bytes - 1, options.cacheBytes);
+    if (chunk > fits)
+      why += "; fewer tokens would not pay for a chunk's fixed work";
+    else if (chunk == most)
+      why += solves ? "; more would push the state out of the cache"
+                    : "; more have nothing left to amortise";
+    return {chunk, why};
   }
 
   /// Vectors of rows in a panel: with four columns they fill the registers with accumulators.

@@ -174,14 +174,9 @@ private:
     }
     if (!reason.empty())
       return false;
-    // A param has all its rows in every call.
+    // A param has all its rows in every call; a definition's are kept, so that no token makes them
+    // again.
     Operation *weights = SymbolTable::lookupSymbolIn(formed, filter);
-    if (!isParam(weights) && !isOfData(weights)) {
-      reason = fmt::format("the weights of its convolution over '{}' are made for the positions of "
-                           "one call",
-                           name(token.getAttr()));
-      return false;
-    }
     if (!isParam(weights))
       keepRows(filter, 0);
     keepRows(signal, convolution.getLast() ? *convolution.getLast() + 1 : 0);
@@ -229,14 +224,6 @@ private:
 
   bool readsProduced(Operation *source) {
     return dependsOn(source, [](Operation *op) { return isa<ProducedOp>(op); });
-  }
-
-  /// Whether its rows are those of the data, and not the same for every sequence.
-  bool isOfData(Operation *source) {
-    return dependsOn(source, [](Operation *op) {
-      auto tensor = dyn_cast<TensorOp>(op);
-      return isa<StateOp>(op) || (tensor && tensor.getRole() == Role::Input);
-    });
   }
 
   /// Definitions that only the reductions' form has, each after those that it reads.

@@ -52,6 +52,11 @@ static void explainAround(ExplainText &text) {
                           text.model.tokenOf(equation) ? "" : "   (once)"));
     label = "";
   }
+  SmallVector<Expr> exponents;
+  for (auto &[name, equation] : text.model.definitions())
+    if (!text.inLoops.contains(name) && !name.getValue().contains('.'))
+      text.collectExponents(equation.body, exponents);
+  text.explainExponents(exponents);
 }
 
 static void explainCarry(ExplainText &text) {
@@ -149,6 +154,13 @@ static void explainSegments(ExplainText &text) {
   }
 }
 
+static void explainChunk(ExplainText &text) {
+  KernelOp kernel = text.options.kernel;
+  auto why = kernel ? kernel->getAttrOfType<StringAttr>("seq.chunk_reason") : StringAttr();
+  if (why)
+    text.line("chunk", fmt::format("{} tokens: {}", kernel.getChunk(), view(why)));
+}
+
 static void explainWork(ExplainText &text) {
   Work work = workOf(text.model);
   const char *besides = !text.mixer.getOps<PairsOp>().empty()         ? ", besides the pairs"
@@ -181,6 +193,7 @@ void explain(MixerOp mixer, llvm::raw_ostream &os, const ExplainOptions &options
   explainAround(text);
   explainCarry(text);
   explainSegments(text);
+  explainChunk(text);
   explainWork(text);
   os << "\n";
 }

@@ -63,6 +63,7 @@ public:
                               each, shared.sizes(state.getDims())));
     explainBlock(state, rank);
     explainDecay("decay", rowDecay, colDecay);
+    explainFactors(op, rows, cols);
     explainRejected(state, rank);
   }
 
@@ -214,10 +215,31 @@ private:
       return "none: decays are multiplied as they are";
     std::string text;
     Facts distinct;
-    for (Expr e : exponents)
+    for (Expr e : exponents) {
       distinct.insert(shared.exponentFact(e));
+      shared.explained.insert(e);
+    }
     text = fmt::format("{}", fmt::join(distinct.list, "; "));
     return text + "; taken once a token, never of differences of sums";
+  }
+
+  // Exponents in what else the recurrence is made of; the user's definitions tell of their own.
+  void explainFactors(AffineOp op, ArrayRef<Var> rows, ArrayRef<Var> cols) {
+    SmallVector<Expr> exponents;
+    auto collect = [&](FlatSymbolRefAttr factor, ArrayRef<Var> side) {
+      if (factor && factor.getValue().contains('.'))
+        shared.collectExponents(inlineMade(readAt(factor, side)), exponents);
+    };
+    for (auto update : op.getUpdates().getAsRange<UpdateAttr>()) {
+      collect(update.getLeft(), rows);
+      for (TermAttr term : update.getTerms()) {
+        collect(term.getCoef(), cols);
+        collect(term.getRight(), cols);
+      }
+    }
+    for (auto read : op.getReads().getAsRange<RowReadAttr>())
+      collect(read.getRow(), rows);
+    shared.explainExponents(exponents);
   }
 
   void explainRejected(StateOp state, unsigned rank) {

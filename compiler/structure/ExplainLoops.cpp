@@ -101,27 +101,15 @@ private:
 
   void explainExponents(RecurrenceOp group) {
     SmallVector<Expr> exponents;
-    Facts facts;
     for (auto member : group.getMembers().getAsRange<FlatSymbolRefAttr>())
       shared.collectExponents(model.equation(member.getAttr())->body, exponents);
-    Facts distinct;
-    for (Expr e : exponents) {
-      distinct.insert(shared.exponentFact(e));
-      if (ranges.of(e).high <= 0)
-        ranges.explain(e, facts);
-    }
-    if (distinct.list.empty())
-      return;
-    line("exponents", fmt::format("{}", fmt::join(distinct.list, "; ")));
-    if (!facts.list.empty())
-      line("", fmt::format("because {}", fmt::join(facts.list, ", ")));
+    shared.explainExponents(exponents);
   }
 
   // The shared parts, under their own names.
   ExplainText &shared;
   Model &model = shared.model;
   ExprContext &context = shared.context;
-  Ranges &ranges = shared.ranges;
 
   void line(StringRef label, const std::string &text) { shared.line(label, text); }
 };

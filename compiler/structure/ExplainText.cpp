@@ -89,6 +89,22 @@ std::string ExplainText::exponentFact(Expr e) {
   return fmt::format("{} has no known bound, as in the equation", show(e));
 }
 
+void ExplainText::explainExponents(ArrayRef<Expr> exponents) {
+  Facts distinct, facts;
+  for (Expr e : exponents) {
+    if (!explained.insert(e).second)
+      continue;
+    distinct.insert(exponentFact(e));
+    if (ranges.of(e).high <= 0)
+      ranges.explain(e, facts);
+  }
+  if (distinct.list.empty())
+    return;
+  line("exponents", fmt::format("{}", fmt::join(distinct.list, "; ")));
+  if (!facts.list.empty())
+    line("", fmt::format("because {}", fmt::join(facts.list, ", ")));
+}
+
 void ExplainText::collectExponents(Expr e, SmallVectorImpl<Expr> &exponents) {
   Expr whole = context.inlineReads(e, [&](StringAttr name) -> const Equation * {
     auto found = model.definitions().find(name);

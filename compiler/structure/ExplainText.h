@@ -35,6 +35,8 @@ public:
   std::string exponentFact(mlir::seq::Expr e);
   /// The arguments of the exponentials in an expression, definitions inlined.
   void collectExponents(mlir::seq::Expr e, llvm::SmallVectorImpl<mlir::seq::Expr> &exponents);
+  /// The line about those exponents of which none has said anything yet, and why they are bounded.
+  void explainExponents(llvm::ArrayRef<mlir::seq::Expr> exponents);
 
   mlir::seq::MixerOp mixer;
   Model model;
@@ -42,7 +44,8 @@ public:
   Ranges ranges;
   llvm::raw_ostream &os;
   ExplainOptions options;
-  llvm::DenseSet<mlir::StringAttr> inLoops; // members of recurrences
+  llvm::DenseSet<mlir::StringAttr> inLoops;  // members of recurrences
+  llvm::DenseSet<mlir::seq::Expr> explained; // exponents that a line has told of
 };
 
 inline std::string_view view(mlir::StringAttr name) { return name.getValue(); }

@@ -34,8 +34,7 @@ WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_e
                 "full_attention", "distance_filter", "local_global_attention", "t5_encoder_attention", "prefix_attention",
                 "block_causal_attention", "jrt", "low_rank_matrix", "toeplitz_two_sided", "circulant_matrix", "cauchy_matrix",
                 "vandermonde_matrix", "dft_matrix", "fnet", "monarch_convolution", "both_directions_gated", "ema_two_ways",
-                "prefix_bidirectional", "few_features_around", "s4_convolution", "hyena", "s4d_convolution", "tnn",
-                "forward_delta_backward_gated", "taps_both_sides"}
+                "prefix_bidirectional", "few_features_around", "s4_convolution", "forward_delta_backward_gated", "taps_both_sides"}
 
 # Examples over whole sequences, and weights that are made for one.
 WITHOUT_STEP |= {"performer", "linformer", "lama", "dense_matrix", "block_diagonal_matrix", "dss_convolution", "monarch_matrix",

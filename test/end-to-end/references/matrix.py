@@ -61,14 +61,18 @@ def short(x, carry, name, filter):
     return sum(filter[w] * rows[W - 1 - w : len(rows) - w] for w in range(W)), window
 
 
-def causal_convolution(filter, carry, name, g):
-    """`filter` at distances 0, 1, ... by the rows of g from position 0 on."""
-    rows, kept = all_rows(carry, name, g)
-    first = position(carry)
+def own_positions(carry, tokens):
+    return position(carry) + np.arange(tokens)
+
+
+def causal_convolution(filter, carry, g, name="g"):
+    """The filter by g over all positions so far; both are given at a call's own ones, and carried."""
+    weights, kept_weights = all_rows(carry, "k_rows", filter)
+    rows, kept = all_rows(carry, name + "_rows", g)
     y = np.zeros(g.shape)
-    for t in range(len(g)):
-        y[t] = np.sum(filter[first + t :: -1][: first + t + 1] * rows[: first + t + 1], axis=0)
-    return y, kept
+    for t, n in enumerate(own_positions(carry, len(g))):
+        y[t] = np.sum(weights[: n + 1][::-1] * rows[: n + 1], axis=0)
+    return y, {"k_rows": kept_weights, name + "_rows": kept}
 
 
 def hyena(x, carry, longest=1024, shift=0.05):
@@ -76,11 +80,11 @@ def hyena(x, carry, longest=1024, shift=0.05):
     x0, w0 = short(x, carry, "u0", x["c0"])
     x1, w1 = short(x, carry, "u1", x["c1"])
     v, w2 = short(x, carry, "u2", x["c2"])
-    t = np.arange(position(carry) + len(x0))[:, None]
+    t = own_positions(carry, len(x0))[:, None]
     filter = np.sin(t * x["f"] + x["a"]) @ x["A"].T * (np.exp(-t * np.abs(x["delta"]) / longest) + shift)
     g = x1 * v
-    y, rows = causal_convolution(filter, carry, "g_rows", g)
-    return {"y": x0 * (y + x["bias"] * g)}, {"u0_window": w0, "u1_window": w1, "u2_window": w2, "g_rows": rows}
+    y, rows = causal_convolution(filter, carry, g)
+    return {"y": x0 * (y + x["bias"] * g)}, {"u0_window": w0, "u1_window": w1, "u2_window": w2, **rows}
 
 
 def s4_convolution(x, carry):
@@ -111,10 +115,10 @@ def s4d_convolution(x, carry):
     A = -np.exp(x["re"]) + 1j * x["im"]
     dt = np.exp(x["step"])[:, None]
     weight = (x["cr"] + 1j * x["ci"]) * (np.exp(dt * A) - 1) / A
-    powers = np.exp(np.arange(position(carry) + len(u))[:, None, None] * dt * A)
+    powers = np.exp(own_positions(carry, len(u))[:, None, None] * dt * A)
     filter = 2 * np.sum(powers * weight, axis=2).real
-    y, rows = causal_convolution(filter, carry, "x_rows", u)
-    return {"y": x["skip"] * u + y}, {"x_rows": rows}
+    y, rows = causal_convolution(filter, carry, u, "x")
+    return {"y": x["skip"] * u + y}, rows
 
 
 def dss_convolution(x, carry):
@@ -124,23 +128,17 @@ def dss_convolution(x, carry):
     powers = np.exp(np.arange(len(u))[:, None, None] * x["dt"][:, None] * lam)
     W = x["wr"] + 1j * x["wi"]
     filter = np.sum(W / lam * powers / powers.sum(axis=0), axis=2).real if len(u) else np.zeros(u.shape)
-    y, _ = causal_convolution(filter, None, "x_rows", u)
+    y, _ = causal_convolution(filter, None, u)
     return {"y": x["skip"] * u + y}, {}
 
 
 def tnn(x, carry, decay=0.99):
     """B15, causal, one hidden layer, positions as they are; k = 0 has no decay."""
-    t = np.arange(position(carry) + len(x["v"]))[:, None]
+    t = own_positions(carry, len(x["v"]))[:, None]
     h = t * x["w1"] + x["b1"]
     h = np.maximum(h / np.sqrt(np.mean(h * h, axis=1, keepdims=True) + 1e-6), 0)
-    filter = decay**t * (h @ x["W2"].T + x["b2"])
-    # The rows that are kept are the inputs; their silu is taken again.
-    v, kept = all_rows(carry, "v_rows", x["v"])
-    first = position(carry)
-    y = np.zeros(x["v"].shape)
-    for n in range(len(y)):
-        y[n] = np.sum(filter[first + n :: -1][: first + n + 1] * silu(v[: first + n + 1]), axis=0)
-    return {"y": silu(x["u"]) * y}, {"v_rows": kept}
+    y, rows = causal_convolution(decay**t * (h @ x["W2"].T + x["b2"]), carry, silu(x["v"]))
+    return {"y": silu(x["u"]) * y}, rows
 
 
 def circulant_matrix(x, carry):
