@@ -73,10 +73,12 @@ const SeqSummary kSegments = {&kSummary, kOwn, &kTransition, 0.5, 1, 0};
 
 const SeqMixer kScan8 = {"scan",    nullptr,    kDims8,  kTensors, kComponents,
                          kKernels8, &kSegments, nullptr, 1u << H,  SEQ_DESCRIPTOR_VERSION,
-                         4,         4,          4,       2,        T};
+                         4,         4,          4,       2,        T,
+                         nullptr};
 const SeqMixer kScan5 = {"scan",    nullptr, kDims5,  kTensors, kComponents,
                          kKernels5, nullptr, nullptr, 1u << H,  SEQ_DESCRIPTOR_VERSION,
-                         4,         4,       4,       1,        T};
+                         4,         4,       4,       1,        T,
+                         nullptr};
 const SeqMixer *const kSizes[] = {&kScan8, &kScan5};
 const SeqMixerSet kSet = {"scan", kSizes, 2, 0}, kSet8 = {"scan", kSizes, 1, 0};
 
