@@ -9,6 +9,8 @@
 #include "compiler/chunk/Reads.h"
 #include "dialect/Carry.h"
 
+#include <utility>
+
 using namespace mlir;
 using namespace mlir::seq;
 
@@ -130,34 +132,83 @@ Node recurrenceNode(MixerOp mixer, RecurrenceOp recurrence,
 }
 
 /// Depth-first post-order over the producers of what a node reads.
-struct Sorter {
-  SmallVector<Node> &nodes;
-  llvm::DenseMap<StringAttr, unsigned> &producer;
-  SmallVector<int> mark; // 0 new, 1 open, 2 done
-  SmallVector<unsigned> order;
+class Sorter {
+public:
+  /// With a direction in which all nodes run token by token, what was made for the token before is
+  /// there in whatever order.
+  Sorter(const SmallVector<Node> &nodes, const llvm::DenseMap<StringAttr, unsigned> &producer,
+         std::optional<Direction> tokenByToken)
+      : nodes(nodes), producer(producer), tokenByToken(tokenByToken), mark(nodes.size(), New) {}
 
-  LogicalResult visit(unsigned number) {
-    if (mark[number] == 2)
-      return success();
-    if (mark[number] == 1) {
+  bool run() {
+    for (unsigned number = 0; number < nodes.size(); ++number)
+      if (!visit(number))
+        return false;
+    return true;
+  }
+
+  SmallVector<unsigned> order;
+  Operation *cycle = nullptr; // a member of one, pairs if there are any
+
+private:
+  enum Mark { New, Open, Done };
+  const SmallVector<Node> &nodes;
+  const llvm::DenseMap<StringAttr, unsigned> &producer;
+  std::optional<Direction> tokenByToken;
+  SmallVector<Mark> mark;
+
+  bool isThere(const ReadSpan &span) const {
+    if (!tokenByToken || !span.local || !span.near)
+      return false;
+    return *tokenByToken == Direction::Forward ? span.max < 0 : span.min > 0;
+  }
+
+  bool visit(unsigned number) {
+    if (mark[number] == Done)
+      return true;
+    if (mark[number] == Open) {
+      cycle = nodes[number].op;
       for (auto [other, state] : llvm::enumerate(mark))
-        if (state == 1 && isa<PairsOp>(nodes[other].op))
-          return emitError(nodes[other].op->getLoc())
-                 << "not lowered yet: a reduction over positions of what depends on its own "
-                    "results";
-      return nodes[number].op->emitOpError(
-          "reads its own result through other steps; the structure stage should have grouped them");
+        if (state == Open && isa<PairsOp>(nodes[other].op))
+          cycle = nodes[other].op;
+      return false;
     }
-    mark[number] = 1;
+    mark[number] = Open;
     for (auto &[source, span] : nodes[number].reads)
       if (auto found = producer.find(source); found != producer.end() && found->second != number)
-        if (failed(visit(found->second)))
-          return failure();
-    mark[number] = 2;
+        if (!isThere(span) && !visit(found->second))
+          return false;
+    mark[number] = Done;
     order.push_back(number);
-    return success();
+    return true;
   }
 };
+
+std::optional<Direction> onlyDirection(ArrayRef<Node> nodes) {
+  std::optional<Direction> only;
+  for (const Node &node : nodes) {
+    if (node.direction && only && *only != *node.direction)
+      return std::nullopt;
+    only = node.direction ? node.direction : only;
+  }
+  return only;
+}
+
+/// The order of the nodes, and whether it is one for each token.
+FailureOr<std::pair<SmallVector<unsigned>, bool>>
+orderOf(const SmallVector<Node> &nodes, const llvm::DenseMap<StringAttr, unsigned> &producer) {
+  Sorter usual(nodes, producer, std::nullopt);
+  if (usual.run())
+    return std::pair(usual.order, false);
+  if (!isa<PairsOp>(usual.cycle))
+    return usual.cycle->emitOpError(
+        "reads its own result through other steps; the structure stage should have grouped them");
+  Sorter each(nodes, producer, onlyDirection(nodes));
+  if (each.run())
+    return std::pair(each.order, true);
+  return emitError(each.cycle->getLoc())
+         << "not lowered yet: a reduction over positions of what depends on its own results";
+}
 
 /// Whether, in a pass of this direction, a read span of something made in the same pass is there in
 /// time.
@@ -210,10 +261,8 @@ void assignPasses(MixerOp mixer, Dependencies &all) {
         return pass;
     }
   };
-  for (auto [number, node] : llvm::enumerate(all.nodes)) {
-    if (node.tokenFree && !node.late)
-      continue;
-    int pass = require(0, node);
+  auto assign = [&](unsigned number, Node &node) {
+    int pass = require(node.pass, node);
     bool settled = false;
     while (!settled) {
       settled = true;
@@ -231,7 +280,15 @@ void assignPasses(MixerOp mixer, Dependencies &all) {
         }
       }
     }
-    node.pass = pass;
+    return std::exchange(node.pass, pass) != pass;
+  };
+  // Once is enough but for what reads the token before of what stands behind it.
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (auto [number, node] : llvm::enumerate(all.nodes))
+      if (!node.tokenFree || node.late)
+        moved |= assign(number, node);
+    moved &= all.tokenByToken;
   }
 }
 
@@ -281,12 +338,12 @@ FailureOr<Dependencies> findDependencies(MixerOp mixer) {
   for (auto [number, node] : llvm::enumerate(nodes))
     for (StringAttr name : node.makes)
       producer[name] = number;
-  Sorter sorter{nodes, producer, SmallVector<int>(nodes.size(), 0), {}};
-  for (unsigned number = 0; number < nodes.size(); ++number)
-    if (failed(sorter.visit(number)))
-      return failure();
+  auto sorted = orderOf(nodes, producer);
+  if (failed(sorted))
+    return failure();
   Dependencies all;
-  for (unsigned number : sorter.order) {
+  all.tokenByToken = sorted->second;
+  for (unsigned number : sorted->first) {
     for (StringAttr name : nodes[number].makes)
       all.producer[name] = all.nodes.size();
     all.nodes.push_back(std::move(nodes[number]));

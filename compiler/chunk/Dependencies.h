@@ -46,6 +46,10 @@ struct Dependencies {
   llvm::SmallVector<Node> nodes;
   llvm::DenseMap<mlir::StringAttr, unsigned> producer; // symbol -> node; tensors have none
   llvm::SmallVector<PassPlan> passes;
+  /// Whether a reduction over positions reads what its own results for the token before decide, so
+  /// that all nodes are done for a token before the next. Then what a node reads of tokens before
+  /// its own may stand behind it.
+  bool tokenByToken = false;
 };
 
 /// Collects and orders the nodes and assigns passes: a pass walks one dim in one direction, and a

@@ -300,6 +300,8 @@ private:
 
   /// And why that many tokens, for `seqc explain`.
   std::pair<int64_t, std::string> chooseChunk() {
+    if (all.tokenByToken)
+      return {1, "reductions over positions read what they made for the token before"};
     if (options.chunk)
       return {options.chunk, "asked for"};
     if (llvm::any_of(all.nodes, [](const Node &node) { return isa<PairsOp>(node.op); }))

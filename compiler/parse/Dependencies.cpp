@@ -104,12 +104,14 @@ void DependencyChecker::collectReads() {
   for (unsigned i = 0; i < mixer.equations.size(); ++i) {
     firstRead.push_back(reads.size());
     Equation *equation = mixer.equations[i];
-    // Below cumsum[t] or softmax[t] a value is read at other tokens too.
+    // Below cumsum[t] or softmax[t] of the own token a value is read at other tokens too.
+    int own = timePlace(equation->places, mixer.timeDim);
+    const Index *token = own < 0 ? nullptr : equation->places[own].index;
     auto collect = [&](auto &self, const Expr *e, bool accumulated) -> void {
       if (auto *ref = llvm::dyn_cast<RefExpr>(e))
         addRead(i, ref, accumulated);
       auto *map = llvm::dyn_cast<MapExpr>(e);
-      bool below = accumulated || (map && map->index.index->dim == mixer.timeDim);
+      bool below = accumulated || (map && map->index.index == token);
       forEachChild(e, [&](Expr *child) { self(self, child, below); });
     };
     collect(collect, equation->rhs, false);

@@ -22,7 +22,7 @@ namespace seqmix {
 static std::string schedule(KernelOp kernel) {
   if (!kernel)
     return "";
-  std::string text = fmt::format("; {} tokens a chunk", kernel.getChunk());
+  std::string text = fmt::format("; {} a chunk", countText(kernel.getChunk(), "token"));
   if (auto split = kernel.getSplitAttr())
     text +=
         fmt::format("; tasks of {} elements of {}", *kernel.getSplitSize(), view(split.getAttr()));
@@ -158,7 +158,7 @@ static void explainChunk(ExplainText &text) {
   KernelOp kernel = text.options.kernel;
   auto why = kernel ? kernel->getAttrOfType<StringAttr>("seq.chunk_reason") : StringAttr();
   if (why)
-    text.line("chunk", fmt::format("{} tokens: {}", kernel.getChunk(), view(why)));
+    text.line("chunk", fmt::format("{}: {}", countText(kernel.getChunk(), "token"), view(why)));
 }
 
 static void explainWork(ExplainText &text) {

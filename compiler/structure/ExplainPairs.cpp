@@ -17,10 +17,6 @@ namespace seqmix {
 
 namespace {
 
-std::string countText(int64_t count, const char *what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
-}
-
 /// What the domain lets a row look at.
 std::string reach(PairsOp op) {
   PairDomain domain(op);
@@ -132,7 +128,11 @@ private:
                                             static_cast<int64_t>(sweep.getTile()),
                                             countText(sweep.getVectors(), "vector"))
                               : "";
-    text.line("form", "tiles of s for a chunk of rows, " + lanes(sweep) + sizes);
+    if (text.options.kernel && text.options.kernel.getChunk() == 1)
+      text.line("form", "one row after the other, since what a row reads is made from those before "
+                        "it; columns and features are lanes");
+    else
+      text.line("form", "tiles of s for a chunk of rows, " + lanes(sweep) + sizes);
     for (auto result : op.getOuts().getAsRange<PairResultAttr>())
       if (result.getKind() == PairKind::Places)
         text.line("", "the greatest are kept while all positions pass; what is restricted to "

@@ -89,6 +89,10 @@ std::string ExplainText::exponentFact(Expr e) {
   return fmt::format("{} has no known bound, as in the equation", show(e));
 }
 
+std::string countText(int64_t count, const char *what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 void ExplainText::explainExponents(ArrayRef<Expr> exponents) {
   Facts distinct, facts;
   for (Expr e : exponents) {

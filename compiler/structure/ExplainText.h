@@ -48,6 +48,9 @@ public:
   llvm::DenseSet<mlir::seq::Expr> explained; // exponents that a line has told of
 };
 
+/// `1 token`, `2 tokens`.
+std::string countText(int64_t count, const char *what);
+
 inline std::string_view view(mlir::StringAttr name) { return name.getValue(); }
 
 /// The part about sums over positions: those that became states, and why others did not.

@@ -272,6 +272,8 @@ LogicalResult seqmix::emitSweep(Kernel &kernel, SweepOp op) {
   plan.partialStart = partialStart(kernel.layout, kernel.mixer, op);
   if (plan.vectors == 1 || !plan.positionLanes)
     return SweepEmitter(kernel, plan, plan.vectors).emit();
+  if (plan.narrow && plan.chunk <= plan.narrowRows())
+    return NarrowSweepEmitter(kernel, plan).emit();
   // A few rows, as in a decode step, fill one vector only.
   Value isNarrow =
       arith::CmpIOp::create(kernel.builder, kernel.loc, arith::CmpIPredicate::sle, kernel.chunkRows,

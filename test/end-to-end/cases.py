@@ -128,12 +128,6 @@ class Mixer:
         return tuple(lead[:1] + run_time + lead[1:] + features)
 
 
-def not_lowered():
-    """Paths of the examples that do not compile yet."""
-    lines = (HERE / "not_lowered.txt").read_text().splitlines()
-    return [str(ROOT / line) for line in lines if line and not line.startswith("#")]
-
-
 def of_files(references, new_mixers):
     """Each case of each example and new mixer: the mixer, the case's number, the case, and its reference."""
     files = [(p, references) for p in sorted((ROOT / "examples").rglob("*.seq"))]

@@ -8,7 +8,7 @@ import pytest
 import test_examples
 
 SEQC = os.environ["SEQMIX_SEQC"]
-EXAMPLES = [p for p in sorted((test_examples.ROOT / "examples").rglob("*.seq")) if str(p) not in test_examples.NOT_LOWERED]
+EXAMPLES = sorted((test_examples.ROOT / "examples").rglob("*.seq"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

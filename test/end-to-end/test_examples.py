@@ -1,8 +1,5 @@
 """Every example and every mixer of new_mixers, compiled and called from Python, against its reference.
 
-Examples in not_lowered.txt do not compile yet: for these the compiler must say so, and where; test_oracle.py compares them
-with their references on the interpreter.
-
 For each case of a file: forward and final carry against the float64 loop; one token at a time and in two calls against
 forward; inputs with other strides. The reference gets the inputs as the library sees them, rounded to storage, so what is
 left is the library's own arithmetic: tolerances are 1e-12 (f64) and 2e-5 (else; arithmetic is f32) of the largest
@@ -14,8 +11,6 @@ SEQMIX_TEST_CPU compiles for another --cpu than the machine's; SEQMIX_TARGET the
 import functools
 import os
 import pathlib
-import re
-import subprocess
 
 import numpy as np
 import pytest
@@ -29,10 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 HALF_ULP = {"bf16": 2.0**-8, "f16": 2.0**-11}
 
-
-NOT_LOWERED = cases.not_lowered()
 ALL = [pytest.param(mixer, case, reference, id=f"{mixer.name}-{n}")
-       for mixer, n, case, reference in cases.of_files(references, new_mixers) if mixer.path not in NOT_LOWERED]
+       for mixer, n, case, reference in cases.of_files(references, new_mixers)]
 STEPPED = [p for p in ALL if p.values[0].has_step]
 FIRST = [p for p in ALL if p.id.endswith("-0")]
 
@@ -202,14 +195,6 @@ def test_no_step(mixer, case, reference):
            for t in mixer.tensors}
     with pytest.raises(Exception, match="step"):
         _function(mixer, case).step(**one, carry=carry)
-
-
-@pytest.mark.parametrize("path", NOT_LOWERED, ids=lambda path: pathlib.Path(path).stem)
-def test_not_lowered_yet(path, tmp_path):
-    """A listed example ends with a located error. Once it compiles it has to leave the list."""
-    run = subprocess.run([os.environ["SEQMIX_SEQC"], path, "-o", str(tmp_path / "library.so")], capture_output=True, text=True)
-    assert run.returncode != 0, f"{path} compiles: take it out of not_lowered.txt"
-    assert re.match(re.escape(path) + r":\d+:\d+: error: not lowered yet: \S", run.stderr), run.stderr
 
 
 def test_long_sequences_are_cut_where_threads_have_nothing_else_to_do():

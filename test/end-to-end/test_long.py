@@ -50,8 +50,7 @@ def _small(mixer):
 def _examples():
     for path in sorted((test_examples.ROOT / "examples").rglob("*.seq")):
         mixer = cases.read(path)
-        if mixer.path not in test_examples.NOT_LOWERED:
-            yield pytest.param(mixer, _small(mixer), getattr(references, mixer.name), id=mixer.name)
+        yield pytest.param(mixer, _small(mixer), getattr(references, mixer.name), id=mixer.name)
 
 
 ALL = list(_examples())

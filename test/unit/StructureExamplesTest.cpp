@@ -6,9 +6,7 @@
 
 #include "StructureHarness.h"
 
-#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/LineIterator.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include <gtest/gtest.h>
@@ -20,25 +18,13 @@ using namespace seqmix::test;
 
 namespace {
 
-/// The examples that the structure stage refuses; test/end-to-end holds them to that.
-llvm::StringSet<> notLowered() {
-  std::string list = SEQMIX_SOURCE_DIR "/test/end-to-end/not_lowered.txt";
-  auto buffer = llvm::MemoryBuffer::getFile(list);
-  EXPECT_TRUE(bool(buffer)) << list;
-  llvm::StringSet<> paths;
-  for (llvm::line_iterator line(**buffer, /*SkipBlanks=*/true, '#'); !line.is_at_end(); ++line)
-    paths.insert((SEQMIX_SOURCE_DIR "/" + *line).str());
-  return paths;
-}
-
 std::vector<std::string> exampleFiles() {
-  llvm::StringSet<> refused = notLowered();
   std::vector<std::string> files;
   for (const char *directory : {SEQMIX_EXAMPLES, SEQMIX_NEW_MIXERS}) {
     std::error_code error;
     for (llvm::sys::fs::recursive_directory_iterator it(directory, error), end; it != end && !error;
          it.increment(error))
-      if (llvm::sys::path::extension(it->path()) == ".seq" && !refused.contains(it->path()))
+      if (llvm::sys::path::extension(it->path()) == ".seq")
         files.push_back(it->path());
   }
   llvm::sort(files);
