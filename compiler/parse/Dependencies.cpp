@@ -485,7 +485,8 @@ void MixerChecker::computeBatch() {
   }
 }
 
-/// The largest value of `e - t`, or nothing where it is not affine in `t` and compile-time indices.
+/// The largest value of `e - t`, or nothing where it is not affine in `t` and indices that have a
+/// greatest value or are subtracted.
 static std::optional<int64_t> farthestAhead(const Expr *e, const Index *t) {
   std::optional<Affine> form = affineOf(e);
   if (!form)
@@ -498,6 +499,8 @@ static std::optional<int64_t> farthestAhead(const Expr *e, const Index *t) {
       continue;
     }
     auto *index = llvm::dyn_cast<Index>(term.decl);
+    if (index && term.coefficient < 0)
+      continue;
     if (!index || !index->dim->size)
       return std::nullopt;
     int64_t reach = 0;
@@ -527,9 +530,8 @@ void MixerChecker::findNoStep() {
           return;
         if (auto *dim = llvm::dyn_cast<Dim>(ref->decl); dim && dim->isRunTime())
           set(fmt::format("the length '{}' is used as a number", dim->name), ref->siteRange());
-        auto *tensor = llvm::dyn_cast<Tensor>(ref->decl);
-        if ((tensor && tensor->isParam()) || !t)
-          return; // all of a param is known
+        if (!t)
+          return;
         std::vector<Place> places = placesOf(ref->decl);
         for (auto [place, index] : llvm::zip(places, ref->indices))
           if (place.dim == mixer.timeDim && farthestAhead(index, t).value_or(0) > 0)

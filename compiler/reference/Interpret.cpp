@@ -341,6 +341,9 @@ void Interpreter::setInputs(const Task &task, Environment &env) const {
     bool overTokens = !buffer.isParam && !buffer.dims.empty() && buffer.dims[0] == time;
     int64_t window = overTokens ? earlierRows(buffer.name, task) : 0;
     int64_t rows = overTokens ? task.tokens : sizes.empty() ? 1 : sizes[0];
+    // A param may have more rows than the sequence has tokens; they are outside of its extent.
+    if (buffer.isParam && !sizes.empty() && buffer.dims[0] == time)
+      rows = std::min(rows, position(task) + task.tokens);
     if (!sizes.empty())
       sizes[0] = window + rows;
     variable.allocate(sizes);

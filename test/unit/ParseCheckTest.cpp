@@ -228,7 +228,10 @@ TEST(ParseCheck, NoStep) {
   EXPECT_EQ(reason("  input x[t]\n  o[t] = sum[i] x[t+i-3]\n  output o[t]\n"), "");
   EXPECT_EQ(reason("  input x[t]\n  o[t] = x[t] / T\n  output o[t]\n"),
             "the length 'T' is used as a number");
-  EXPECT_EQ(reason("  input x[t]\n  param f[T]\n  o[t] = x[t] * f[t+1]\n  output o[t]\n"), "");
+  EXPECT_EQ(reason("  input x[t]\n  param f[T]\n  o[t] = x[t] * f[t+1]\n  output o[t]\n"),
+            "'f' is read ahead of 't'");
+  EXPECT_EQ(reason("  input x[t]\n  param f[T]\n  o[t] = x[t] * sum[i] f[t-i]\n  output o[t]\n"),
+            "");
   EXPECT_EQ(reason("  input x[t]\n  state h[] = 0\n  h[t] = h[t+1] + x[t]\n  output h[t]\n"),
             "the state 'h' runs backwards");
 }
