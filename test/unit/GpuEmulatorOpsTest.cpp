@@ -320,6 +320,38 @@ TEST(GpuEmulatorOps, ProductsOfTf32) {
     EXPECT_EQ(out[t], 141.0F * float(t / 4)) << t;
 }
 
+TEST(GpuEmulatorOps, ProductsOfHalves) {
+  // a[i, k] = k, b[k, j] = j, c = 0: 120 j; two registers of A are of the upper rows.
+  auto out = eachLane<float>(R"mlir(
+  %c1 = llvm.mlir.constant(1 : i32) : i32
+  %c2 = llvm.mlir.constant(2 : i32) : i32
+  %c3 = llvm.mlir.constant(3 : i32) : i32
+  %i0 = llvm.mlir.constant(0 : i32) : i32
+  %i1 = llvm.mlir.constant(1 : i32) : i32
+  %zero = llvm.mlir.constant(0.0 : f32) : f32
+  %one = llvm.mlir.constant(1.0 : f16) : f16
+  %eight = llvm.mlir.constant(dense<8.0> : vector<2xf16>) : vector<2xf16>
+  %group = llvm.lshr %t, %c2 : i32
+  %member = llvm.and %t, %c3 : i32
+  %column = llvm.shl %member, %c1 : i32
+  %k0 = llvm.uitofp %column : i32 to f16
+  %k1 = llvm.fadd %k0, %one : f16
+  %j = llvm.uitofp %group : i32 to f16
+  %undef = llvm.mlir.undef : vector<2xf16>
+  %a00 = llvm.insertelement %k0, %undef[%i0 : i32] : vector<2xf16>
+  %a0 = llvm.insertelement %k1, %a00[%i1 : i32] : vector<2xf16>
+  %a2 = llvm.fadd %a0, %eight : vector<2xf16>
+  %b00 = llvm.insertelement %j, %undef[%i0 : i32] : vector<2xf16>
+  %b0 = llvm.insertelement %j, %b00[%i1 : i32] : vector<2xf16>
+  %d = nvvm.mma.sync A[%a0, %a0, %a2, %a2] B[%b0, %b0] C[%zero, %zero, %zero, %zero] {layoutA = #nvvm.mma_layout<row>, layoutB = #nvvm.mma_layout<col>, shape = #nvvm.shape<m = 16, n = 8, k = 16>} : (vector<2xf16>, vector<2xf16>, f32) -> !llvm.struct<(f32, f32, f32, f32)>
+  %x = llvm.extractvalue %d[1] : !llvm.struct<(f32, f32, f32, f32)>
+  %y = llvm.extractvalue %d[3] : !llvm.struct<(f32, f32, f32, f32)>
+  %r = llvm.fadd %x, %y : f32)mlir",
+                             "f32");
+  for (int t = 0; t < 32; ++t)
+    EXPECT_EQ(out[t], 2 * 120.0F * float(2 * (t % 4) + 1)) << t;
+}
+
 TEST(GpuEmulatorOps, SaysWhatItDoesNotKnow) {
   Kernels kernels(inModule(R"mlir(
 llvm.func @unknown_ptx(%x: i32) attributes {gpu.kernel, nvvm.kernel} {
@@ -330,6 +362,11 @@ llvm.func @wgmma() attributes {gpu.kernel, nvvm.kernel} {
   nvvm.wgmma.fence.aligned
   llvm.return
 }
+llvm.func @scalable(%x: vector<[4]xf32>) {
+  llvm.br ^next(%x : vector<[4]xf32>)
+^next(%y: vector<[4]xf32>):
+  llvm.return
+}
 llvm.func @recursive() {
   llvm.call @recursive() : () -> ()
   llvm.return
@@ -337,6 +374,7 @@ llvm.func @recursive() {
   EXPECT_EQ(kernels.error("unknown_ptx"),
             "the emulator does not know this inline PTX: brev.b32 {$w0}, {$r0};\n");
   EXPECT_EQ(kernels.error("wgmma"), "the emulator does not know this op\n");
+  EXPECT_EQ(kernels.error("scalable"), "the emulator has no values of type 'vector<[4]xf32>'\n");
   EXPECT_EQ(kernels.error("recursive"), "the emulator does not run recursive functions\n");
 }
 

@@ -54,7 +54,8 @@ void Block::arriveAtBarrier(Warp &warp, uint32_t pc, LaneMask lanes, bool waits)
   else if (count % warpSize != 0 || count > launch.shape.block.count())
     wrong = fmt::format("{} threads cannot meet at a barrier", count);
   Barrier &barrier = barriers[id > 15 ? 0 : id];
-  const uint32_t expected = count ? count : launch.warpsPerBlock() * warpSize;
+  const uint64_t padded = uint64_t(launch.warpsPerBlock()) * warpSize;
+  const uint32_t expected = count ? count : padded;
   if (wrong.empty() && barrier.arrived && barrier.expected != expected)
     wrong = fmt::format("{} threads are to meet, but {} at another op that names barrier {}",
                         expected, barrier.expected, id);

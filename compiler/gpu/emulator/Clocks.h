@@ -96,7 +96,7 @@ public:
   }
 
 private:
-  using Pairs = std::array<uint32_t, warpSize * warpSize>;
+  using Pairs = std::array<uint32_t, size_t(warpSize) * warpSize>;
   unsigned warps;
   std::vector<uint32_t> now;   // synchronisations of each warp so far
   std::vector<uint32_t> whole; // accesses below that clock are ordered for all lanes of the warp

@@ -69,7 +69,16 @@ LogicalResult ProgramCompiler::compileParameters() {
 LogicalResult ProgramCompiler::compileBody(LLVM::LLVMFuncOp function, Frame &inner) {
   Frame *outer = frame;
   frame = &inner;
-  inner.function = function;
+  // Values may be asked for before their op is translated, so their types are checked first.
+  for (Block &block : function.getBody()) {
+    for (Type type : block.getArgumentTypes())
+      if (failed(layoutAt(function, type)))
+        return failure();
+    for (Operation &op : block)
+      for (Type type : op.getResultTypes())
+        if (failed(layoutAt(&op, type)))
+          return failure();
+  }
   for (Block &block : function.getBody())
     if (failed(compileBlock(block)))
       return failure();
@@ -90,9 +99,6 @@ LogicalResult ProgramCompiler::compileBlock(Block &block) {
 }
 
 LogicalResult ProgramCompiler::compileOp(Operation *op) {
-  for (Type type : op->getResultTypes())
-    if (!isa<LLVM::LLVMVoidType>(type) && failed(layoutAt(op, type)))
-      return failure();
   if (op->hasTrait<OpTrait::IsTerminator>())
     return compileControl(op);
   if (auto call = dyn_cast<LLVM::CallOp>(op))

@@ -320,10 +320,10 @@ void Warp::executeSpecial(const Instruction &op, LaneMask active) {
       value = own | (own - 1);
       break;
     case Special::LanesGreater:
-      value = LaneMask(~(own | (own - 1)));
+      value = ~(own | (own - 1));
       break;
     case Special::LanesGreaterEqual:
-      value = LaneMask(~(own - 1));
+      value = ~(own - 1);
       break;
     case Special::DynamicShared:
       value = launch.program.staticShared;

@@ -53,24 +53,24 @@ void Warp::multiplyMatrices(const Instruction &op) {
         b[perRegister * member + j + step * i][group] = number(lanesOf(index)[lane], j);
   }
   float sums[16][8];
-  for (unsigned lane = 0; lane < warpSize; ++lane)
+  for (size_t lane = 0; lane < warpSize; ++lane)
     for (auto [i, index] : llvm::enumerate(product.c))
       sums[lane / 4 + 8 * (i / 2)][2 * (lane % 4) + i % 2] = singleOf(lanesOf(index)[lane]);
   for (unsigned row = 0; row < 16; ++row)
     for (unsigned k = 0; k < product.k; ++k)
       for (unsigned column = 0; column < 8; ++column)
         sums[row][column] = std::fma(a[row][k], b[k][column], sums[row][column]);
-  for (unsigned lane = 0; lane < warpSize; ++lane)
+  for (size_t lane = 0; lane < warpSize; ++lane)
     for (auto [i, index] : llvm::enumerate(product.results))
       lanesOf(index)[lane] = bitsOf(sums[lane / 4 + 8 * (i / 2)][2 * (lane % 4) + i % 2]);
 }
 
 void Warp::transposeMatrix(const Instruction &op) {
   uint16_t matrix[8][8];
-  for (unsigned lane = 0; lane < warpSize; ++lane)
+  for (size_t lane = 0; lane < warpSize; ++lane)
     for (unsigned j = 0; j < 2; ++j)
       matrix[lane / 4][2 * (lane % 4) + j] = halfOf(lanesOf(op.b)[lane], j);
-  for (unsigned lane = 0; lane < warpSize; ++lane)
+  for (size_t lane = 0; lane < warpSize; ++lane)
     lanesOf(op.result)[lane] = uint32_t(matrix[2 * (lane % 4)][lane / 4]) |
                                uint32_t(matrix[2 * (lane % 4) + 1][lane / 4]) << 16;
 }

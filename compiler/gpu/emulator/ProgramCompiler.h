@@ -30,7 +30,6 @@ private:
     llvm::SmallVector<std::pair<uint32_t, mlir::Block *>> jumps; // to be aimed
     llvm::SmallVector<uint32_t> returns;
     Registers results;
-    mlir::Operation *function = nullptr;
     bool isKernel = false;
   };
 

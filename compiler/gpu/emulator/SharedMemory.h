@@ -25,7 +25,7 @@ struct Conflict {
 class SharedMemory {
 public:
   SharedMemory(uint32_t bytes, unsigned warps)
-      : warps(warps), data(bytes, 0), bytes(bytes), reads(size_t(bytes) * warps) {}
+      : warps(warps), data(bytes, 0), bytes(bytes), reads(new ReadMark[size_t(bytes) * warps]) {}
 
   uint32_t size() const { return data.size(); }
   uint8_t *at(uint32_t offset) { return &data[offset]; }
@@ -63,7 +63,7 @@ private:
   unsigned warps;
   std::vector<uint8_t> data;
   std::vector<Byte> bytes;
-  std::vector<ReadMark> reads; // [byte, warp]; valid for the warps in `readers`
+  std::unique_ptr<ReadMark[]> reads; // [byte, warp]; set for the warps in `readers` only
 };
 
 /// Cycles that the 32 banks of 4 bytes take for what lanes access at once: wide accesses go in

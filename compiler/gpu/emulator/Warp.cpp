@@ -106,10 +106,10 @@ void Warp::runLanes(uint32_t pc, LaneMask active) {
     case Opcode::Switch:
       forEachLane(active, [&](unsigned lane) {
         const uint32_t *list = &program.operands[op.b];
-        uint32_t i = 0;
+        size_t i = 0;
         while (i < op.count && lanesOf(list[2 * i])[lane] != lanesOf(op.a)[lane])
           ++i;
-        counters[lane] = i < op.count ? list[2 * i + 1] : list[2 * op.count];
+        counters[lane] = i < op.count ? list[2 * i + 1] : list[2 * size_t(op.count)];
       });
       return;
     case Opcode::Unreachable:
@@ -137,7 +137,7 @@ Site Warp::siteOf(const Accessor &accessor) const {
 void Warp::report(ReportKind kind, uint32_t pc, unsigned lane, std::string message,
                   std::optional<Site> other) {
   launch.log.add({kind, std::move(message), block.index,
-                  Site{launch.program.locations[pc], threadIndex(lane)}, std::move(other)});
+                  Site{launch.program.locations[pc], threadIndex(lane)}, other});
 }
 
 void Warp::reportConflict(uint32_t pc, unsigned lane, const Conflict &conflict, bool isWrite) {
