@@ -193,7 +193,7 @@ LogicalResult ProgramCompiler::compileBitcast(Operation *op) {
                                   noRegister, int64_t(i % ratio) * wide));
       continue;
     }
-    unsigned ratio = wide / narrow;
+    size_t ratio = wide / narrow;
     uint32_t whole = sources[i * ratio];
     for (unsigned j = 1; j < ratio; ++j)
       whole = emitValue(Opcode::InsertBits, loc, scalar, sources[i * ratio + j], whole, noRegister,

@@ -215,8 +215,10 @@ Registers ProgramCompiler::get(Value value) {
 }
 
 void ProgramCompiler::set(Value value, Registers registers) {
-  auto [entry, isNew] = frame->values.try_emplace(value, registers);
-  if (!isNew)
+  auto [entry, isNew] = frame->values.try_emplace(value);
+  if (isNew)
+    entry->second = std::move(registers);
+  else
     emitMoves(registers, Registers(entry->second), value.getLoc());
 }
 
