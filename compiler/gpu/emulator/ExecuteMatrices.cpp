@@ -22,6 +22,8 @@
 
 #include "compiler/gpu/emulator/Numbers.h"
 
+#include <cmath>
+
 namespace seqmix::gpu {
 namespace {
 
