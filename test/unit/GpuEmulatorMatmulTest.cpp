@@ -17,7 +17,7 @@ using namespace seqmix::gpu::test;
 
 namespace {
 
-constexpr int size = 64;
+constexpr size_t size = 64;
 
 struct Product {
   LaunchResult result;
@@ -26,7 +26,9 @@ struct Product {
 };
 
 Product multiply(std::string text) {
-  std::mt19937 generator(1);
+  // The same numbers every time.
+  std::seed_seq seed{1};
+  std::mt19937 generator(seed);
   std::normal_distribution<float> normal;
   std::vector<uint16_t> a(size * size), b(size * size);
   for (auto *matrix : {&a, &b})
@@ -42,10 +44,10 @@ Product multiply(std::string text) {
       product.kernels->run("matmul", {{1, 1, 1}, {128, 1, 1}, 8192}, {pa, pb, pc}, memory);
   EXPECT_EQ(memory.unwrittenBytes("c"), 0U);
   double largest = 0, error = 0;
-  for (int i = 0; i < size; ++i)
-    for (int j = 0; j < size; ++j) {
+  for (size_t i = 0; i < size; ++i)
+    for (size_t j = 0; j < size; ++j) {
       double sum = 0;
-      for (int k = 0; k < size; ++k)
+      for (size_t k = 0; k < size; ++k)
         sum += double(brainToSingle(a[i * size + k])) * brainToSingle(b[k * size + j]);
       largest = std::max(largest, std::fabs(sum));
       error = std::max(error, std::fabs(sum - c[i * size + j]));

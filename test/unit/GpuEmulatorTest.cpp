@@ -85,14 +85,14 @@ TEST(GpuEmulator, FindsBlocksThatWriteTheSame) {
 
 TEST(GpuEmulator, SumsABlock) {
   Kernels kernels(kernelFile("basics.mlir"));
-  std::vector<float> a = numbers(3 * 256), sums(3);
+  std::vector<float> a = numbers(768), sums(3);
   GlobalMemory memory;
   uint64_t pa = memory.add("a", a, BufferUse::Input),
            ps = memory.add("sums", sums, BufferUse::Output);
   LaunchResult result = kernels.run("block_sum", {{3, 1, 1}, {256, 1, 1}}, {pa, ps}, memory);
   EXPECT_TRUE(result.isClean()) << result.text();
   EXPECT_EQ(result.bankConflicts(), 0U);
-  for (int i = 0; i < 3; ++i)
+  for (size_t i = 0; i < 3; ++i)
     EXPECT_EQ(sums[i], std::accumulate(&a[i * 256], &a[i * 256] + 256, 0.0F));
 }
 
@@ -130,7 +130,7 @@ TEST(GpuEmulator, MakesPrefixSumsWithShuffles) {
            po = memory.add("out", out, BufferUse::Output);
   LaunchResult result = kernels.run("prefix_sum", {{1, 1, 1}, {64, 1, 1}}, {pa, po}, memory);
   EXPECT_TRUE(result.isClean()) << result.text();
-  for (int i = 0; i < 64; ++i)
+  for (size_t i = 0; i < 64; ++i)
     EXPECT_EQ(out[i], std::accumulate(&a[i / 32 * 32], &a[i] + 1, 0)) << i;
 }
 
