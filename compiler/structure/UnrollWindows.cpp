@@ -42,11 +42,25 @@ private:
   Model model;
   ExprContext &context;
 
+  /// Whether a position is a distance from the index of a run-time dim, or from nothing: other
+  /// elements of a sum over it are in memory anyway, so that it stays a loop.
+  bool isWindow(Expr position, ArrayRef<Var> bound) {
+    bool isMoved = false, isNear = false;
+    context.walk(position, [&](Expr e) {
+      if (!e->is(ExprKind::Index) || llvm::is_contained(bound, e->var()))
+        return;
+      isMoved = true;
+      isNear |= model.isRuntime(e->var()->dim) && !context.sub(position, e)->dependsOn(e->var());
+    });
+    return isNear || !isMoved;
+  }
+
   /// The first variable that moves the token of a read.
   Var windowVar(const OpenedExpr &opened) {
     Var found = nullptr;
     auto visit = [&](Expr e) {
-      if (found || !e->is(ExprKind::Read) || !model.variesOverTokens(e->symbol()))
+      if (found || !e->is(ExprKind::Read) || !model.variesOverTokens(e->symbol()) ||
+          !isWindow(e->operand(0), opened.vars))
         return;
       for (Var var : opened.vars)
         if (e->operand(0)->dependsOn(var) && !model.isRuntime(var->dim) &&
