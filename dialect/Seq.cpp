@@ -16,6 +16,41 @@ using namespace mlir::seq;
 #include "dialect/SeqDialect.cpp.inc"
 #include "dialect/SeqEnums.cpp.inc"
 
+static FailureOr<SmallVector<RowFactorAttr>> parseRowFactors(AsmParser &parser) {
+  SmallVector<RowFactorAttr> factors;
+  auto parseSymbol = [&](int64_t component) -> ParseResult {
+    FlatSymbolRefAttr symbol;
+    if (parser.parseAttribute(symbol))
+      return failure();
+    factors.push_back(RowFactorAttr::get(parser.getContext(), component, symbol));
+    return success();
+  };
+  ParseResult result = failure(parser.parseOptionalLSquare().failed());
+  if (failed(result))
+    result = parseSymbol(0);
+  else
+    result = failure(parser.parseCommaSeparatedList([&]() -> ParseResult {
+      int64_t component = 0;
+      return failure(parser.parseInteger(component) || parser.parseEqual() ||
+                     parseSymbol(component));
+    }) || parser.parseRSquare());
+  if (failed(result))
+    return failure();
+  return factors;
+}
+
+static void printRowFactors(AsmPrinter &printer, ArrayRef<RowFactorAttr> factors) {
+  if (factors.size() == 1 && factors[0].getComponent() == 0) {
+    printer << factors[0].getSymbol();
+    return;
+  }
+  printer << '[';
+  llvm::interleaveComma(factors, printer, [&](RowFactorAttr factor) {
+    printer << factor.getComponent() << " = " << factor.getSymbol();
+  });
+  printer << ']';
+}
+
 #define GET_ATTRDEF_CLASSES
 #include "dialect/SeqAttrs.cpp.inc"
 

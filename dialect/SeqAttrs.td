@@ -97,18 +97,38 @@ def Seq_TermAttr : AttrDef<Seq_Dialect, "Term"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+def Seq_RowFactorAttr : AttrDef<Seq_Dialect, "RowFactor"> {
+  let mnemonic = "row_factor";
+  let summary = "a factor over the rows, for one component of a state";
+  let parameters = (ins "int64_t":$component, "::mlir::FlatSymbolRefAttr":$symbol);
+  let assemblyFormat = "`<` $component `=` $symbol `>`";
+}
+
+/// By component: `@k` for the first one alone, `[0 = @k, 1 = @u]` in general.
+class Seq_RowFactors<string desc> : ArrayRefParameter<"RowFactorAttr", desc> {
+  let parser = "parseRowFactors($_parser)";
+  let printer = "printRowFactors($_printer, $_self)";
+}
+
+def Seq_CouplingAttr : AttrDef<Seq_Dialect, "Coupling"> {
+  let mnemonic = "coupling";
+  let summary = "what component `to` takes of component `from` at the token before: `factor`[t], or [t, i]";
+  let parameters = (ins "int64_t":$to, "int64_t":$from, "::mlir::FlatSymbolRefAttr":$factor);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 def Seq_UpdateAttr : AttrDef<Seq_Dialect, "Update"> {
   let mnemonic = "update";
-  let summary = "a rank-one update: left[t, i] times the sum of its terms over the columns";
-  let parameters = (ins "::mlir::FlatSymbolRefAttr":$left, ArrayRefParameter<"TermAttr">:$terms);
-  let assemblyFormat = "`<` $left `,` `[` $terms `]` `>`";
+  let summary = "a rank-one update: left[t, i], for each component, times the sum of its terms over the columns";
+  let parameters = (ins Seq_RowFactors<"left factors by component">:$lefts, ArrayRefParameter<"TermAttr">:$terms);
+  let assemblyFormat = "`<` $lefts `,` `[` $terms `]` `>`";
 }
 
 def Seq_RowReadAttr : AttrDef<Seq_Dialect, "RowRead"> {
   let mnemonic = "row_read";
   let summary = "result[t, j] = sum over i of row[t, i] * S[t or t-1, i, j]";
-  let description = [{ `before` reads the state before this token's update. `result` names the `seq.produced` tensor; absent when only updates use it. }];
-  let parameters = (ins "::mlir::FlatSymbolRefAttr":$row, "bool":$before,
+  let description = [{ Of several components, the sum over those that `row` has. `before` reads the state before this token's update. `result` names the `seq.produced` tensor; absent when only updates use it. }];
+  let parameters = (ins Seq_RowFactors<"rows by component">:$row, "bool":$before,
                         OptionalParameter<"::mlir::FlatSymbolRefAttr">:$result);
   let assemblyFormat = "`<` struct(params) `>`";
 }

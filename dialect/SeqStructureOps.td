@@ -15,7 +15,7 @@ def Seq_ProducedOp : Seq_Op<"produced", [Symbol, HasParent<"MixerOp">]> {
 }
 
 def Seq_AffineOp : Seq_Op<"affine", [HasParent<"MixerOp">]> {
-  let summary = "the canonical affine recurrence of a matrix state";
+  let summary = "the canonical affine recurrence of a matrix state, or of several coupled ones";
   let description = [{
     With rows i (contracted by the reads) and columns j:
 
@@ -26,19 +26,37 @@ def Seq_AffineOp : Seq_Op<"affine", [HasParent<"MixerOp">]> {
     `outer` dims, if any, number independent matrices: there is such a recurrence for each of their elements, and every factor and result may
     vary over them.
 
+    Several states of the same dims that depend on each other are the components S^0, S^1, ... of one recurrence: `state`, then `others`. So are the
+    elements of the dim `inner` of each state (that of the first state first). With a, b over the components, in place of the row decay,
+
+        S^a_t[i,j] = col_decay_t[j] * sum_b coupling^ab_t[i] * S^b_{t-1}[i,j] + sum_m left^a_m,t[i] * w_m,t[j]
+        U_x,t[j] = sum_a sum_i row^a_x,t[i] * S^a_{t or t-1}[i,j]
+
+    where what is not named of `coupling`, left factors and rows is zero.
+
     `row_decay` is over (t) for a scalar decay or (t, rows); absent for 1. A term that uses a read needs `before` on that read: the sum
     over such terms is the diagonal-plus-rank-r transition. Every factor is a tensor or definition over (t), (t, rows) or
-    (t, columns), and the outer dims; factors over fewer dims are constant in the rest. `outer`, `rows` and `cols` number the state's dims.
+    (t, columns), and the outer dims; factors over fewer dims are constant in the rest. `outer`, `inner`, `rows` and `cols` number the state's dims.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$state, OptionalAttr<DenseI64ArrayAttr>:$outer, DenseI64ArrayAttr:$rows, DenseI64ArrayAttr:$cols,
+  let arguments = (ins FlatSymbolRefAttr:$state, OptionalAttr<FlatSymbolRefArrayAttr>:$others, OptionalAttr<DenseI64ArrayAttr>:$outer,
+                       OptionalAttr<I64Attr>:$inner, DenseI64ArrayAttr:$rows, DenseI64ArrayAttr:$cols,
                        OptionalAttr<FlatSymbolRefAttr>:$rowDecay, OptionalAttr<FlatSymbolRefAttr>:$colDecay,
+                       OptionalAttr<TypedArrayAttrBase<Seq_CouplingAttr, "couplings">>:$coupling,
                        TypedArrayAttrBase<Seq_UpdateAttr, "updates">:$updates,
                        TypedArrayAttrBase<Seq_RowReadAttr, "reads">:$reads, Seq_DirectionAttr:$direction);
   let assemblyFormat = [{
-    $state (`outer` $outer^)? `rows` $rows `cols` $cols (`row_decay` $rowDecay^)? (`col_decay` $colDecay^)?
+    $state (`with` $others^)? (`outer` $outer^)? (`inner` $inner^)? `rows` $rows `cols` $cols
+    (`row_decay` $rowDecay^)? (`col_decay` $colDecay^)? (`coupling` $coupling^)?
     `updates` $updates `reads` $reads $direction attr-dict
   }];
   let extraClassDeclaration = [{
+    /// All states, the first one first.
+    ::llvm::SmallVector<::mlir::FlatSymbolRefAttr, 2> states();
+    bool makes(::mlir::StringAttr state);
+    /// Components of a state: the size of the inner dim, or 1.
+    int64_t innerSize();
+    /// Components in all.
+    int64_t componentCount() { return innerSize() * static_cast<int64_t>(states().size()); }
     /// The numbers of the outer dims, none without the attribute.
     ::llvm::ArrayRef<int64_t> outerDims();
     /// The numbers of the outer dims and of `side`, ascending: the dims that a factor may have and a result has.

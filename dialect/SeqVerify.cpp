@@ -216,7 +216,7 @@ LogicalResult MixerOp::verifyRegions() {
     size_t equations = llvm::count_if(getOps<NextOp>(),
                                       [&](NextOp next) { return next.getStateAttr() == symbol; });
     equations += llvm::count_if(getOps<AffineOp>(),
-                                [&](AffineOp op) { return op.getStateAttr() == symbol; });
+                                [&](AffineOp op) { return op.makes(state.getSymNameAttr()); });
     if (equations != 1)
       return state.emitOpError() << "has " << equations << " equations; expected one";
   }

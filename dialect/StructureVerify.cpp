@@ -74,9 +74,46 @@ public:
     return success();
   }
 
+  /// Factors over the rows, by component.
+  LogicalResult check(ArrayRef<RowFactorAttr> all, ArrayRef<int64_t> over, StringRef what) {
+    // c72
+    int64_t last = -1;
+    for (RowFactorAttr factor : all) {
+      if (factor.getComponent() <= last || factor.getComponent() >= op.componentCount())
+        return op.emitOpError() << "numbers the components of a " << what << " upwards, below "
+                                << op.componentCount();
+      last = factor.getComponent();
+      if (failed(check(factor.getSymbol(), over, what)))
+        return failure();
+    }
+    return last < 0 ? op.emitOpError() << "has a " << what << " of no component" : success();
+  }
+
 private:
   AffineOp op;
 };
+
+/// The matrix over the components of a recurrence.
+LogicalResult checkCoupling(FactorChecker &factors, AffineOp op, ArrayRef<int64_t> rowSide) {
+  // c71
+  int64_t count = op.componentCount();
+  ArrayAttr coupling = op.getCouplingAttr();
+  if ((count > 1) != (coupling != nullptr) || (coupling && op.getRowDecayAttr()))
+    return op.emitOpError("has a coupling in place of a row decay where it has several components, "
+                          "and nowhere else");
+  if (!coupling)
+    return success();
+  llvm::SmallDenseSet<std::pair<int64_t, int64_t>> seen;
+  for (auto entry : coupling.getAsRange<CouplingAttr>()) {
+    int64_t to = entry.getTo(), from = entry.getFrom();
+    if (to < 0 || to >= count || from < 0 || from >= count || !seen.insert({to, from}).second)
+      return op.emitOpError() << "couples components " << to << " and " << from << " of " << count
+                              << ", or does it twice";
+    if (failed(factors.check(entry.getFactor(), rowSide, "coupling")))
+      return failure();
+  }
+  return success();
+}
 
 /// Whether the numbers of the dims are 0 .. count-1, each once.
 bool isPartition(SmallVector<int64_t> all, size_t count) {
@@ -87,6 +124,24 @@ bool isPartition(SmallVector<int64_t> all, size_t count) {
 }
 
 } // namespace
+
+SmallVector<FlatSymbolRefAttr, 2> AffineOp::states() {
+  SmallVector<FlatSymbolRefAttr, 2> all{getStateAttr()};
+  if (ArrayAttr others = getOthersAttr())
+    llvm::append_range(all, others.getAsRange<FlatSymbolRefAttr>());
+  return all;
+}
+
+bool AffineOp::makes(StringAttr state) {
+  return llvm::any_of(states(), [&](FlatSymbolRefAttr own) { return own.getAttr() == state; });
+}
+
+int64_t AffineOp::innerSize() {
+  if (!getInner())
+    return 1;
+  auto dims = findAs<StateOp>(*this, getStateAttr()).getDims();
+  return *findAs<DimOp>(*this, cast<FlatSymbolRefAttr>(dims[*getInner()])).getSize();
+}
 
 ArrayRef<int64_t> AffineOp::outerDims() {
   auto outer = getOuter();
@@ -116,27 +171,38 @@ SmallVector<int64_t> AffineOp::numbersOf(FlatSymbolRefAttr factor, ArrayRef<int6
 }
 
 LogicalResult AffineOp::verify() {
-  // c32
   auto state = findAs<StateOp>(*this, getStateAttr());
-  if (!state)
-    return emitOpError() << getStateAttr() << " is not a state";
-  if (state.getDirection() != getDirection())
-    return emitOpError() << "runs " << stringifyDirection(getDirection())
-                         << ", its state the other way";
+  for (FlatSymbolRefAttr symbol : states()) {
+    // c32
+    auto own = findAs<StateOp>(*this, symbol);
+    if (!own)
+      return emitOpError() << symbol << " is not a state";
+    if (own.getDirection() != getDirection())
+      return emitOpError() << "runs " << stringifyDirection(getDirection())
+                           << ", its state the other way";
+    // c70
+    if (own.getDims() != state.getDims() || llvm::count(states(), symbol) > 1)
+      return emitOpError() << symbol << " is not another state of the same dims";
+  }
   // c33
   SmallVector<int64_t> all = withOuter(getRows());
   llvm::append_range(all, getCols());
+  if (getInner())
+    all.push_back(*getInner());
   if (!isPartition(all, state.getDims().size()))
-    return emitOpError("'outer', 'rows' and 'cols' must number each dim of the state once");
+    return emitOpError(
+        "'outer', 'inner', 'rows' and 'cols' must number each dim of the state once");
   FactorChecker factors(*this);
   SmallVector<int64_t> rowSide = withOuter(getRows()), colSide = withOuter(getCols());
   if (getRowDecayAttr() && failed(factors.check(getRowDecayAttr(), rowSide, "row decay")))
     return failure();
   if (getColDecayAttr() && failed(factors.check(getColDecayAttr(), colSide, "column decay")))
     return failure();
+  if (failed(checkCoupling(factors, *this, rowSide)))
+    return failure();
   auto reads = llvm::to_vector(getReads().getAsRange<RowReadAttr>());
   for (auto update : getUpdates().getAsRange<UpdateAttr>()) {
-    if (failed(factors.check(update.getLeft(), rowSide, "left factor")))
+    if (failed(factors.check(update.getLefts(), rowSide, "left factor")))
       return failure();
     for (TermAttr term : update.getTerms()) {
       if (term.getCoef() && failed(factors.check(term.getCoef(), colSide, "coefficient")))

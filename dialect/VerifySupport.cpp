@@ -28,7 +28,7 @@ NextOp seq::verify::findNext(Operation *from, FlatSymbolRefAttr state) {
 AffineOp seq::verify::findAffine(Operation *from, FlatSymbolRefAttr state) {
   if (auto mixer = from->getParentOfType<MixerOp>())
     for (auto affine : mixer.getOps<AffineOp>())
-      if (affine.getStateAttr() == state)
+      if (affine.makes(state.getAttr()))
         return affine;
   return {};
 }

@@ -70,15 +70,20 @@ Node affineNode(MixerOp mixer, AffineOp affine) {
   };
   factor(affine.getRowDecayAttr());
   factor(affine.getColDecayAttr());
+  if (ArrayAttr coupling = affine.getCouplingAttr())
+    for (auto entry : coupling.getAsRange<CouplingAttr>())
+      factor(entry.getFactor());
   for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
-    factor(update.getLeft());
+    for (RowFactorAttr left : update.getLefts())
+      factor(left.getSymbol());
     for (TermAttr term : update.getTerms()) {
       factor(term.getCoef());
       factor(term.getRight());
     }
   }
   for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
-    factor(read.getRow());
+    for (RowFactorAttr row : read.getRow())
+      factor(row.getSymbol());
     if (read.getResult())
       node.makes.push_back(read.getResult().getAttr());
   }

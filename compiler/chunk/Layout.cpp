@@ -229,15 +229,20 @@ static void orderFactors(AffineOp affine, Layout &layout) {
   };
   order(affine.getRowDecayAttr(), affine.getRows());
   order(affine.getColDecayAttr(), affine.getCols());
+  if (ArrayAttr coupling = affine.getCouplingAttr())
+    for (auto entry : coupling.getAsRange<CouplingAttr>())
+      order(entry.getFactor(), affine.getRows());
   for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
-    order(update.getLeft(), affine.getRows());
+    for (RowFactorAttr left : update.getLefts())
+      order(left.getSymbol(), affine.getRows());
     for (TermAttr term : update.getTerms()) {
       order(term.getCoef(), affine.getCols());
       order(term.getRight(), affine.getCols());
     }
   }
   for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
-    order(read.getRow(), affine.getRows());
+    for (RowFactorAttr row : read.getRow())
+      order(row.getSymbol(), affine.getRows());
     order(read.getResult(), affine.getCols());
   }
 }

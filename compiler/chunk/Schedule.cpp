@@ -463,27 +463,7 @@ private:
   }
 
   void emitSolve(AffineOp affine) {
-    AffineBlockSpec spec;
-    auto state = cast<StateOp>(lookup(mixer, affine.getStateAttr()));
-    auto product = [&](ArrayRef<int64_t> numbers) {
-      int64_t size = 1;
-      for (int64_t number : numbers)
-        size *= fixedSize(mixer, cast<FlatSymbolRefAttr>(state.getDims()[number]));
-      return size;
-    };
-    spec.rows = product(affine.getRows());
-    spec.cols = product(affine.getCols());
-    if (auto decay = affine.getRowDecayAttr())
-      spec.rowDecay = rowDecayOf(affine, decay);
-    spec.colDecay = static_cast<bool>(affine.getColDecayAttr());
-    for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
-      AffineUpdate &into = spec.updates.emplace_back();
-      for (TermAttr term : update.getTerms())
-        into.terms.push_back({static_cast<bool>(term.getCoef()), term.getRead()});
-    }
-    for (auto read : affine.getReads().getAsRange<RowReadAttr>())
-      spec.reads.push_back({read.getBefore(), static_cast<bool>(read.getResult())});
-    spec.element = cast<FloatType>(mixer.getCompute());
+    AffineBlockSpec spec = affineShape(mixer, affine);
     spec.lanes = options.lanes;
     spec.registers = options.registers;
     spec = chooseBlock(spec);

@@ -1,4 +1,4 @@
-//===- AffineForm.cpp - the canonical affine form of a matrix state -----------===//
+//===- AffineForm.cpp - the canonical affine form of matrix states ------------===//
 //
 // Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
 //
@@ -9,10 +9,12 @@
 // between two sub-steps of a token) is inlined into its readers. Then the state's equation, with
 // the definitions of its cycle inlined, is a polynomial in S[t-1] and the U's; its terms are sorted
 // into the decay, inputs and low-rank part, and their factors into rows, columns and scalars.
+// Several components have a polynomial each, in all components of S[t-1].
 //
 //===----------------------------------------------------------------------===//
 
 #include "compiler/structure/AffineForm.h"
+#include "compiler/structure/CoupledForm.h"
 #include "compiler/structure/RowReads.h"
 #include "compiler/structure/Unroll.h"
 #include "compiler/structure/Untie.h"
@@ -25,11 +27,14 @@ using namespace mlir::seq;
 
 namespace seqmix {
 
-unsigned AffineForm::rank() const {
-  unsigned count = 0;
-  for (const FormUpdate &update : updates)
-    count += llvm::any_of(update.terms, [](const FormTerm &term) { return term.read >= 0; });
-  return count;
+std::optional<int64_t> AffineForm::componentOf(Expr read) const {
+  int64_t state = llvm::find(states, read->symbol()) - states.begin();
+  if (!sides.inner)
+    return state;
+  Expr at = read->operand(*sides.inner + 1);
+  if (!at->is(ExprKind::Integer))
+    return std::nullopt;
+  return state * innerSize + at->integer();
 }
 
 namespace {
@@ -44,13 +49,18 @@ class AffineFinder {
 public:
   AffineFinder(Model &model, const Group &group, const AffineSides &sides, std::string &reason)
       : model(model), context(model.exprs()), group(group), reason(reason) {
-    form.state = group.states.front();
+    llvm::append_range(form.states, group.states);
     form.direction = group.direction;
     form.sides = sides;
-    const Equation &equation = *model.equation(form.state);
+    const Equation &equation = *model.equation(form.states.front());
     form.token = equation.left.front();
     for (auto [number, var] : llvm::enumerate(ArrayRef(equation.left).drop_front())) {
       int64_t place = number;
+      if (place == sides.inner) {
+        form.innerVar = var;
+        form.innerSize = model.size(var->dim);
+        continue;
+      }
       bool isOuter = llvm::is_contained(sides.outer, place),
            isRow = llvm::is_contained(sides.rows, place);
       (isOuter ? form.outerVars : isRow ? form.rowVars : form.colVars).push_back(var);
@@ -68,14 +78,26 @@ public:
     RowReads reads(model, form);
     if (!reads.rewriteAll(group, reason))
       return std::nullopt;
-    Expr body = reads.stateBody();
-    if (!body)
-      return std::nullopt;
+    SmallVector<Expr> bodies;
+    for (component = 0; component < form.components(); ++component) {
+      Expr body = reads.componentBody(component);
+      if (!body)
+        return std::nullopt;
+      bodies.push_back(body);
+    }
     for (auto [number, read] : llvm::enumerate(form.reads))
       readNames[read.result] = number;
-    if (!collectTerms(body) || !combineDecay())
+    diagonal.resize(form.components() * form.components());
+    SmallVector<SmallVector<FormUpdate>> updates;
+    for (component = 0; component < form.components(); ++component) {
+      if (!collectTerms(bodies[component]))
+        return std::nullopt;
+      updates.push_back(takeUpdates());
+      mergeRights(updates.back());
+    }
+    if (!combineDecays())
       return std::nullopt;
-    mergeRights();
+    form.updates = mergeComponents(context, form, updates);
     return std::move(form);
   }
 
@@ -91,12 +113,13 @@ private:
     return llvm::any_of(vars, [&](Var v) { return e->dependsOn(v); });
   }
   bool mixes(Expr e) { return untier->mixes(e); }
+  bool isStateRead(Expr e) { return e->is(ExprKind::Read) && form.isOf(e->symbol()); }
 
   bool dependsOnState(Expr e) {
     bool found = false;
     context.walk(e, [&](Expr node) {
       found |= node->is(ExprKind::Read) &&
-               (node->symbol() == form.state || readNames.contains(node->symbol()));
+               (form.isOf(node->symbol()) || readNames.contains(node->symbol()));
     });
     return found;
   }
@@ -123,8 +146,7 @@ private:
     std::reverse(work.begin(), work.end());
     while (!work.empty()) {
       Product term = work.pop_back_val();
-      auto tied =
-          llvm::find_if(term.factors, [&](Expr f) { return mixes(f) && !f->isReadOf(form.state); });
+      auto tied = llvm::find_if(term.factors, [&](Expr f) { return mixes(f) && !isStateRead(f); });
       if (tied == term.factors.end()) {
         if (!addTerm(term))
           return false;
@@ -136,7 +158,7 @@ private:
       if (!other)
         other = untier->untie(*tied);
       if (!other) {
-        bool isDecay = llvm::any_of(term.factors, [&](Expr f) { return f->isReadOf(form.state); });
+        bool isDecay = llvm::any_of(term.factors, [&](Expr f) { return isStateRead(f); });
         return fail(fmt::format("{} '{}' ties its rows to its columns{}",
                                 isDecay ? "the decay" : "the input", show(*tied),
                                 untier->lacksBound()
@@ -190,13 +212,16 @@ private:
     }
     if (!state->is(ExprKind::Read))
       return fail(fmt::format("it is not affine: '{}'", show(state)));
-    if (state->symbol() == form.state) {
-      const Equation &equation = *model.equation(form.state);
+    if (isStateRead(state)) {
+      const Equation &equation = *model.equation(form.states.front());
+      std::optional<int64_t> from = form.componentOf(state);
       for (auto [subscript, var] :
            llvm::zip(state->operands().drop_front(), ArrayRef(equation.left).drop_front()))
-        if (subscript != context.index(var))
+        if (!from || (var != form.innerVar && subscript != context.index(var)))
           return fail(fmt::format("it reads other elements of itself, '{}'", show(state)));
-      diagonal.push_back(parts);
+      if (model.shift(state, form.token).value_or(0) == 0)
+        return fail(fmt::format("it depends on '{}' of its own token", show(state)));
+      diagonal[component * form.components() + *from].push_back(parts);
       return true;
     }
     int64_t number = readNames.lookup(state->symbol());
@@ -235,11 +260,11 @@ private:
     same->coefs.push_back(coef);
   }
 
-  bool combineDecay() {
-    if (!combineDiagonal())
-      return false;
+  SmallVector<FormUpdate> takeUpdates() {
+    SmallVector<FormUpdate> updates;
     for (auto &[left, terms] : pending) {
-      FormUpdate update{left, {}};
+      FormUpdate update{RowFactors(form.components()), {}};
+      update.lefts[component] = left;
       for (PendingTerm &term : terms) {
         Expr coef = context.sumOf(term.coefs);
         if (coef->isReal(0))
@@ -253,53 +278,69 @@ private:
         update.terms.push_back(made);
       }
       if (!update.terms.empty())
-        form.updates.push_back(std::move(update));
+        updates.push_back(std::move(update));
     }
-    return true;
+    pending.clear();
+    return updates;
   }
 
-  bool combineDiagonal() {
-    auto joined = [&](bool withRow, bool withCol) {
-      SmallVector<Product> terms;
-      for (const Separated &parts : diagonal) {
-        Product p = parts.scalar;
-        if (withRow)
-          llvm::append_range(p.factors, parts.row.factors);
-        if (withCol)
-          llvm::append_range(p.factors, parts.col.factors);
-        terms.push_back(p);
-      }
-      return context.sumOf(terms);
-    };
+  // The parts of one entry as a sum, with their factors over the rows or over the columns.
+  Expr joined(ArrayRef<Separated> entry, bool withRow, bool withCol) {
+    SmallVector<Product> terms;
+    for (const Separated &parts : entry) {
+      Product p = parts.scalar;
+      if (withRow)
+        llvm::append_range(p.factors, parts.row.factors);
+      if (withCol)
+        llvm::append_range(p.factors, parts.col.factors);
+      terms.push_back(p);
+    }
+    return context.sumOf(terms);
+  }
+
+  bool combineDecays() {
+    SmallVector<const Separated *> all;
+    for (const SmallVector<Separated> &entry : diagonal)
+      for (const Separated &parts : entry)
+        all.push_back(&parts);
     auto allEqual = [&](auto get) {
-      return llvm::all_of(
-          diagonal, [&](const Separated &parts) { return get(parts) == get(diagonal.front()); });
+      return llvm::all_of(all, [&](const Separated *parts) { return get(*parts) == get(*all[0]); });
     };
     auto rowOf = [](const Separated &p) { return p.row.factors; };
     auto colOf = [](const Separated &p) { return p.col.factors; };
-    if (diagonal.empty()) {
+    if (all.empty()) {
       form.rowDecay = context.real(0);
     } else if (allEqual(colOf)) {
-      form.rowDecay = joined(true, false);
-      form.colDecay = context.product(diagonal.front().col);
-    } else if (allEqual(rowOf)) {
-      form.rowDecay = context.product(diagonal.front().row);
-      form.colDecay = joined(false, true);
+      form.rowDecay = joined(diagonal[0], true, false);
+      form.colDecay = context.product(all[0]->col);
+    } else if (allEqual(rowOf) && form.components() == 1) {
+      form.rowDecay = context.product(all[0]->row);
+      form.colDecay = joined(diagonal[0], false, true);
     } else {
-      return fail("its decay is no product of a factor over the rows and one over the columns");
+      return fail(form.components() == 1
+                      ? "its decay is no product of a factor over the rows and one over the columns"
+                      : "the decays of the coupled states have no common factor over the columns");
     }
     // A scalar belongs to the rows' side only when there is nothing over the columns to take it.
     if (form.colDecay && form.colDecay->isReal(1))
       form.colDecay = nullptr;
-    if (form.rowDecay->isReal(1))
-      form.rowDecay = nullptr;
+    if (form.components() == 1) {
+      if (form.rowDecay->isReal(1))
+        form.rowDecay = nullptr;
+      return true;
+    }
+    form.rowDecay = nullptr;
+    for (const SmallVector<Separated> &entry : diagonal) {
+      Expr decay = entry.empty() ? nullptr : joined(entry, true, false);
+      form.coupling.push_back(decay && decay->isReal(0) ? nullptr : decay);
+    }
     return true;
   }
 
   // k1 v^T + k2 v^T = (k1 + k2) v^T: one update instead of two.
-  void mergeRights() {
-    for (size_t i = 0; i < form.updates.size(); ++i) {
-      FormUpdate &first = form.updates[i];
+  void mergeRights(SmallVector<FormUpdate> &updates) {
+    for (size_t i = 0; i < updates.size(); ++i) {
+      FormUpdate &first = updates[i];
       auto isScaled = [&](const FormUpdate &u) {
         return u.terms.size() == 1 &&
                !(u.terms[0].coef && dependsOnAny(u.terms[0].coef, form.colVars));
@@ -307,22 +348,23 @@ private:
       if (!isScaled(first))
         continue;
       bool merged = false;
-      Expr left = first.left;
+      Expr left = first.lefts[component];
       auto scaled = [&](const FormUpdate &u) {
-        return u.terms[0].coef ? context.mul(u.terms[0].coef, u.left) : u.left;
+        Expr own = u.lefts[component];
+        return u.terms[0].coef ? context.mul(u.terms[0].coef, own) : own;
       };
-      for (size_t j = form.updates.size() - 1; j > i; --j) {
-        FormUpdate &other = form.updates[j];
+      for (size_t j = updates.size() - 1; j > i; --j) {
+        FormUpdate &other = updates[j];
         if (!isScaled(other) || other.terms[0].right != first.terms[0].right ||
             other.terms[0].read != first.terms[0].read)
           continue;
         left = context.add(merged ? left : scaled(first), scaled(other));
         merged = true;
-        form.updates.erase(form.updates.begin() + j);
+        updates.erase(updates.begin() + j);
       }
       if (merged) {
-        form.updates[i].left = left;
-        form.updates[i].terms[0].coef = nullptr;
+        updates[i].lefts[component] = left;
+        updates[i].terms[0].coef = nullptr;
       }
     }
   }
@@ -333,7 +375,8 @@ private:
   std::string &reason;
   AffineForm form;
   llvm::DenseMap<StringAttr, int64_t> readNames;
-  SmallVector<Separated> diagonal;
+  int64_t component = 0;                        // whose equation is in work
+  SmallVector<SmallVector<Separated>> diagonal; // by component to, from
   llvm::MapVector<Expr, SmallVector<PendingTerm>> pending;
   unsigned steps = 0;
   std::optional<Untier> untier;

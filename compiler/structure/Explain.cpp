@@ -31,8 +31,12 @@ static std::string schedule(KernelOp kernel) {
 
 static void explainState(ExplainText &text, StateOp state) {
   for (auto affine : text.mixer.getOps<AffineOp>())
-    if (affine.getStateAttr().getAttr() == state.getSymNameAttr())
-      return explainAffine(text, state, affine);
+    if (affine.makes(state.getSymNameAttr())) {
+      // Coupled states are explained with the first one.
+      if (affine.getStateAttr().getAttr() == state.getSymNameAttr())
+        explainAffine(text, state, affine);
+      return;
+    }
   for (auto group : text.mixer.getOps<RecurrenceOp>()) {
     auto states = llvm::to_vector(group.getStates().getAsRange<FlatSymbolRefAttr>());
     if (states.front().getAttr() == state.getSymNameAttr())

@@ -47,24 +47,51 @@ public:
     for (auto update : op.getUpdates().getAsRange<UpdateAttr>())
       rank += llvm::any_of(update.getTerms(), [](TermAttr term) { return term.getRead() >= 0; });
 
-    shared.os << fmt::format("\nstate {}: {}, {}\n", stateText(state, all, ""),
-                             affineClass(rowDecay, colDecay, onlyRows, token, rank),
+    // Of several components.
+    SmallVector<Expr> coupling(op.componentCount() * op.componentCount());
+    if (ArrayAttr entries = op.getCouplingAttr())
+      for (auto entry : entries.getAsRange<CouplingAttr>())
+        coupling[entry.getTo() * op.componentCount() + entry.getFrom()] =
+            inlineMade(readAt(entry.getFactor(), rows));
+
+    std::string title;
+    for (FlatSymbolRefAttr symbol : op.states())
+      title += (title.empty() ? "" : ", ") + stateText(symbol.getAttr(), all, "");
+    bool isCoupled = op.componentCount() > 1;
+    shared.os << fmt::format("\nstate{} {}: {}, {}\n", op.states().size() > 1 ? "s" : "", title,
+                             isCoupled ? coupledClass(op, coupling, onlyRows, token, rank)
+                                       : affineClass(rowDecay, colDecay, onlyRows, token, rank),
                              ExplainText::words(op.getDirection()));
-    line("factors", fmt::format("{} = {}", stateText(state, all, t),
-                                decayText(rowDecay, colDecay, stateText(state, all, past))));
-    for (auto update : op.getUpdates().getAsRange<UpdateAttr>())
-      line("", fmt::format("    + {}", updateText(update, op, rows, cols)));
+    auto component = [&](int64_t number, const std::string &at) {
+      return componentText(op, number, all, at);
+    };
+    for (int64_t a = 0; a < op.componentCount(); ++a) {
+      std::string kept = isCoupled ? mixedText(coupling, colDecay, a,
+                                               [&](int64_t b) { return component(b, past); })
+                                   : decayText(rowDecay, colDecay, component(a, past));
+      line(a ? "" : "factors", fmt::format("{} = {}", component(a, t), kept));
+      for (auto update : op.getUpdates().getAsRange<UpdateAttr>())
+        for (RowFactorAttr left : update.getLefts())
+          if (left.getComponent() == a)
+            line("", fmt::format("    + {}", updateText(update, left, op, rows, cols)));
+    }
     for (auto [number, read] : llvm::enumerate(op.getReads().getAsRange<RowReadAttr>()))
       line("", fmt::format("{} = {}", readName(op, number, cols),
-                           sumText(read, onlyRows, rows,
-                                   stateText(state, all, read.getBefore() ? past : t))));
+                           sumText(read, onlyRows, rows, [&](int64_t number) {
+                             return component(number, read.getBefore() ? past : t);
+                           })));
+    if (isCoupled)
+      line("coupling", couplingText(op, coupling, component));
     std::string each = outer.empty() ? "" : fmt::format(", a matrix for each {}", listed(outer));
     line("shape", fmt::format("rows {} and columns {}{} ({})", listed(onlyRows), listed(onlyCols),
                               each, shared.sizes(state.getDims())));
-    explainBlock(state, rank);
-    explainDecay("decay", rowDecay, colDecay);
+    explainBlock(op, state, rank);
+    if (isCoupled)
+      explainCoupling(coupling, colDecay);
+    else
+      explainDecay("decay", rowDecay, colDecay);
     explainFactors(op, rows, cols);
-    explainRejected(state, rank);
+    explainRejected(op, state, rank);
   }
 
 private:
@@ -100,6 +127,63 @@ private:
     return text;
   }
 
+  std::string coupledClass(AffineOp op, ArrayRef<Expr> coupling, ArrayRef<Var> rows, Var token,
+                           unsigned rank) {
+    auto depends = [&](auto on) {
+      return llvm::any_of(coupling, [&](Expr entry) { return entry && on(entry); });
+    };
+    bool overRows = depends(
+        [&](Expr entry) { return llvm::any_of(rows, [&](Var v) { return entry->dependsOn(v); }); });
+    std::string text = fmt::format("affine, {} coupled matrices, ", op.componentCount());
+    text += overRows ? "coupling per row" : "scalar coupling";
+    if (op.getColDecayAttr())
+      text += " and a decay over columns";
+    else if (!depends([&](Expr entry) { return entry->dependsOn(token); }))
+      text += ", the same for every token";
+    return rank ? text + fmt::format(" plus rank {}", rank) : text;
+  }
+
+  // Which component takes which at the token before.
+  std::string couplingText(AffineOp op, ArrayRef<Expr> coupling,
+                           llvm::function_ref<std::string(int64_t, const std::string &)> name) {
+    int64_t count = op.componentCount();
+    std::string text;
+    for (int64_t a = 0; a < count; ++a) {
+      std::string from;
+      for (int64_t b = 0; b < count; ++b)
+        if (coupling[a * count + b])
+          from += (from.empty() ? "" : ", ") + name(b, "");
+      text += fmt::format("{}{} from {}", text.empty() ? "" : "; ", name(a, ""),
+                          from.empty() ? "none" : from);
+    }
+    int64_t entries = llvm::count_if(coupling, [](Expr entry) { return entry != nullptr; });
+    return text +
+           fmt::format(": {} of {} entries of the matrices over them", entries, count * count);
+  }
+
+  std::string mixedText(ArrayRef<Expr> coupling, Expr colDecay, int64_t to,
+                        llvm::function_ref<std::string(int64_t)> state) {
+    int64_t count = 0;
+    while (count * count < static_cast<int64_t>(coupling.size()))
+      ++count;
+    std::string text;
+    int64_t terms = 0;
+    for (int64_t from = 0; from < count; ++from)
+      if (Expr entry = coupling[to * count + from]) {
+        bool isNegative = terms > 0 && entry->isUnary(UnaryFn::Neg);
+        entry = isNegative ? entry->operand(0) : entry;
+        text += (terms++ == 0 ? ""
+                 : isNegative ? " - "
+                              : " + ") +
+                decayText(entry->isReal(1) ? nullptr : entry, nullptr, state(from));
+      }
+    if (terms == 0)
+      return "0";
+    if (!colDecay)
+      return text;
+    return bracket(colDecay) + " * " + (terms > 1 ? "(" + text + ")" : text);
+  }
+
   std::string decayText(Expr rowDecay, Expr colDecay, const std::string &state) {
     if (rowDecay && rowDecay->isReal(0))
       return "0";
@@ -126,7 +210,8 @@ private:
     return fmt::format("{}[{}]", name, listed(cols));
   }
 
-  std::string updateText(UpdateAttr update, AffineOp op, ArrayRef<Var> rows, ArrayRef<Var> cols) {
+  std::string updateText(UpdateAttr update, RowFactorAttr factor, AffineOp op, ArrayRef<Var> rows,
+                         ArrayRef<Var> cols) {
     std::string terms;
     for (TermAttr term : update.getTerms()) {
       Product p;
@@ -146,7 +231,7 @@ private:
         text = "1";
       terms += terms.empty() ? (isNegative ? "-" : "") + text : (isNegative ? " - " : " + ") + text;
     }
-    Expr left = inlineMade(readAt(update.getLeft(), rows));
+    Expr left = inlineMade(readAt(factor.getSymbol(), rows));
     bool isSum = update.getTerms().size() > 1;
     if (left->isReal(1))
       return terms;
@@ -154,13 +239,24 @@ private:
   }
 
   std::string sumText(RowReadAttr read, ArrayRef<Var> rowVars, ArrayRef<Var> rows,
-                      const std::string &state) {
-    Expr row = inlineMade(readAt(read.getRow(), rows));
-    return fmt::format("sum[{}] {}{}", listed(rowVars), row->isReal(1) ? "" : bracket(row) + " * ",
-                       state);
+                      llvm::function_ref<std::string(int64_t)> state) {
+    std::string text;
+    for (RowFactorAttr factor : read.getRow()) {
+      Expr row = inlineMade(readAt(factor.getSymbol(), rows));
+      Product p = context.factors(row);
+      bool isNegative = p.coef < 0 && !text.empty();
+      p.coef = isNegative ? -p.coef : p.coef;
+      row = context.product(p);
+      text += (text.empty() ? ""
+               : isNegative ? " - "
+                            : " + ") +
+              (row->isReal(1) ? "" : bracket(row) + " * ") + state(factor.getComponent());
+    }
+    return fmt::format("sum[{}] {}", listed(rowVars),
+                       read.getRow().size() > 1 ? "(" + text + ")" : text);
   }
 
-  void explainBlock(StateOp state, unsigned rank) {
+  void explainBlock(AffineOp op, StateOp state, unsigned rank) {
     int64_t block = 0;
     if (shared.options.kernel)
       shared.options.kernel.walk([&](SolveOp solve) {
@@ -170,7 +266,8 @@ private:
     std::string tokens = block == 1 ? "each token"
                          : block    ? fmt::format("{} tokens", block)
                                     : "several tokens";
-    std::string text = fmt::format("block form: the state is read and written once for {}", tokens);
+    std::string text = fmt::format("block form: the {} read and written once for {}",
+                                   op.states().size() > 1 ? "states are" : "state is", tokens);
     if (rank)
       text += fmt::format(", with a unit lower triangular solve of {} row{} a token", rank,
                           rank > 1 ? "s" : "");
@@ -203,12 +300,20 @@ private:
         line("", fmt::format("because {}", fmt::join(facts.list, ", ")));
     }
     if (any)
-      line("exponents", exponentText(rowDecay, colDecay));
+      line("exponents", exponentText({rowDecay, colDecay}));
   }
 
-  std::string exponentText(Expr rowDecay, Expr colDecay) {
+  void explainCoupling(ArrayRef<Expr> coupling, Expr colDecay) {
+    SmallVector<Expr> all(coupling);
+    all.push_back(colDecay);
+    line("decay", "blocks multiply the matrices of their tokens, which grow only as the equations "
+                  "themselves do");
+    line("exponents", exponentText(all));
+  }
+
+  std::string exponentText(ArrayRef<Expr> decays) {
     SmallVector<Expr> exponents;
-    for (Expr decay : {rowDecay, colDecay})
+    for (Expr decay : decays)
       if (decay)
         shared.collectExponents(decay, exponents);
     if (exponents.empty())
@@ -231,24 +336,27 @@ private:
         shared.collectExponents(inlineMade(readAt(factor, side)), exponents);
     };
     for (auto update : op.getUpdates().getAsRange<UpdateAttr>()) {
-      collect(update.getLeft(), rows);
+      for (RowFactorAttr left : update.getLefts())
+        collect(left.getSymbol(), rows);
       for (TermAttr term : update.getTerms()) {
         collect(term.getCoef(), cols);
         collect(term.getRight(), cols);
       }
     }
     for (auto read : op.getReads().getAsRange<RowReadAttr>())
-      collect(read.getRow(), rows);
+      for (RowFactorAttr row : read.getRow())
+        collect(row.getSymbol(), rows);
     shared.explainExponents(exponents);
   }
 
-  void explainRejected(StateOp state, unsigned rank) {
-    double bytes = mixer.getCompute().isF64() ? 8 : 4;
+  void explainRejected(AffineOp op, StateOp state, unsigned rank) {
+    double bytes = (mixer.getCompute().isF64() ? 8.0 : 4.0) * op.states().size();
     for (auto dim : state.getDims().getAsRange<FlatSymbolRefAttr>())
       bytes *= model.size(dim.getAttr());
-    line("rejected", fmt::format("token-by-token loop: moves the {:.0f} bytes of the state through "
-                                 "registers for every token",
-                                 bytes));
+    line("rejected",
+         fmt::format("token-by-token loop: moves the {:.0f} bytes of the state{} through "
+                     "registers for every token",
+                     bytes, op.states().size() > 1 ? "s" : ""));
     if (rank)
       line("", fmt::format("elementwise scan: the transition mixes rows (rank {})", rank));
     else
@@ -278,11 +386,21 @@ private:
     return context.read(symbol.getAttr(), subscripts);
   }
 
-  std::string stateText(StateOp state, ArrayRef<Var> vars, StringRef token) {
+  std::string stateText(StringAttr state, ArrayRef<Var> vars, StringRef token) {
     std::string text = token.str();
     for (Var var : vars)
       text += (text.empty() ? "" : ",") + var->name.str();
-    return fmt::format("{}[{}]", view(state.getSymNameAttr()), text);
+    return fmt::format("{}[{}]", view(state), text);
+  }
+
+  // A component with its inner index, if any, as a number.
+  std::string componentText(AffineOp op, int64_t component, ArrayRef<Var> vars, StringRef token) {
+    StringAttr state = op.states()[component / op.innerSize()].getAttr();
+    SmallVector<Var> at(vars);
+    if (auto inner = op.getInner())
+      at[*inner] = context.freshVar(vars[*inner]->dim,
+                                    context.attr(std::to_string(component % op.innerSize())));
+    return stateText(state, at, token);
   }
 
   // The shared parts, under their own names.

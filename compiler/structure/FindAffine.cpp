@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/Passes.h"
-#include "compiler/structure/AffineForm.h"
+#include "compiler/structure/CoupledForm.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
@@ -29,17 +29,19 @@ public:
   AffineWriter(Model &model, AffineForm &form) : model(model), context(model.exprs()), form(form) {}
 
   void write() {
-    Equation equation = *model.equation(form.state);
+    Equation equation = *model.equation(form.states.front());
     loc = equation.loc;
     for (auto &[name, body] : form.rewritten)
       model.equation(name)->body = body;
     for (StringAttr name : form.dissolved)
       model.removeDefinition(name);
-    model.nexts().erase(form.state);
+    for (StringAttr state : form.states)
+      model.nexts().erase(state);
 
     MLIRContext *mlir = context.mlirContext();
     FlatSymbolRefAttr rowDecay = factor("decay", form.rowDecay, form.rowSide),
                       colDecay = factor("col_decay", form.colDecay, form.colSide);
+    ArrayAttr coupling = couplingAttr();
     SmallVector<Attribute> updates, reads;
     llvm::SmallVector<int64_t> readNumbers = numberReads();
     for (const FormUpdate &update : form.updates) {
@@ -48,31 +50,30 @@ public:
         terms.push_back(TermAttr::get(mlir, factor("coef", term.coef, form.colSide),
                                       factor("right", term.right, form.colSide),
                                       term.read < 0 ? -1 : readNumbers[term.read]));
-      updates.push_back(UpdateAttr::get(mlir, factor("left", update.left, form.rowSide), terms));
+      updates.push_back(UpdateAttr::get(mlir, rowFactors("left", update.lefts), terms));
     }
     for (auto [number, read] : llvm::enumerate(form.reads))
       if (readNumbers[number] >= 0) {
         FlatSymbolRefAttr result =
             read.isUsed ? FlatSymbolRefAttr::get(read.result) : FlatSymbolRefAttr();
-        reads.push_back(
-            RowReadAttr::get(mlir, factor("row", read.row, form.rowSide), read.before, result));
+        reads.push_back(RowReadAttr::get(mlir, rowFactors("row", read.rows), read.before, result));
       }
 
-    StateOp state = model.state(form.state);
     OpBuilder builder(mlir);
-    builder.setInsertionPointAfter(state);
+    builder.setInsertionPointAfter(model.state(form.states.back()));
     for (const FormRead &read : form.reads)
       if (read.isUsed)
         model.declare(ProducedOp::create(builder, loc, read.result, producedDims()));
     builder.setInsertionPointToEnd(&model.mixer().getBody().front());
-    auto affine =
-        AffineOp::create(builder, loc, FlatSymbolRefAttr::get(form.state),
-                         form.sides.outer.empty() ? DenseI64ArrayAttr()
-                                                  : builder.getDenseI64ArrayAttr(form.sides.outer),
-                         builder.getDenseI64ArrayAttr(form.sides.rows),
-                         builder.getDenseI64ArrayAttr(form.sides.cols), rowDecay, colDecay,
-                         builder.getArrayAttr(updates), builder.getArrayAttr(reads),
-                         DirectionAttr::get(mlir, form.direction));
+    auto affine = AffineOp::create(
+        builder, loc, FlatSymbolRefAttr::get(form.states.front()), others(),
+        form.sides.outer.empty() ? DenseI64ArrayAttr()
+                                 : builder.getDenseI64ArrayAttr(form.sides.outer),
+        form.sides.inner ? builder.getI64IntegerAttr(*form.sides.inner) : IntegerAttr(),
+        builder.getDenseI64ArrayAttr(form.sides.rows),
+        builder.getDenseI64ArrayAttr(form.sides.cols), rowDecay, colDecay, coupling,
+        builder.getArrayAttr(updates), builder.getArrayAttr(reads),
+        DirectionAttr::get(mlir, form.direction));
     // What the file calls the token and the state's indices, for people.
     SmallVector<Attribute> names;
     for (Var var : equation.left)
@@ -94,6 +95,36 @@ private:
         numbers[number] = count++;
     }
     return numbers;
+  }
+
+  ArrayAttr others() {
+    SmallVector<Attribute> names;
+    for (StringAttr state : llvm::drop_begin(form.states))
+      names.push_back(FlatSymbolRefAttr::get(state));
+    return names.empty() ? ArrayAttr() : ArrayAttr::get(context.mlirContext(), names);
+  }
+
+  ArrayAttr couplingAttr() {
+    int64_t count = form.components();
+    if (count == 1)
+      return {};
+    SmallVector<Attribute> entries;
+    for (auto [number, entry] : llvm::enumerate(form.coupling)) {
+      int64_t place = number;
+      if (entry)
+        entries.push_back(CouplingAttr::get(context.mlirContext(), place / count, place % count,
+                                            factor("coupling", entry, form.rowSide)));
+    }
+    return ArrayAttr::get(context.mlirContext(), entries);
+  }
+
+  SmallVector<RowFactorAttr> rowFactors(StringRef what, ArrayRef<Expr> byComponent) {
+    SmallVector<RowFactorAttr> factors;
+    for (auto [component, e] : llvm::enumerate(byComponent))
+      if (e)
+        factors.push_back(
+            RowFactorAttr::get(context.mlirContext(), component, factor(what, e, form.rowSide)));
+    return factors;
   }
 
   ArrayAttr producedDims() {
@@ -118,14 +149,14 @@ private:
       // Inner products of factors occur in several scalars.
       bool isScalar = llvm::all_of(node->freeVars(), [&](Var v) { return v == form.token; });
       if (node->is(ExprKind::Reduce) && node != e && isScalar)
-        return made[node] = model.define(form.state.getValue() + ".dot", node, loc);
+        return made[node] = model.define(form.states.front().getValue() + ".dot", node, loc);
       return node;
     });
     if (body != e && body->is(ExprKind::Read))
       return FlatSymbolRefAttr::get(body->symbol());
     bool isScalar = llvm::none_of(side, [&](Var var) { return body->dependsOn(var); });
     bool overAll = !isScalar && !isDistinct(side);
-    Expr read = model.define(form.state.getValue() + "." + what, body, loc, side, overAll);
+    Expr read = model.define(form.states.front().getValue() + "." + what, body, loc, side, overAll);
     // Numbers are no cheaper to read than to have.
     if (!e->is(ExprKind::Real) && !overAll)
       made[e] = read;
@@ -178,27 +209,40 @@ private:
 
   LogicalResult runOn(MixerOp mixer) {
     Model model(mixer);
+    if (failed(findAll(model, /*coupled=*/false)) || failed(findAll(model, /*coupled=*/true)))
+      return failure();
+    model.write();
+    dropUnreadResults(mixer);
+    return success();
+  }
+
+  // Finds forms of single states, or of coupled ones among those that have none. Writing one
+  // changes the equations, so the groups are found anew after each.
+  LogicalResult findAll(Model &model, bool coupled) {
     llvm::DenseSet<StringAttr> tried;
-    // Writing one form changes the equations, so the groups are found anew after each.
     while (true) {
       FailureOr<std::vector<Group>> groups = findGroups(model);
       if (failed(groups))
         return failure();
-      auto next = llvm::find_if(
-          *groups, [&](const Group &group) { return tried.insert(group.states.front()).second; });
-      if (next == groups->end())
-        break;
+      std::vector<Group> candidates = coupled ? coupledGroups(model, *groups) : *groups;
+      auto next = llvm::find_if(candidates, [&](const Group &group) {
+        return tried.insert(group.states.front()).second;
+      });
+      if (next == candidates.end())
+        return success();
       std::string reason;
-      if (std::optional<AffineForm> form = findForm(model, *next, reason)) {
+      if (std::optional<AffineForm> form =
+              coupled ? findCoupledForm(model, *next, reason) : findForm(model, *next, reason)) {
+        for (StringAttr name : form->states)
+          model.state(name)->removeAttr("seq.not_affine");
         AffineWriter(model, *form).write();
         continue;
       }
       for (StringAttr name : next->states)
-        model.state(name)->setAttr("seq.not_affine", StringAttr::get(mixer.getContext(), reason));
+        if (!reason.empty())
+          model.state(name)->setAttr("seq.not_affine",
+                                     StringAttr::get(model.mixer().getContext(), reason));
     }
-    model.write();
-    dropUnreadResults(mixer);
-    return success();
   }
 
   // Reads that served only definitions of the cycle have no readers any more.
@@ -207,18 +251,37 @@ private:
     mixer.walk([&](ReadOp read) { isRead.insert(read.getSourceAttr().getAttr()); });
     for (auto output : mixer.getOps<OutputOp>())
       isRead.insert(output.getSourceAttr().getAttr());
-    for (auto affine : mixer.getOps<AffineOp>()) {
-      SmallVector<Attribute> reads;
-      for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
-        bool keep = read.getResult() && isRead.contains(read.getResult().getAttr());
-        reads.push_back(RowReadAttr::get(mixer.getContext(), read.getRow(), read.getBefore(),
-                                         keep ? read.getResult() : FlatSymbolRefAttr()));
-      }
-      affine.setReadsAttr(ArrayAttr::get(mixer.getContext(), reads));
-    }
+    for (auto affine : mixer.getOps<AffineOp>())
+      dropUnreadResults(affine, isRead);
     for (auto produced : llvm::make_early_inc_range(mixer.getOps<ProducedOp>()))
       if (!isRead.contains(produced.getSymNameAttr()))
         produced.erase();
+  }
+
+  static void dropUnreadResults(AffineOp affine, const llvm::DenseSet<StringAttr> &isRead) {
+    MLIRContext *mlir = affine.getContext();
+    llvm::DenseSet<int64_t> isUsed;
+    for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
+      for (TermAttr term : update.getTerms())
+        isUsed.insert(term.getRead());
+    SmallVector<Attribute> reads, updates;
+    SmallVector<int64_t> numbers;
+    for (auto [number, read] : llvm::enumerate(affine.getReads().getAsRange<RowReadAttr>())) {
+      bool keep = read.getResult() && isRead.contains(read.getResult().getAttr());
+      numbers.push_back(reads.size());
+      if (keep || isUsed.contains(number))
+        reads.push_back(RowReadAttr::get(mlir, read.getRow(), read.getBefore(),
+                                         keep ? read.getResult() : FlatSymbolRefAttr()));
+    }
+    for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
+      SmallVector<TermAttr> terms;
+      for (TermAttr term : update.getTerms())
+        terms.push_back(TermAttr::get(mlir, term.getCoef(), term.getRight(),
+                                      term.getRead() < 0 ? -1 : numbers[term.getRead()]));
+      updates.push_back(UpdateAttr::get(mlir, update.getLefts(), terms));
+    }
+    affine.setReadsAttr(ArrayAttr::get(mlir, reads));
+    affine.setUpdatesAttr(ArrayAttr::get(mlir, updates));
   }
 
   std::optional<AffineForm> findForm(Model &model, const Group &group, std::string &reason) {
@@ -226,15 +289,46 @@ private:
       reason = "these states depend on each other";
       return std::nullopt;
     }
-    StateOp state = model.state(group.states.front());
-    int64_t rank = state.getDims().size();
+    int64_t rank = model.state(group.states.front()).getDims().size();
     if (rank < 2) {
       reason = "it is no matrix, so there are no matrix products to win";
       return std::nullopt;
     }
+    return findBest(model, group, choices(rank), reason);
+  }
+
+  // Several states of the same dims, or a state with a short dim that its equation mixes.
+  std::optional<AffineForm> findCoupledForm(Model &model, const Group &group, std::string &reason) {
+    StateOp first = model.state(group.states.front());
+    int64_t rank = first.getDims().size(), count = group.states.size();
+    if (count == 1) {
+      SmallVector<AffineSides> all;
+      for (int64_t inner = 0; rank > 2 && inner < rank; ++inner)
+        if (int64_t size = model.size(cast<FlatSymbolRefAttr>(first.getDims()[inner]).getAttr());
+            size > 1 && size <= kMostComponents)
+          llvm::append_range(all, choices(rank, inner));
+      std::string why; // of the single state the reason is more telling
+      return findBest(model, group, all, why);
+    }
+    bool areAlike = rank >= 2 && llvm::all_of(group.states, [&](StringAttr name) {
+                      return model.state(name).getDims() == first.getDims();
+                    });
+    if (!areAlike)
+      return std::nullopt;
+    if (count > kMostComponents) {
+      reason = fmt::format("{} states depend on each other, and blocks of more than {} do not pay",
+                           count, kMostComponents);
+      return std::nullopt;
+    }
+    return findBest(model, group, choices(rank), reason);
+  }
+
+  std::optional<AffineForm> findBest(Model &model, const Group &group,
+                                     const SmallVector<AffineSides> &all, std::string &reason) {
+    int64_t rank = model.state(group.states.front()).getDims().size();
     std::optional<AffineForm> best;
     std::string why;
-    for (const AffineSides &sides : choices(rank)) {
+    for (const AffineSides &sides : all) {
       // With many dims there are many choices; outer ones are for what has no other form.
       if (best && rank > 3 && !sides.outer.empty())
         break;
@@ -255,7 +349,7 @@ private:
   }
 
   // Every choice of dims as rows and as outer ones; none of these first, then fewer rows.
-  static SmallVector<AffineSides> choices(int64_t rank) {
+  static SmallVector<AffineSides> choices(int64_t rank, std::optional<int64_t> inner = {}) {
     SmallVector<AffineSides> all;
     auto numbers = [&](int64_t mask) {
       SmallVector<int64_t> places;
@@ -265,10 +359,12 @@ private:
       return places;
     };
     int64_t full = (int64_t(1) << rank) - 1;
+    if (inner)
+      full &= ~(int64_t(1) << *inner);
     for (int64_t outer = 0; outer <= full; ++outer)
       for (int64_t rows = 1; rows <= full; ++rows)
-        if (!(outer & rows) && (outer | rows) != full)
-          all.push_back({numbers(outer), numbers(rows), numbers(full & ~outer & ~rows)});
+        if (!(outer & rows) && !((outer | rows) & ~full) && (outer | rows) != full)
+          all.push_back({numbers(outer), numbers(rows), numbers(full & ~outer & ~rows), inner});
     return all;
   }
 
@@ -281,7 +377,15 @@ private:
 
   // Reads and updates count most; then vector operations a token.
   std::pair<size_t, double> cost(Model &model, const AffineForm &form) const {
-    double passes = form.reads.size() + form.updates.size(), width = std::max<int64_t>(lanes, 1);
+    double width = std::max<int64_t>(lanes, 1);
+    size_t passes = 0; // through a component
+    auto count = [](const RowFactors &factors) {
+      return llvm::count_if(factors, [](Expr e) { return e != nullptr; });
+    };
+    for (const FormRead &read : form.reads)
+      passes += count(read.rows);
+    for (const FormUpdate &update : form.updates)
+      passes += count(update.lefts);
     double rows = extent(model, form.rowVars), cols = extent(model, form.colVars);
     // Every matrix starts its sweeps anew; a decay per row or column goes to every element, a
     // scalar one does not. Factors over several dims are copied to rows first.
@@ -290,10 +394,11 @@ private:
       return e && llvm::any_of(vars, [&](Var v) { return e->dependsOn(v); });
     };
     double decays = dependsOn(form.rowDecay, form.rowVars) + dependsOn(form.colDecay, form.colVars);
-    double sweep = rows * std::ceil(cols / width) * (passes + decays) + start * passes;
+    decays += llvm::count_if(form.coupling, [](Expr e) { return e != nullptr; });
+    double all = static_cast<double>(passes);
+    double sweep = rows * std::ceil(cols / width) * (all + decays) + start * all;
     double copies = (form.rowVars.size() > 1 ? rows : 0) + (form.colVars.size() > 1 ? cols : 0);
-    return {form.reads.size() + form.updates.size(),
-            extent(model, form.outerVars) * (sweep + passes * copies / 4)};
+    return {passes, extent(model, form.outerVars) * (sweep + all * copies / 4)};
   }
 
   bool pays(Model &model, const AffineForm &form, std::string &reason) const {

@@ -56,7 +56,7 @@ private:
   bool fuseOne() {
     for (auto a = groups.begin(); a != groups.end(); ++a)
       for (auto b = groups.begin(); b != groups.end(); ++b)
-        if (a != b && a->direction == b->direction && readsMatrix(*a, *b) && fuse(*a, *b)) {
+        if (a != b && a->direction == b->direction && readsMatrix(model, *a, *b) && fuse(*a, *b)) {
           groups.erase(b);
           return true;
         }
@@ -80,49 +80,14 @@ private:
     return false;
   }
 
-  // Whether `reader` reads elements of a matrix of `source`, itself or by a definition over as many
-  // indices.
-  bool readsMatrix(const Group &source, const Group &reader) {
-    SmallVector<StringAttr> stack(reader.members);
-    llvm::DenseSet<StringAttr> seen;
-    while (!stack.empty()) {
-      StringAttr name = stack.pop_back_val();
-      if (!seen.insert(name).second)
-        continue;
-      for (StringAttr read : model.sources(model.equation(name)->body)) {
-        bool isMatrix = model.equation(read) && model.equation(read)->left.size() > 2;
-        if (isMatrix && source.contains(read) && model.state(read))
-          return true;
-        if (isMatrix && !model.state(read))
-          stack.push_back(read);
-      }
-    }
-    return false;
-  }
-
   bool fuse(Group &a, const Group &b) {
-    llvm::DenseSet<StringAttr> after = dependents(model, a.members);
-    // What stands between the two comes along; another recurrence there cannot.
-    Group fused = a;
-    fused.members.append(b.members.begin(), b.members.end());
-    fused.states.append(b.states.begin(), b.states.end());
-    for (StringAttr name : after) {
-      if (fused.contains(name))
-        continue;
-      llvm::DenseSet<StringAttr> beyond = dependents(model, name);
-      bool isBetween =
-          llvm::any_of(b.members, [&](StringAttr member) { return beyond.contains(member); });
-      if (!isBetween)
-        continue;
-      if (!model.definitions().contains(name))
-        return false;
-      fused.members.push_back(name);
-    }
-    orderMembers(model, fused);
-    bool hadLanes = findLanes(model, a.members) && findLanes(model, b.members);
-    if (hadLanes && !findLanes(model, fused.members))
+    std::optional<Group> both = joined(model, a, b);
+    if (!both)
       return false;
-    a = std::move(fused);
+    bool hadLanes = findLanes(model, a.members) && findLanes(model, b.members);
+    if (hadLanes && !findLanes(model, both->members))
+      return false;
+    a = std::move(*both);
     return true;
   }
 
@@ -163,7 +128,7 @@ private:
       downstream.erase(member);
     SmallVector<StringAttr> names;
     for (auto &[name, equation] : model.definitions())
-      if (!joined.contains(name) && !group.contains(name))
+      if (!taken.contains(name) && !group.contains(name))
         names.push_back(name);
     for (StringAttr name : names) {
       Equation equation = *model.equation(name);
@@ -178,7 +143,7 @@ private:
       if (isWanted(equation.body)) {
         if (keepsLanes(group, lanes, name)) {
           group.members.push_back(name);
-          joined.insert(name);
+          taken.insert(name);
           downstream.erase(name);
         }
         continue;
@@ -190,7 +155,7 @@ private:
           return node;
         }
         group.members.push_back(read->symbol());
-        joined.insert(read->symbol());
+        taken.insert(read->symbol());
         return read;
       });
       model.equation(name)->body = body;
@@ -264,7 +229,7 @@ private:
   Model model;
   ExprContext &context;
   std::vector<Group> groups;
-  llvm::DenseSet<StringAttr> joined; // definitions that a group has taken
+  llvm::DenseSet<StringAttr> taken; // definitions that are in a group now
 };
 
 class FormGroups : public impl::FormGroupsBase<FormGroups> {

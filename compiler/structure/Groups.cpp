@@ -128,6 +128,44 @@ FailureOr<std::vector<Group>> findGroups(Model &model) {
   return groups;
 }
 
+bool readsMatrix(Model &model, const Group &source, const Group &reader) {
+  SmallVector<StringAttr> stack(reader.members);
+  llvm::DenseSet<StringAttr> seen;
+  while (!stack.empty()) {
+    StringAttr name = stack.pop_back_val();
+    if (!seen.insert(name).second)
+      continue;
+    for (StringAttr read : model.sources(model.equation(name)->body)) {
+      bool isMatrix = model.equation(read) && model.equation(read)->left.size() > 2;
+      if (isMatrix && source.contains(read) && model.state(read))
+        return true;
+      if (isMatrix && !model.state(read))
+        stack.push_back(read);
+    }
+  }
+  return false;
+}
+
+std::optional<Group> joined(Model &model, const Group &source, const Group &reader) {
+  Group both = source;
+  both.members.append(reader.members.begin(), reader.members.end());
+  both.states.append(reader.states.begin(), reader.states.end());
+  for (StringAttr name : dependents(model, source.members)) {
+    if (both.contains(name))
+      continue;
+    llvm::DenseSet<StringAttr> beyond = dependents(model, name);
+    bool isBetween =
+        llvm::any_of(reader.members, [&](StringAttr member) { return beyond.contains(member); });
+    if (!isBetween)
+      continue;
+    if (!model.definitions().contains(name))
+      return std::nullopt;
+    both.members.push_back(name);
+  }
+  orderMembers(model, both);
+  return both;
+}
+
 llvm::DenseSet<StringAttr> dependents(Model &model, ArrayRef<StringAttr> roots) {
   llvm::DenseMap<StringAttr, SmallVector<StringAttr>> readers;
   auto addReaders = [&](Model::Equations &equations) {
@@ -139,7 +177,8 @@ llvm::DenseSet<StringAttr> dependents(Model &model, ArrayRef<StringAttr> roots) 
   addReaders(model.nexts());
   for (auto affine : model.mixer().getOps<AffineOp>())
     for (StringAttr factor : factorsOf(affine)) {
-      readers[factor].push_back(affine.getStateAttr().getAttr());
+      for (FlatSymbolRefAttr state : affine.states())
+        readers[factor].push_back(state.getAttr());
       for (auto read : affine.getReads().getAsRange<RowReadAttr>())
         if (read.getResult())
           readers[factor].push_back(read.getResult().getAttr());

@@ -28,6 +28,14 @@ mlir::FailureOr<std::vector<Group>> findGroups(Model &model);
 /// Puts members in an order in which reads at the same token follow what they read.
 void orderMembers(Model &model, Group &group);
 
+/// Whether `reader` reads elements of a matrix of `source`, itself or by a definition over as many
+/// indices.
+bool readsMatrix(Model &model, const Group &source, const Group &reader);
+
+/// Two groups, the second of which reads the first, and the definitions between them as one;
+/// nothing if another recurrence stands between.
+std::optional<Group> joined(Model &model, const Group &source, const Group &reader);
+
 /// The names among `names` that depend on one of `roots`, at any distance in tokens (roots that
 /// depend on themselves included).
 llvm::DenseSet<mlir::StringAttr> dependents(Model &model, llvm::ArrayRef<mlir::StringAttr> roots);

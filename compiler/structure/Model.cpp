@@ -160,15 +160,20 @@ SmallVector<StringAttr> factorsOf(AffineOp op) {
   };
   add(op.getRowDecayAttr());
   add(op.getColDecayAttr());
+  if (ArrayAttr coupling = op.getCouplingAttr())
+    for (auto entry : coupling.getAsRange<CouplingAttr>())
+      add(entry.getFactor());
   for (auto update : op.getUpdates().getAsRange<UpdateAttr>()) {
-    add(update.getLeft());
+    for (RowFactorAttr left : update.getLefts())
+      add(left.getSymbol());
     for (TermAttr term : update.getTerms()) {
       add(term.getCoef());
       add(term.getRight());
     }
   }
   for (auto read : op.getReads().getAsRange<RowReadAttr>())
-    add(read.getRow());
+    for (RowFactorAttr row : read.getRow())
+      add(row.getSymbol());
   return result;
 }
 
@@ -195,6 +200,8 @@ public:
       nodes.insert({name, nullptr});
     for (auto affine : model.mixer().getOps<AffineOp>()) {
       nodes[affine.getStateAttr().getAttr()] = affine;
+      for (FlatSymbolRefAttr other : llvm::drop_begin(affine.states()))
+        makers[other.getAttr()] = affine.getStateAttr().getAttr();
       for (auto read : affine.getReads().getAsRange<RowReadAttr>())
         if (read.getResult())
           makers[read.getResult().getAttr()] = affine.getStateAttr().getAttr();
@@ -278,7 +285,7 @@ private:
 
   Model &model;
   llvm::MapVector<StringAttr, Operation *> nodes;
-  llvm::DenseMap<StringAttr, StringAttr> makers; // produced tensor -> state
+  llvm::DenseMap<StringAttr, StringAttr> makers; // produced tensor or further state -> state
   SmallVector<RecurrenceOp> groups;
   llvm::DenseSet<StringAttr> seen;
   SmallVector<StringAttr> order;

@@ -1,4 +1,4 @@
-//===- RowReads.cpp - sums over the rows of a state ---------------------------===//
+//===- RowReads.cpp - sums over the rows of states ----------------------------===//
 //
 // Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
 //
@@ -6,6 +6,7 @@
 
 #include "compiler/structure/RowReads.h"
 
+#include "compiler/structure/CoupledForm.h"
 #include "compiler/structure/Untie.h"
 #include "llvm/ADT/STLExtras.h"
 #include <fmt/format.h>
@@ -26,10 +27,11 @@ bool RowReads::rewriteAll(const Group &owner, std::string &why) {
   group = &owner;
   reason = &why;
   llvm::DenseSet<StringAttr> outputs = model.outputs();
-  if (outputs.contains(form.state)) {
-    why = "it is an output itself";
-    return false;
-  }
+  for (StringAttr state : form.states)
+    if (outputs.contains(state)) {
+      why = "it is an output itself";
+      return false;
+    }
   auto rewriteEquation = [&](const Equation &equation, bool isState) {
     current = equation.name;
     Expr body = inlineMatrices(equation.body);
@@ -56,14 +58,14 @@ bool RowReads::rewriteAll(const Group &owner, std::string &why) {
       form.dissolved.push_back(equation.name);
       return true;
     }
-    form.rewritten[equation.name] = body;
+    form.rewritten[equation.name] = withReadsJoined(body, model.tokenOf(equation));
     return true;
   };
   for (auto &[name, equation] : model.definitions())
     if (!rewriteEquation(equation, false))
       return false;
   for (auto &[name, equation] : model.nexts())
-    if (name != form.state && !rewriteEquation(equation, true))
+    if (!form.isOf(name) && !rewriteEquation(equation, true))
       return false;
   for (auto &[name, body] : form.rewritten)
     for (FormRead &read : form.reads)
@@ -71,31 +73,47 @@ bool RowReads::rewriteAll(const Group &owner, std::string &why) {
   return true;
 }
 
-Expr RowReads::stateBody() {
-  const Equation &equation = *model.equation(form.state);
-  current = form.state;
-  // Definitions of the cycle, as rewritten.
+Expr RowReads::withCycleInlined(StringAttr state) {
+  // Of one state, definitions of the cycle as rewritten. What several states give each other at the
+  // same token is inlined, too, so that all is in terms of the token before.
+  bool isOne = form.states.size() == 1;
   llvm::MapVector<StringAttr, Equation> cycle;
   for (StringAttr name : group->members) {
-    if (name == form.state)
+    if (name == state)
       continue;
     Equation member = *model.equation(name);
-    if (auto found = form.rewritten.find(name); found != form.rewritten.end())
+    if (auto found = form.rewritten.find(name); found != form.rewritten.end() && isOne)
       member.body = found->second;
-    if (auto found = matrices.find(name); found != matrices.end())
+    if (auto found = matrices.find(name); found != matrices.end() && isOne)
       member = found->second;
     cycle.insert({name, member});
   }
-  Expr body = context.inlineReads(equation.body, [&](StringAttr name) -> const Equation * {
-    auto found = cycle.find(name);
-    return found != cycle.end() ? &found->second : nullptr;
-  });
+  Expr body =
+      context.inlineReads(model.equation(state)->body, [&](StringAttr name) -> const Equation * {
+        auto found = cycle.find(name);
+        return found != cycle.end() ? &found->second : nullptr;
+      });
   for (auto &[name, member] : cycle)
-    if (context.reads(body, name)) {
+    if (!form.isOf(name) && context.reads(body, name)) {
       *reason =
           fmt::format("it depends on '{}' of another token", std::string_view(name.getValue()));
       return nullptr;
     }
+  return body;
+}
+
+Expr RowReads::componentBody(int64_t component) {
+  current = form.states[component / form.innerSize];
+  Expr body = withCycleInlined(current);
+  if (!body)
+    return nullptr;
+  // All over the first state's variables, at the component's inner index.
+  const Equation &first = *model.equation(form.states.front()), &own = *model.equation(current);
+  Substitution map;
+  for (auto [from, to] : llvm::zip_equal(own.left, first.left))
+    map[from] =
+        to == form.innerVar ? context.integer(component % form.innerSize) : context.index(to);
+  body = context.substitute(body, map);
   // What is chosen by the index of a sum, read by read, is written out: no sum over zeros and ones.
   body = context.rewrite(body, [&](Expr node) { return writtenOut(node); });
   // What is chosen between reads is affine too.
@@ -170,6 +188,7 @@ Expr RowReads::contract(Expr sum, Var token) {
       return sum;
     }
   }
+  joinReads(done, token);
   return context.sumOf(done);
 }
 
@@ -187,6 +206,8 @@ bool RowReads::contractTerm(Term term, Var token, SmallVectorImpl<Term> &work,
     return false;
   Expr factor = ofState.front();
   if (factor->is(ExprKind::Read)) {
+    if (Var index = indexOfComponent(factor))
+      return readEach(term, index, token, work, done);
     if (Var index = indexOfRow(term, factor, token))
       return readEach(term, index, token, work, done);
     if (untieRow(term, factor, token, work))
@@ -223,6 +244,14 @@ RowReads::Subscripts RowReads::subscripts(Expr state, Var token) {
   add(form.sides.rows, result.rows);
   add(form.sides.outer, result.common);
   return result;
+}
+
+// The inner index at which a state is read: each of its values is a component.
+Var RowReads::indexOfComponent(Expr state) {
+  if (!form.sides.inner)
+    return nullptr;
+  Expr at = state->operand(*form.sides.inner + 1);
+  return at->is(ExprKind::Index) ? at->var() : nullptr;
 }
 
 // An index of few values, none of the state's own, that a factor over the rows has: the row is
@@ -311,7 +340,8 @@ Product RowReads::summed(const Term &term) {
 std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token) {
   std::optional<int64_t> shift = model.shift(state, token);
   int64_t past = form.direction == Direction::Forward ? -1 : 1;
-  if (!shift || (*shift != 0 && *shift != past))
+  std::optional<int64_t> component = form.componentOf(state);
+  if (!component || !shift || (*shift != 0 && *shift != past))
     return std::nullopt;
   SmallVector<Var> rowVars;
   for (int64_t place : form.sides.rows) {
@@ -330,7 +360,7 @@ std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token
   auto outer = form.outerVars.begin();
   for (int64_t place = 0; place + 1 < static_cast<int64_t>(state->operands().size()); ++place) {
     Expr subscript = state->operand(place + 1);
-    if (llvm::is_contained(form.sides.rows, place))
+    if (llvm::is_contained(form.sides.rows, place) || place == form.sides.inner)
       continue;
     if (usesRow(subscript))
       return std::nullopt;
@@ -361,15 +391,32 @@ std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token
                 [&](Var v) { return !llvm::is_contained(rowVars, v); });
   for (auto [own, canonical] : llvm::zip_equal(rowVars, form.rowVars))
     map[own] = context.index(canonical);
-  Expr rowExpr = context.product(context.factors(context.substitute(context.product(row), map)));
-  unsigned number = findRead(rowExpr, *shift != 0);
+  RowFactors rows(form.components());
+  rows[*component] =
+      context.product(context.factors(context.substitute(context.product(row), map)));
+  unsigned number = findRead(rows, *shift != 0);
   rest.product.factors.push_back(context.read(form.reads[number].result, subscripts));
   return summed(rest);
 }
 
-unsigned RowReads::findRead(Expr row, bool before) {
+// A body that adds reads of several components, with these as one read.
+Expr RowReads::withReadsJoined(Expr body, Var token) {
+  if (form.components() == 1)
+    return body;
+  SmallVector<Product> terms = context.summands(body, [](Expr) { return false; });
+  size_t count = terms.size();
+  joinReads(terms, token);
+  return terms.size() == count ? body : context.sumOf(terms);
+}
+
+void RowReads::joinReads(SmallVectorImpl<Product> &terms, Var token) {
+  mergeReads(context, form, token, terms,
+             [&](const RowFactors &rows, bool before) { return findRead(rows, before); });
+}
+
+unsigned RowReads::findRead(const RowFactors &rows, bool before) {
   for (auto [number, read] : llvm::enumerate(form.reads))
-    if (read.row == row && read.before == before)
+    if (read.rows == rows && read.before == before)
       return number;
   for (unsigned i = 0;; ++i) {
     StringAttr name = context.attr(fmt::format("{}.{}", std::string_view(current.getValue()), i));
@@ -378,7 +425,7 @@ unsigned RowReads::findRead(Expr row, bool before) {
         llvm::any_of(form.reads, [&](const FormRead &read) { return read.result == name; });
     if (isTaken)
       continue;
-    form.reads.push_back({row, before, name});
+    form.reads.push_back({rows, before, name});
     return form.reads.size() - 1;
   }
 }

@@ -1,4 +1,4 @@
-//===- RowReads.h - sums over the rows of a state ------------------*- C++ -*-===//
+//===- RowReads.h - sums over the rows of states -------------------*- C++ -*-===//
 //
 // Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
 //
@@ -11,7 +11,7 @@
 
 namespace seqmix {
 
-/// Replaces every sum over the rows of a state by a read of a per-token tensor, in all equations of
+/// Replaces every sum over the rows of states by a read of a per-token tensor, in all equations of
 /// a mixer. Fills `reads`, `rewritten` and `dissolved` of the form; the model stays as it is.
 class RowReads {
 public:
@@ -20,9 +20,9 @@ public:
   /// False, with the reason, when some equation needs elements of the state itself.
   bool rewriteAll(const Group &group, std::string &reason);
 
-  /// The state's right side with the definitions of its cycle inlined, in S[t-1] and reads; null,
+  /// A component's right side with the definitions of its cycle inlined, in S[t-1] and reads; null,
   /// with the reason, when it depends on them in another way.
-  mlir::seq::Expr stateBody();
+  mlir::seq::Expr componentBody(int64_t component);
 
 private:
   // A product under a sum.
@@ -36,11 +36,12 @@ private:
   };
 
   std::string show(mlir::seq::Expr e) { return toString(context, e); }
-  bool readsState(mlir::seq::Expr e) { return context.reads(e, form.state); }
+  bool readsState(mlir::seq::Expr e) { return form.isRead(context, e); }
   bool dependsOnReads(mlir::seq::Expr e);
   /// A sum over an index that chooses between reads, term by term; others as they are.
   mlir::seq::Expr writtenOut(mlir::seq::Expr sum);
   mlir::seq::Expr linearSelect(mlir::seq::Expr e);
+  mlir::seq::Expr withCycleInlined(mlir::StringAttr state);
   mlir::seq::Expr inlineMatrices(mlir::seq::Expr e);
   mlir::seq::Expr rewriteSums(mlir::seq::Expr e, mlir::seq::Var token);
   mlir::seq::Expr contract(mlir::seq::Expr sum, mlir::seq::Var token);
@@ -51,11 +52,14 @@ private:
   std::optional<mlir::seq::Product> rowRead(const Term &term, mlir::seq::Expr state,
                                             mlir::seq::Var token);
   Subscripts subscripts(mlir::seq::Expr state, mlir::seq::Var token);
+  mlir::seq::Var indexOfComponent(mlir::seq::Expr state);
   mlir::seq::Var indexOfRow(const Term &term, mlir::seq::Expr state, mlir::seq::Var token);
   bool readEach(const Term &term, mlir::seq::Var index, mlir::seq::Var token,
                 llvm::SmallVectorImpl<Term> &work, llvm::SmallVectorImpl<mlir::seq::Product> &done);
   mlir::seq::Product summed(const Term &term);
-  unsigned findRead(mlir::seq::Expr row, bool before);
+  mlir::seq::Expr withReadsJoined(mlir::seq::Expr body, mlir::seq::Var token);
+  void joinReads(llvm::SmallVectorImpl<mlir::seq::Product> &terms, mlir::seq::Var token);
+  unsigned findRead(const RowFactors &rows, bool before);
 
   Model &model;
   mlir::seq::ExprContext &context;

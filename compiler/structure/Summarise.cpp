@@ -124,6 +124,13 @@ private:
     for (StringAttr factor : factorsOf(affine))
       if (forms.isCarried(factor))
         return fmt::format("the factors of {} depend on another state", view(name));
+    if (affine.getInner())
+      return fmt::format(
+          "the elements of an inner dim of {} mix with each other, and a segment would "
+          "need a state for each",
+          view(name));
+    if (affine.states().size() > kMostCoupled)
+      return fmt::format("{} states are coupled with {}", affine.states().size() - 1, view(name));
     size_t rank = 0;
     for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
       rank += llvm::any_of(update.getTerms(), [](TermAttr term) { return term.getRead() >= 0; });
@@ -131,12 +138,14 @@ private:
       return "";
     // Reads and updates of the product and of the state from zero, against the forward pass's.
     StateOp state = model.state(name);
-    double rows = extent(state, affine.getRows()), cols = extent(state, affine.getCols());
+    double rows = extent(state, affine.getRows()) * affine.componentCount();
+    double cols = extent(state, affine.getCols());
     double work = (rank + affine.getUpdates().size()) * (rows + cols) /
                   ((affine.getReads().size() + affine.getUpdates().size()) * cols);
-    return fmt::format("the transition of {} is a diagonal plus rank {}: products of it are dense, "
+    return fmt::format("the transition of {} is a {} plus rank {}: products of it are dense, "
                        "{:.0f} by {:.0f}, and with them a summary takes {:.1f} of the work itself",
-                       view(name), rank, rows, rows, work);
+                       view(name), affine.getCouplingAttr() ? "coupling" : "diagonal", rank, rows,
+                       rows, work);
   }
 
   /// A state for the running product of a decay over some of the dims of a matrix state.
@@ -178,13 +187,52 @@ private:
     return true;
   }
 
+  /// The matrices over coupled states, in variables of the token and of the dims that an entry has.
+  bool addCoupling(AffineOp affine, std::string &why) {
+    ProductShape shape;
+    if (!addDecay(affine, affine.getColDecayAttr(), affine.getCols(), shape.factors, shape.places,
+                  why))
+      return false;
+    SmallVector<StringAttr> states;
+    for (FlatSymbolRefAttr state : affine.states())
+      states.push_back(state.getAttr());
+    auto entries = llvm::to_vector(affine.getCouplingAttr().getAsRange<CouplingAttr>());
+    for (CouplingAttr entry : entries)
+      llvm::append_range(shape.dims, affine.numbersOf(entry.getFactor(), affine.getRows()));
+    llvm::sort(shape.dims);
+    shape.dims.erase(llvm::unique(shape.dims), shape.dims.end());
+    auto names = affine->getAttrOfType<ArrayAttr>("seq.names");
+    ArrayAttr stateDims = model.state(states[0]).getDims();
+    SmallVector<Var> left{
+        context.freshVar(tokenDimOf(mixer).getAttr(), cast<StringAttr>(names[0]))};
+    llvm::SmallDenseMap<int64_t, Expr> at;
+    for (int64_t dim : shape.dims) {
+      left.push_back(context.freshVar(cast<FlatSymbolRefAttr>(stateDims[dim]).getAttr(),
+                                      cast<StringAttr>(names[dim + 1])));
+      at[dim] = context.index(left.back());
+    }
+    Transition matrix(states.size(), SmallVector<Expr>(states.size(), nullptr));
+    for (CouplingAttr entry : entries) {
+      StringAttr factor = entry.getFactor().getAttr();
+      SmallVector<Expr> subscripts;
+      if (model.variesOverTokens(factor))
+        subscripts.push_back(context.index(left[0]));
+      for (int64_t dim : affine.numbersOf(entry.getFactor(), affine.getRows()))
+        subscripts.push_back(at[dim]);
+      matrix[entry.getTo()][entry.getFrom()] = context.read(factor, subscripts);
+    }
+    return addProducts(states, matrix, left, shape, affine.getLoc(), why);
+  }
+
   bool addDecays(AffineOp affine, std::string &why) {
+    affine.setReadsAttr(ArrayAttr::get(context.mlirContext(), {}));
+    if (affine.getCouplingAttr())
+      return addCoupling(affine, why);
     SmallVector<Attribute> factors, places;
     if (!addDecay(affine, affine.getRowDecayAttr(), affine.getRows(), factors, places, why) ||
         !addDecay(affine, affine.getColDecayAttr(), affine.getCols(), factors, places, why))
       return false;
     addTransition(affine.getStateAttr(), affine.getStateAttr(), factors, places, affine.getLoc());
-    affine.setReadsAttr(ArrayAttr::get(context.mlirContext(), {}));
     return true;
   }
 
@@ -243,8 +291,24 @@ private:
       addTransition(name, name, {}, {}, model.state(cluster[0]).getLoc());
       return true;
     }
-    SmallVector<Var> left = model.equation(cluster[0])->left;
-    if (!bounds.apply(at, cluster, left, model.equation(cluster[0])->loc, why))
+    ProductShape shape;
+    shape.dims = llvm::to_vector(llvm::seq<int64_t>(0, model.state(cluster[0]).getDims().size()));
+    return addProducts(cluster, at, model.equation(cluster[0])->left, shape,
+                       model.equation(cluster[0])->loc, why);
+  }
+
+  /// The dims of states that the elements of a product of transitions have, by their numbers, and
+  /// what else multiplies each of them.
+  struct ProductShape {
+    SmallVector<int64_t> dims;
+    SmallVector<Attribute> factors, places;
+  };
+
+  bool addProducts(ArrayRef<StringAttr> cluster, Transition at, SmallVector<Var> left,
+                   const ProductShape &shape, Location loc, std::string &why) {
+    size_t count = cluster.size();
+    auto reach = closure(at);
+    if (!bounds.apply(at, cluster, left, loc, why))
       return false;
     // What starts from one is there even when nothing is left of it after a token.
     auto has = [&](size_t i, size_t j) { return i == j || reach[i][j]; };
@@ -256,14 +320,16 @@ private:
           std::string base = cluster[i].str() + ".product";
           if (count > 1)
             base += "." + cluster[j].str();
-          names[i][j] = addState(base, llvm::to_vector(state.getDims()), i == j ? 1 : 0, state);
+          SmallVector<Attribute> dims;
+          for (int64_t dim : shape.dims)
+            dims.push_back(state.getDims()[dim]);
+          names[i][j] = addState(base, dims, i == j ? 1 : 0, state);
           explainBound(names[i][j], why);
         }
     for (size_t j = 0; j < count; ++j)
       for (size_t i = 0; i < count; ++i) {
         if (!names[i][j])
           continue;
-        Location loc = model.equation(cluster[i])->loc;
         StateOp state = model.state(cluster[i]);
         Expr body = nullptr;
         for (size_t via = 0; via < count; ++via)
@@ -275,10 +341,12 @@ private:
         addNext(names[i][j], left, body ? body : context.real(0), loc);
         if (!reach[i][j])
           continue;
-        SmallVector<int64_t> all = llvm::to_vector(llvm::seq<int64_t>(0, state.getDims().size()));
+        SmallVector<Attribute> factors{FlatSymbolRefAttr::get(names[i][j])},
+            places{DenseI64ArrayAttr::get(context.mlirContext(), shape.dims)};
+        llvm::append_range(factors, shape.factors);
+        llvm::append_range(places, shape.places);
         addTransition(FlatSymbolRefAttr::get(cluster[i]), FlatSymbolRefAttr::get(cluster[j]),
-                      FlatSymbolRefAttr::get(names[i][j]),
-                      DenseI64ArrayAttr::get(context.mlirContext(), all), loc);
+                      factors, places, loc);
       }
     return true;
   }

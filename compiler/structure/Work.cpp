@@ -178,9 +178,21 @@ Work workOf(Model &model) {
     total.moved += elements(model.state(name).getDims());
   for (auto affine : model.mixer().getOps<AffineOp>()) {
     double size = elements(model.state(affine.getStateAttr().getAttr()).getDims());
-    double passes = 2.0 * (affine.getReads().size() + affine.getUpdates().size());
-    passes += (affine.getRowDecayAttr() ? 1 : 0) + (affine.getColDecayAttr() ? 1 : 0);
-    total.operations += passes * size;
+    // Of a state of several components: over all of these.
+    double ofInner = size / static_cast<double>(affine.innerSize()), passes = 0;
+    for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
+      passes += 2.0 * update.getLefts().size();
+    for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+      passes += 2.0 * read.getRow().size();
+    passes += affine.getRowDecayAttr() ? 1 : 0;
+    if (ArrayAttr coupling = affine.getCouplingAttr()) { // the first product is added to nothing
+      llvm::SmallDenseSet<int64_t> to;
+      for (auto entry : coupling.getAsRange<CouplingAttr>())
+        to.insert(entry.getTo());
+      passes += 2.0 * coupling.size() - to.size();
+    }
+    passes += affine.getColDecayAttr() ? affine.componentCount() : 0;
+    total.operations += passes * ofInner;
   }
   llvm::DenseSet<StringAttr> isRead = readSymbols(model);
   for (auto tensor : model.mixer().getOps<TensorOp>())

@@ -13,7 +13,8 @@
 //     sweep:  S = decays * S + sum left * w of block n ; sums = reads of block n + 1 from the new S
 //
 // so that the state is loaded and stored once a block. A scalar decay and a column decay scale the
-// sums and w's, a decay per row scales the rows of reads and updates beforehand.
+// sums and w's, a decay per row scales the rows of reads and updates beforehand. So do the matrices
+// of coupled states: a row of the state is then one row of each of its components.
 //
 //===----------------------------------------------------------------------------------------===//
 
@@ -41,7 +42,7 @@ public:
   BlockGenerator(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
                  const AffineBlockBuffers &buffers, AffineBesides besides)
       : AffineGenerator(builder, loc, spec, buffers), layout(spec), reads(spec.reads.size()),
-        updates(spec.updates.size()), besides(besides) {}
+        updates(spec.updates.size()), components(spec.components), besides(besides) {}
 
   /// `blocks` is at least 1.
   void emit(Value first, Value blocks) {
@@ -102,6 +103,8 @@ private:
   void products(const BlockPlace &place);
   Values productsOfColumns(const BlockPlace &place, int64_t group, Value column, Value mask,
                            ValueRange sums);
+  /// The decays of a token by row, from vectors that `row` loads.
+  Values rowDecays(llvm::function_ref<Value(Value)> row) const;
   void scalarDecays(const BlockPlace &place);
   Value weightByScalarDecay(const BlockPlace &place, ArrayRef<BlockProduct> lanes, Value sums);
   Update finish(const StatePanel &panel, const BlockPlace &place, Values sums);
@@ -109,11 +112,14 @@ private:
   bool isPlainRight(int64_t update) const;
   Value rightOperand(const StatePanel &panel, const Update &update, int64_t m, int64_t token,
                      int64_t vector) const;
+  /// Row r of a panel's state behind the block of an update: in `state`, and stored.
+  void advance(const StatePanel &panel, const Update &update, Value r,
+               MutableArrayRef<Values> state) const;
   Values sweep(const StatePanel &panel, const Update *update, const BlockPlace *next,
                const Values &sums);
 
   AffineBlockLayout layout;
-  int64_t reads, updates;
+  int64_t reads, updates, components;
   AffineBesides besides;
   Value firstRow;
 };
@@ -147,7 +153,7 @@ void BlockGenerator::products(const BlockPlace &place) {
 Values BlockGenerator::productsOfColumns(const BlockPlace &place, int64_t group, Value column,
                                          Value mask, ValueRange carried) {
   ArrayRef<BlockProduct> items = layout.groups[group];
-  const bool perRow = spec.rowDecay == RowDecay::PerRow;
+  const bool perRow = scalesRows(spec);
   auto row = [&](Value buffer, int64_t token) {
     Value vector = loadRow(buffer, later(place.row, token), column);
     // The padding may hold anything, NaN included.
@@ -173,34 +179,61 @@ Values BlockGenerator::productsOfColumns(const BlockPlace &place, int64_t group,
     tokens = spec.block;
 
   Values sums(carried);
-  SmallVector<Values> lefts(updates); // decayed up to the current token
-  Value decay;                        // from the start of the block to the current token
+  // By update, source, component: decayed up to the current token.
+  SmallVector<SmallVector<Values>> lefts(updates);
+  Values decay; // from the start of the block to the current token, by component to, from
   auto read = [&](int64_t x, int64_t i) {
     const bool used =
         llvm::any_of(items, [&](const BlockProduct &p) { return p.read == x && p.token == i; });
     if (!used && !storesRead[x])
       return;
-    Value factor = row(buffers.reads[x].row, i);
+    Values factors(components);
+    for (int64_t a = 0; a < components; ++a)
+      if (spec.reads[x].of[a])
+        factors[a] = row(buffers.reads[x].rows[a], i);
     for (auto [k, p] : llvm::enumerate(items))
       if (p.read == x && p.token == i)
-        sums[k] = fma(factor, lefts[p.update][p.source], sums[k]);
-    if (storesRead[x])
-      storeScratch(decay ? product(factor, decay) : factor, place, layout.scaledRead(x, i), column);
+        for (auto [factor, left] : llvm::zip_equal(factors, lefts[p.update][p.source]))
+          if (factor && left)
+            sums[k] = fma(factor, left, sums[k]);
+    if (!storesRead[x])
+      return;
+    for (int64_t b = 0; b < components; ++b) {
+      Value scaled = decay.empty() ? factors[b] : Value();
+      for (int64_t a = 0; a < components && !decay.empty(); ++a)
+        if (Value between = decay[a * components + b]; between && factors[a])
+          scaled = scaled ? fma(factors[a], between, scaled) : product(factors[a], between);
+      if (scaled)
+        storeScratch(scaled, place, layout.scaledRead(x, i, b), column);
+    }
   };
   for (int64_t i = 0; i < tokens; ++i) {
     for (int64_t x = 0; x < reads; ++x)
       if (spec.reads[x].before)
         read(x, i);
     if (perRow) {
-      Value a = row(buffers.rowDecay, i);
-      decay = decay ? product(decay, a) : a;
-      for (Values &left : lefts)
-        for (Value &value : left)
-          value = product(value, a);
+      const Values own = rowDecays([&](Value buffer) { return row(buffer, i); });
+      Values before = std::move(decay);
+      decay = before.empty() ? own : Values(components * components);
+      for (int64_t b = 0; b < components && !before.empty(); ++b) {
+        Values column(components);
+        for (int64_t a = 0; a < components; ++a)
+          column[a] = before[a * components + b];
+        for (auto [a, value] : llvm::enumerate(mixed(own, column)))
+          decay[a * components + b] = value;
+      }
+      for (SmallVector<Values> &sources : lefts)
+        for (Values &left : sources)
+          left = mixed(own, left);
     }
-    for (int64_t m = 0; m < updates; ++m)
-      if (uses[m])
-        lefts[m].push_back(row(buffers.updates[m].left, i));
+    for (int64_t m = 0; m < updates; ++m) {
+      if (!uses[m])
+        continue;
+      Values &left = lefts[m].emplace_back(components);
+      for (int64_t a = 0; a < components; ++a)
+        if (spec.updates[m].of[a])
+          left[a] = row(buffers.updates[m].lefts[a], i);
+    }
     for (int64_t x = 0; x < reads; ++x)
       if (!spec.reads[x].before)
         read(x, i);
@@ -208,10 +241,23 @@ Values BlockGenerator::productsOfColumns(const BlockPlace &place, int64_t group,
   for (int64_t m = 0; m < updates; ++m)
     if (storesLeft[m])
       for (int64_t i = 0; i < spec.block; ++i)
-        storeScratch(lefts[m][i], place, layout.scaledLeft(m, i), column);
+        for (int64_t a = 0; a < components; ++a)
+          if (lefts[m][i][a])
+            storeScratch(lefts[m][i][a], place, layout.scaledLeft(m, i, a), column);
   if (perRow && group == 0)
-    storeScratch(decay, place, layout.blockDecay(), column);
+    for (int64_t k = 0; k < components * components; ++k)
+      if (decay[k])
+        storeScratch(decay[k], place, layout.blockDecay(k / components, k % components), column);
   return sums;
+}
+
+Values BlockGenerator::rowDecays(llvm::function_ref<Value(Value)> row) const {
+  if (components == 1)
+    return {row(buffers.rowDecay)};
+  Values decays;
+  for (Value entry : buffers.coupling)
+    decays.push_back(entry ? row(entry) : Value());
+  return decays;
 }
 
 Value BlockGenerator::weightByScalarDecay(const BlockPlace &place, ArrayRef<BlockProduct> lanes,
@@ -338,7 +384,9 @@ bool BlockGenerator::isPlainRight(int64_t m) const {
 /// operands.
 void BlockGenerator::placeRightFactors(const StatePanel &panel, Update &update) {
   const int64_t vectors = panel.vectors;
-  int64_t room = spec.registers - reads * spec.block * vectors - vectors - 2;
+  // A row of each component, and of the one that is made from them.
+  const int64_t rows = components == 1 ? 1 : components + 1;
+  int64_t room = spec.registers - reads * spec.block * vectors - rows * vectors - 2;
   room -= spec.colDecay ? vectors : update.scalarDecay ? 1 : 0;
   int64_t excess = static_cast<int64_t>(update.w.size()) - std::max<int64_t>(room, 0);
   // Those that stand in a rows buffer as they are cost no store.
@@ -366,50 +414,78 @@ Value BlockGenerator::rightOperand(const StatePanel &panel, const Update &update
   return load(buffers.scratch, index(layout.rightFactor(m, token, vector)));
 }
 
+void BlockGenerator::advance(const StatePanel &panel, const Update &update, Value r,
+                             MutableArrayRef<Values> state) const {
+  const int64_t vectors = panel.vectors;
+  const bool perRow = scalesRows(spec);
+  Values decays(components * components, update.scalarDecay);
+  for (int64_t k = 0; perRow && k < components * components; ++k)
+    if (const int64_t to = k / components, from = k % components; layout.hasBlockDecay(to, from))
+      decays[k] = scratchScalar(update.place, layout.blockDecay(to, from), r);
+  for (int64_t j = 0; j < vectors; ++j) {
+    if (components > 1) {
+      Values before;
+      for (const Values &component : state)
+        before.push_back(component[j]);
+      for (auto [component, value] : llvm::zip_equal(state, mixed(decays, before)))
+        component[j] = value ? value : splat(0);
+    } else if (decays[0]) {
+      state[0][j] = product(state[0][j], decays[0]);
+    }
+    if (spec.colDecay)
+      for (Values &component : state)
+        component[j] = product(component[j], update.columnDecay[j]);
+  }
+  for (int64_t i = 0; i < spec.block; ++i)
+    for (int64_t m = 0; m < updates; ++m) {
+      Values lefts(components);
+      for (int64_t a = 0; a < components; ++a)
+        if (!perRow)
+          lefts[a] = broadcastRow(buffers.updates[m].lefts[a], later(update.place.row, i), r);
+        else if (layout.hasScaledLeft(m, i, a))
+          lefts[a] = scratchScalar(update.place, layout.scaledLeft(m, i, a), r);
+      for (int64_t j = 0; j < vectors; ++j) {
+        Value w = rightOperand(panel, update, m, i, j);
+        for (int64_t a = 0; a < components; ++a)
+          if (lefts[a])
+            state[a][j] = fma(lefts[a], w, state[a][j]);
+      }
+    }
+  for (int64_t a = 0; a < components; ++a)
+    for (int64_t j = 0; j < vectors; ++j)
+      storeState(state[a][j], buffers.states[a], panel, r, j);
+}
+
 Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, const BlockPlace *next,
                              const Values &sums) {
   const int64_t vectors = panel.vectors;
-  const bool perRow = spec.rowDecay == RowDecay::PerRow;
+  const bool perRow = scalesRows(spec);
   const bool pieces = besides && update && affinePieces(spec) > 0;
   const int64_t unroll = pieces ? pieceRows : rowUnroll;
   return unrolledLoop(spec.rows, unroll, sums, [&](Value r, int64_t copy, ValueRange carried) {
     if (pieces && copy == 0 && !getConstantIntValue(r))
       besides(panel.number, update->place.number,
               arith::DivUIOp::create(builder, loc, r, index(pieceRows)));
-    Values accumulators(carried), state;
-    for (int64_t j = 0; j < vectors; ++j)
-      state.push_back(loadState(buffers.state, panel, r, j));
-    if (update) {
-      Value decay = update->scalarDecay;
-      if (perRow)
-        decay = scratchScalar(update->place, layout.blockDecay(), r);
-      for (int64_t j = 0; j < vectors; ++j) {
-        if (decay)
-          state[j] = product(state[j], decay);
-        if (spec.colDecay)
-          state[j] = product(state[j], update->columnDecay[j]);
-      }
-      for (int64_t i = 0; i < spec.block; ++i)
-        for (int64_t m = 0; m < updates; ++m) {
-          Value left = perRow
-                           ? scratchScalar(update->place, layout.scaledLeft(m, i), r)
-                           : broadcastRow(buffers.updates[m].left, later(update->place.row, i), r);
-          for (int64_t j = 0; j < vectors; ++j)
-            state[j] = fma(left, rightOperand(panel, *update, m, i, j), state[j]);
-        }
+    Values accumulators(carried);
+    SmallVector<Values> state(components); // by component, vector
+    for (int64_t a = 0; a < components; ++a)
       for (int64_t j = 0; j < vectors; ++j)
-        storeState(state[j], buffers.state, panel, r, j);
-    }
+        state[a].push_back(loadState(buffers.states[a], panel, r, j));
+    if (update)
+      advance(panel, *update, r, state);
     if (next)
       for (int64_t i = 0; i < spec.block; ++i)
-        for (int64_t x = 0; x < reads; ++x) {
-          Value factor = perRow ? scratchScalar(*next, layout.scaledRead(x, i), r)
-                                : broadcastRow(buffers.reads[x].row, later(next->row, i), r);
-          for (int64_t j = 0; j < vectors; ++j) {
-            Value &total = accumulators[sumOf(x, i, j, vectors)];
-            total = fma(factor, state[j], total);
+        for (int64_t x = 0; x < reads; ++x)
+          for (int64_t a = 0; a < components; ++a) {
+            if (perRow && !layout.hasScaledRead(x, i, a))
+              continue;
+            Value factor = perRow ? scratchScalar(*next, layout.scaledRead(x, i, a), r)
+                                  : broadcastRow(buffers.reads[x].rows[a], later(next->row, i), r);
+            for (int64_t j = 0; j < vectors; ++j) {
+              Value &total = accumulators[sumOf(x, i, j, vectors)];
+              total = fma(factor, state[a][j], total);
+            }
           }
-        }
     return accumulators;
   });
 }

@@ -4,18 +4,26 @@
 //
 //===----------------------------------------------------------------------------------------===//
 //
-// Emits the loops that advance one matrix state over the tokens of a chunk, for the whole of
-// `seq.affine`:
+// Emits the loops that advance one matrix state, or several coupled ones, over the tokens of a
+// chunk, for the whole of `seq.affine`:
 //
 //   S_t[i,j] = a_t[i] c_t[j] S_{t-1}[i,j] + sum_m left_m,t[i] w_m,t[j]
 //   w_m,t[j] = sum over terms of coef_t[j] * (right_t[j] or U_x,t[j])
 //   U_x,t[j] = sum_i row_x,t[i] S_{t-1 or t}[i,j]
 //
+// Coupled states are the components S^a of one state with as many times the rows:
+//
+//   S^a_t[i,j] = c_t[j] sum_b d^ab_t[i] S^b_{t-1}[i,j] + sum_m left^a_m,t[i] w_m,t[j]
+//   U_x,t[j] = sum_a sum_i row^a_x,t[i] S^a_{t-1 or t}[i,j]
+//
+// What is absent of d, left and row is zero, and costs nothing where products of d keep it so.
+//
 // `block` tokens are folded into one sweep over the state: the products of decays inside a block
 // are running products (never a quotient, never an exponential), so that any decay is exact: 0,
-// negative, larger than 1.
+// negative, larger than 1. Of coupled states they are products of matrices, for every row.
 //
-// The state is swept in panels of `panel` vectors of columns. Its layout is one of
+// The state is swept in panels of `panel` vectors of columns. The layout of each component is one
+// of
 //   panels: memref<P x K x W>, W = panel * lanes, P = ceil(V / W); unused columns hold anything
 //   plain:  memref<K x V'>, any static row stride, V' >= V rounded up to lanes, last stride 1
 // A plain state may be the caller's memory (updated in place) when V is a multiple of lanes.
@@ -44,23 +52,31 @@ struct AffineTerm {
   int64_t read = -1;
 };
 
+/// Which components of a state a factor over the rows exists for.
+using AffineComponents = llvm::SmallVector<bool, 2>;
+
 struct AffineUpdate {
   llvm::SmallVector<AffineTerm> terms;
+  AffineComponents of = {true};
 };
 
 /// A read of the state before or after its token's update; without `result` only updates use it.
 struct AffineRead {
   bool before = false;
   bool result = true;
+  AffineComponents of = {true};
 };
 
-enum class RowDecay { None, Scalar, PerRow };
+/// `Coupled` is that of several components; a single one has one of the others.
+enum class RowDecay { None, Scalar, PerRow, Coupled };
 
 /// The shape of a recurrence and of the code for it: what a cost model needs to know.
 struct AffineBlockSpec {
   int64_t rows = 0; // K: contracted by the reads
   int64_t cols = 0; // V
   RowDecay rowDecay = RowDecay::None;
+  int64_t components = 1;
+  llvm::SmallVector<bool> coupling; // of several components: which d^ab exist, by a, then b
   bool colDecay = false;
   llvm::SmallVector<AffineUpdate> updates; // at least one
   llvm::SmallVector<AffineRead> reads;     // none where only the last state counts
@@ -78,21 +94,22 @@ struct AffineTermBuffers {
 };
 
 struct AffineUpdateBuffers {
-  mlir::Value left; // memref<N x K'>
+  llvm::SmallVector<mlir::Value, 2> lefts; // by component: memref<N x K'>, null when absent
   llvm::SmallVector<AffineTermBuffers> terms;
 };
 
 struct AffineReadBuffers {
-  mlir::Value row;    // memref<N x K'>
-  mlir::Value result; // memref<N x V'>, written; null without a result
+  llvm::SmallVector<mlir::Value, 2> rows; // by component: memref<N x K'>, null when absent
+  mlir::Value result;                     // memref<N x V'>, written; null without a result
 };
 
 struct AffineBlockBuffers {
-  mlir::Value rowDecay; // memref<N> or memref<N x K'>
-  mlir::Value colDecay; // memref<N x V'>
+  mlir::Value rowDecay;                    // memref<N> or memref<N x K'>
+  llvm::SmallVector<mlir::Value> coupling; // d^ab by a, then b, each as a row decay; null: absent
+  mlir::Value colDecay;                    // memref<N x V'>
   llvm::SmallVector<AffineUpdateBuffers> updates;
   llvm::SmallVector<AffineReadBuffers> reads;
-  mlir::Value state;
+  llvm::SmallVector<mlir::Value, 2> states; // by component
   mlir::Value
       scratch; // memref<affineScratchSize x element>, contents undefined; may be shared by calls
 };
@@ -104,7 +121,7 @@ AffineBlockSpec chooseBlock(AffineBlockSpec spec);
 /// Elements of scratch for chunks of at most `rows` tokens.
 int64_t affineScratchSize(const AffineBlockSpec &spec, int64_t rows);
 
-/// The panel layout of the state: [ceil(cols / (panel * lanes)), rows, panel * lanes].
+/// The panel layout of a component: [ceil(cols / (panel * lanes)), rows, panel * lanes].
 mlir::MemRefType affineStateType(const AffineBlockSpec &spec);
 
 /// Emits code that is to run beside one of the pieces of a block's sweep over a panel. All three
@@ -123,19 +140,20 @@ void emitAffineRows(mlir::OpBuilder &builder, mlir::Location loc, const AffineBl
 int64_t affinePanels(const AffineBlockSpec &spec);
 int64_t affinePieces(const AffineBlockSpec &spec);
 
-/// Copies between a carry of rank 2 and the panels. The carry is [rows, cols], or [cols, rows] with
-/// `colsFirst`; its last stride is 1, the other may be dynamic. Nothing outside its K x V elements
-/// is touched.
+/// Copies between a carry of rank 2 and the panels of one component. The carry is [rows, cols], or
+/// [cols, rows] with `colsFirst`; its last stride is 1, the other may be dynamic. Nothing outside
+/// its K x V elements is touched.
 void emitStateLoad(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
                    mlir::Value carry, bool colsFirst, mlir::Value panels);
 void emitStateStore(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
                     mlir::Value panels, mlir::Value carry, bool colsFirst);
 
 /// What loading the state, emitAffineRows for the one row 0 and storing the state do, without
-/// panels: reads the carry `from` and writes the carry `to`, which may be the same memory. Ignores
-/// the buffers' state and scratch, and the spec's block and panel.
+/// panels: reads the carries `from` and writes the carries `to`, by component, which may be the
+/// same memory. Ignores the buffers' states and scratch, and the spec's block and panel. Several
+/// components are not `colsFirst`.
 void emitAffineStep(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
-                    const AffineBlockBuffers &buffers, mlir::Value from, mlir::Value to,
+                    const AffineBlockBuffers &buffers, mlir::ValueRange from, mlir::ValueRange to,
                     bool colsFirst);
 
 } // namespace seqmix

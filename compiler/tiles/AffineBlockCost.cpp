@@ -11,7 +11,7 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
-#include "compiler/tiles/AffineBlock.h"
+#include "compiler/tiles/AffineBlockLayout.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
@@ -31,27 +31,57 @@ double cycles(double arithmetic, double loads, double stores, double friction) {
 
 constexpr double latency = 4; // of a multiply-add
 
+/// Factors that a sweep takes for a row of the state, one component after the other.
+struct RowFactors {
+  double decays = 0, reads = 0, lefts = 0;
+};
+
+RowFactors rowFactorsOf(const AffineBlockSpec &spec) {
+  const double block = spec.block;
+  if (spec.components == 1)
+    return {spec.rowDecay == RowDecay::PerRow ? 1.0 : 0.0, spec.reads.size() * block,
+            spec.updates.size() * block};
+  const AffineBlockLayout layout(spec);
+  RowFactors factors;
+  for (int64_t a = 0; a < spec.components; ++a) {
+    for (int64_t b = 0; b < spec.components; ++b)
+      factors.decays += layout.hasBlockDecay(a, b);
+    for (int64_t i = 0; i < spec.block; ++i) {
+      for (size_t x = 0; x < spec.reads.size(); ++x)
+        factors.reads += layout.hasScaledRead(x, i, a);
+      for (size_t m = 0; m < spec.updates.size(); ++m)
+        factors.lefts += layout.hasScaledLeft(m, i, a);
+    }
+  }
+  return factors;
+}
+
 /// Cycles a block of tokens takes in a panel of `vectors`; infinite if its accumulators do not fit.
 double cyclesOfPanel(const AffineBlockSpec &spec, double vectors, double before) {
   const double reads = spec.reads.size(), updates = spec.updates.size(), block = spec.block;
-  const bool perRow = spec.rowDecay == RowDecay::PerRow, scalar = spec.rowDecay == RowDecay::Scalar;
-  const double decays = (perRow ? 1 : 0) + (spec.colDecay || scalar ? 1 : 0);
+  const double components = spec.components;
+  const RowFactors factors = rowFactorsOf(spec);
+  const bool scalar = spec.rowDecay == RowDecay::Scalar;
+  const double decays = factors.decays + (spec.colDecay || scalar ? components : 0);
   // Next to the accumulators: a row of the state, two broadcasts, the decays.
-  const double room = spec.registers - reads * block * vectors - vectors - 2 -
+  const double rows = components == 1 ? 1 : components + 1;
+  const double room = spec.registers - reads * block * vectors - rows * vectors - 2 -
                       (spec.colDecay ? vectors
                        : scalar      ? 1
                                      : 0);
   if (room < 0)
     return std::numeric_limits<double>::infinity();
   const double inMemory = std::max(0.0, updates * block * vectors - room);
-  const double arithmetic = (decays + (reads + updates) * block) * vectors;
-  const double loads = (reads + updates) * block + (perRow ? 1 : 0) + vectors + 2 * inMemory;
+  const double arithmetic = (decays + factors.reads + factors.lefts) * vectors;
+  const double loads =
+      factors.reads + factors.lefts + factors.decays + components * vectors + 2 * inMemory;
   // A panel shares the first-level cache with the rows.
   constexpr double roomyPanel = 24 << 10;
   const double bytes =
-      spec.rows * vectors * spec.lanes * mlir::FloatType(spec.element).getWidth() / 8;
+      spec.rows * components * vectors * spec.lanes * mlir::FloatType(spec.element).getWidth() / 8;
   const double friction = bytes > roomyPanel ? 0.16 : 0.08;
-  const double sweep = spec.rows * std::max(latency, cycles(arithmetic, loads, vectors, friction));
+  const double sweep =
+      spec.rows * std::max(latency, cycles(arithmetic, loads, components * vectors, friction));
   if (spec.block == 1) // a sweep to read before the update, if needed, and one to update
     return (before > 0 ? 1.5 : 1) * sweep + 2 * latency * (1 + updates);
   // Triangles of products, a chain through the tokens when an update needs a read, and what does
@@ -67,26 +97,34 @@ double cyclesPerToken(const AffineBlockSpec &spec) {
   const double reads = spec.reads.size(), updates = spec.updates.size(), block = spec.block;
   const double before = llvm::count_if(spec.reads, [](auto &read) { return read.before; });
   const int64_t vectors = llvm::divideCeil(spec.cols, spec.lanes);
-  double panels = vectors / spec.panel * cyclesOfPanel(spec, spec.panel, before);
+  const auto whole = static_cast<double>(vectors / spec.panel);
+  double panels = whole * cyclesOfPanel(spec, spec.panel, before);
   if (vectors % spec.panel !=
       0) // the code of the narrower panel counts for a little more than its time
     panels = 1.03 * (panels + cyclesOfPanel(spec, vectors % spec.panel, before));
   if (spec.block == 1)
     return panels;
-  const bool perRow = spec.rowDecay == RowDecay::PerRow;
+  const double components = spec.components;
+  const bool perRow = spec.rowDecay == RowDecay::PerRow || spec.rowDecay == RowDecay::Coupled;
+  // Every product is a sum over the components, every scaling one by a matrix over them.
   const double triangle =
-      updates * ((reads - before) * block * (block + 1) / 2 + before * block * (block - 1) / 2);
-  const double scaling = perRow ? updates * block * (block - 1) / 2 + (reads + 1) * block : 0;
+      components * updates *
+      ((reads - before) * block * (block + 1) / 2 + before * block * (block - 1) / 2);
+  const double scaling =
+      perRow ? components * components * (updates * block * (block - 1) / 2 + (reads + 1) * block)
+             : 0;
   // Groups of accumulators, each of which loads and scales again.
   const double groups =
       std::max(perRow ? 1.0 : 0.0,
-               std::ceil(triangle / std::max(4.0, spec.registers - updates * block - 3)));
-  const double laneSums = 45 * std::ceil(triangle / spec.lanes) / 2; // shuffles and sums
-  const double products =
-      llvm::divideCeil(spec.rows, spec.lanes) *
-          cycles(triangle + groups * scaling, groups * (reads + updates + 1) * block,
-                 perRow ? (reads + updates) * block : 0, 0.25) +
-      laneSums + 15;
+               std::ceil(triangle / components /
+                         std::max(4.0, spec.registers - components * (updates * block + 3))));
+  const double laneSums =
+      45 * std::ceil(triangle / components / spec.lanes) / 2; // shuffles and sums
+  const double products = llvm::divideCeil(spec.rows, spec.lanes) *
+                              cycles(triangle + groups * scaling,
+                                     groups * (reads + updates + components) * components * block,
+                                     perRow ? (reads + updates) * components * block : 0, 0.25) +
+                          laneSums + 15;
   return (panels + products) / block;
 }
 

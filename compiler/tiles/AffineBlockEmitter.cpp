@@ -201,6 +201,19 @@ void AffineGenerator::storeState(Value value, Value state, const StatePanel &pan
   store(value, state, {row, columnOf(panel, vector)}, valid);
 }
 
+Values AffineGenerator::mixed(ArrayRef<Value> decays, ArrayRef<Value> x) const {
+  const size_t count = x.size();
+  Values result(count);
+  for (size_t a = 0; a < count; ++a)
+    for (size_t b = 0; b < count; ++b) {
+      Value decay = decays[a * count + b];
+      if (!decay || !x[b])
+        continue;
+      result[a] = result[a] ? fma(decay, x[b], result[a]) : product(x[b], decay);
+    }
+  return result;
+}
+
 SmallVector<int64_t> AffineGenerator::readsThatAre(bool before) const {
   SmallVector<int64_t> result;
   for (auto [x, read] : llvm::enumerate(spec.reads))

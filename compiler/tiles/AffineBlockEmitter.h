@@ -75,6 +75,11 @@ public:
   mlir::VectorType vectorType;
 };
 
+/// Whether rows of reads and updates are scaled by the decays beforehand.
+inline bool scalesRows(const AffineBlockSpec &spec) {
+  return spec.rowDecay == RowDecay::PerRow || spec.rowDecay == RowDecay::Coupled;
+}
+
 /// A panel of the state: `vectors` vectors of columns from `column` on, the last with `lastLanes`
 /// that exist in memory.
 struct StatePanel {
@@ -107,6 +112,12 @@ public:
   /// w of update `m` at the token of `row`, in the columns of one vector; `reads` holds U by read.
   mlir::Value rightFactor(int64_t m, mlir::Value row, mlir::Value column,
                           llvm::ArrayRef<mlir::Value> reads) const;
+  /// Whether d^ab exists.
+  bool isCoupled(int64_t to, int64_t from) const {
+    return spec.coupling[to * spec.components + from];
+  }
+  /// The sum over b of d^ab x^b, for each a; null for zero. `decays` by a, then b.
+  Values mixed(llvm::ArrayRef<mlir::Value> decays, llvm::ArrayRef<mlir::Value> x) const;
   /// The numbers of the reads that are `before` or not.
   llvm::SmallVector<int64_t> readsThatAre(bool before) const;
 

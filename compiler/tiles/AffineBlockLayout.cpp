@@ -14,6 +14,20 @@ namespace seqmix {
 AffineBlockLayout::AffineBlockLayout(const AffineBlockSpec &spec)
     : spec(spec), paddedRows(llvm::alignTo(spec.rows, spec.lanes)) {
   const int64_t reads = spec.reads.size(), updates = spec.updates.size(), block = spec.block;
+  // Of no tokens: the identity.
+  const int64_t components = spec.components;
+  auto &identity = patterns.emplace_back(components * components, false);
+  for (int64_t a = 0; a < components; ++a)
+    identity[a * components + a] = true;
+  for (int64_t token = 0; token < block && components > 1; ++token) {
+    llvm::SmallVector<bool> next(components * components, false);
+    for (int64_t a = 0; a < components; ++a)
+      for (int64_t b = 0; b < components; ++b)
+        for (int64_t c = 0; c < components; ++c)
+          if (spec.coupling[a * components + b] && patterns.back()[b * components + c])
+            next[a * components + c] = true;
+    patterns.push_back(std::move(next));
+  }
   planGroups();
   productPlaces.assign(reads * updates * block * block, -1);
   auto reserve = [&](int64_t elements) {
@@ -29,22 +43,22 @@ AffineBlockLayout::AffineBlockLayout(const AffineBlockSpec &spec)
   }
   if (spec.rowDecay == RowDecay::Scalar)
     headStart = reserve(2 * block);
-  if (spec.rowDecay == RowDecay::PerRow) {
-    decayStart = reserve(spec.rows);
-    readStart = reserve(reads * block * paddedRows);
-    leftStart = reserve(updates * block * paddedRows);
+  if (spec.rowDecay == RowDecay::PerRow || spec.rowDecay == RowDecay::Coupled) {
+    decayStart = reserve(components * components * paddedRows);
+    readStart = reserve(reads * block * components * paddedRows);
+    leftStart = reserve(updates * block * components * paddedRows);
   }
 }
 
 void AffineBlockLayout::planGroups() {
   // Next to its accumulators a group keeps the lefts of its updates, a decay, its running product
   // and a row.
-  constexpr int64_t others = 3;
+  const int64_t components = spec.components, others = 3 * components;
   llvm::SmallVector<BlockProduct> group;
   std::set<int64_t> updates;
   auto flush = [&] {
     if (!group.empty())
-      groups.push_back(std::move(group));
+      groups.push_back(group);
     group.clear();
     updates.clear();
   };
@@ -54,10 +68,10 @@ void AffineBlockLayout::planGroups() {
       for (int64_t i = 0; i < spec.block; ++i)
         for (int64_t s = 0; s < sources(x, i); ++s)
           pair.push_back({x, m, i, s});
-      const int64_t lefts = (updates.size() + (updates.count(m) ? 0 : 1)) * spec.block;
+      const int64_t lefts = (updates.size() + (updates.count(m) ? 0 : 1)) * spec.block * components;
       if (static_cast<int64_t>(group.size() + pair.size()) + lefts + others > spec.registers)
         flush();
-      const int64_t room = std::max<int64_t>(spec.registers - spec.block - others, 4);
+      const int64_t room = std::max<int64_t>(spec.registers - spec.block * components - others, 4);
       for (const BlockProduct &product : pair) {
         if (static_cast<int64_t>(group.size()) == room)
           flush();
@@ -67,8 +81,26 @@ void AffineBlockLayout::planGroups() {
     }
   flush();
   // Without reads there are no products, but rows and their decays are scaled all the same.
-  if (groups.empty() && spec.rowDecay == RowDecay::PerRow)
+  if (groups.empty() && (spec.rowDecay == RowDecay::PerRow || spec.rowDecay == RowDecay::Coupled))
     groups.emplace_back();
+}
+
+bool AffineBlockLayout::reaches(int64_t tokens, int64_t to, int64_t from) const {
+  return spec.components == 1 || patterns[tokens][to * spec.components + from];
+}
+
+bool AffineBlockLayout::hasScaledRead(int64_t read, int64_t token, int64_t component) const {
+  for (int64_t a = 0; a < spec.components; ++a)
+    if (spec.reads[read].of[a] && reaches(sources(read, token), a, component))
+      return true;
+  return false;
+}
+
+bool AffineBlockLayout::hasScaledLeft(int64_t update, int64_t token, int64_t component) const {
+  for (int64_t b = 0; b < spec.components; ++b)
+    if (spec.updates[update].of[b] && reaches(spec.block - 1 - token, component, b))
+      return true;
+  return false;
 }
 
 int64_t AffineBlockLayout::sources(int64_t read, int64_t token) const {
@@ -84,12 +116,16 @@ int64_t AffineBlockLayout::productOf(int64_t read, int64_t update, int64_t token
   return place;
 }
 
-int64_t AffineBlockLayout::scaledRead(int64_t read, int64_t token) const {
-  return readStart + (read * spec.block + token) * paddedRows;
+int64_t AffineBlockLayout::blockDecay(int64_t to, int64_t from) const {
+  return decayStart + (to * spec.components + from) * paddedRows;
 }
 
-int64_t AffineBlockLayout::scaledLeft(int64_t update, int64_t token) const {
-  return leftStart + (update * spec.block + token) * paddedRows;
+int64_t AffineBlockLayout::scaledRead(int64_t read, int64_t token, int64_t component) const {
+  return readStart + ((read * spec.block + token) * spec.components + component) * paddedRows;
+}
+
+int64_t AffineBlockLayout::scaledLeft(int64_t update, int64_t token, int64_t component) const {
+  return leftStart + ((update * spec.block + token) * spec.components + component) * paddedRows;
 }
 
 int64_t AffineBlockLayout::rightFactor(int64_t update, int64_t token, int64_t vector) const {

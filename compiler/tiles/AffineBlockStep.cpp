@@ -114,11 +114,11 @@ private:
     };
     Values rows, lefts;
     for (int64_t x : reads)
-      rows.push_back(existing(loadRow(buffers.reads[x].row, row, start)));
+      rows.push_back(existing(loadRow(buffers.reads[x].rows[0], row, start)));
     Value decay;
     if (!update.empty()) {
       for (const AffineUpdateBuffers &one : buffers.updates)
-        lefts.push_back(existing(loadRow(one.left, row, start)));
+        lefts.push_back(existing(loadRow(one.lefts[0], row, start)));
       if (spec.rowDecay != RowDecay::None)
         decay = existing(loadRow(buffers.rowDecay, row, start));
     }

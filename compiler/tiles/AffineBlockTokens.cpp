@@ -10,6 +10,8 @@
 //   U_x = sum_r row_x[r] S[r]                              reads before
 //   S[r] = a[r] c S[r] + sum_m left_m[r] w_m ; U_x += row_x[r] S[r]    reads after
 //
+// A row of coupled states is one row of each.
+//
 //===----------------------------------------------------------------------------------------===//
 
 #include "compiler/tiles/AffineBlockEmitter.h"
@@ -29,9 +31,9 @@ constexpr int64_t plainPanel = 4;
 
 class TokenGenerator : public AffineGenerator {
 public:
-  /// The state is read from `from` and written to `to`, which may be the same.
+  /// The components are read from `from` and written to `to`, which may be the same.
   TokenGenerator(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
-                 const AffineBlockBuffers &buffers, Value from, Value to)
+                 const AffineBlockBuffers &buffers, ValueRange from, ValueRange to)
       : AffineGenerator(builder, loc, spec, buffers), from(from), to(to) {}
 
   /// `count` tokens, the first at row `first`.
@@ -54,7 +56,7 @@ public:
 private:
   int64_t vectorsOfPanel() const {
     const int64_t all = llvm::divideCeil(spec.cols, spec.lanes);
-    return isPlainState(from) ? std::min(plainPanel, all) : spec.panel;
+    return isPlainState(from[0]) ? std::min(plainPanel, all) : spec.panel;
   }
 
   /// Runs `sweepRow` over the rows with one set of accumulators for every of `ways` neighbouring
@@ -85,21 +87,49 @@ private:
           store(values[k * panel.vectors + j], buffers.reads[x].result, {row, columnOf(panel, j)});
   }
 
+  /// Row r of the state times the token's decays; `decay` is that of a single component, or null.
+  void decayRow(Value row, Value r, Value decay, ArrayRef<Value> columnDecay,
+                MutableArrayRef<Values> state) const {
+    Values coupling;
+    for (Value entry : buffers.coupling)
+      coupling.push_back(entry ? broadcastRow(entry, row, r) : Value());
+    for (size_t j = 0; j < state[0].size(); ++j) {
+      if (spec.components > 1) {
+        Values before;
+        for (const Values &component : state)
+          before.push_back(component[j]);
+        for (auto [component, value] : llvm::zip_equal(state, mixed(coupling, before)))
+          component[j] = value ? value : splat(0);
+      } else if (decay) {
+        state[0][j] = product(state[0][j], decay);
+      }
+      if (spec.colDecay)
+        for (Values &component : state)
+          component[j] = product(component[j], columnDecay[j]);
+    }
+  }
+
   void token(const StatePanel &panel, Value row) {
     const int64_t vectors = panel.vectors;
     const SmallVector<int64_t> before = readsThatAre(true), after = readsThatAre(false);
-    auto accumulate = [&](ArrayRef<int64_t> reads, Value r, ArrayRef<Value> state,
+    const int64_t components = spec.components;
+    auto accumulate = [&](ArrayRef<int64_t> reads, Value r, ArrayRef<Values> state,
                           MutableArrayRef<Value> sums) {
-      for (auto [k, x] : llvm::enumerate(reads)) {
-        Value factor = broadcastRow(buffers.reads[x].row, row, r);
-        for (int64_t j = 0; j < vectors; ++j)
-          sums[k * vectors + j] = fma(factor, state[j], sums[k * vectors + j]);
-      }
+      for (auto [k, x] : llvm::enumerate(reads))
+        for (int64_t a = 0; a < components; ++a) {
+          if (!spec.reads[x].of[a])
+            continue;
+          Value factor = broadcastRow(buffers.reads[x].rows[a], row, r);
+          for (int64_t j = 0; j < vectors; ++j)
+            sums[k * vectors + j] = fma(factor, state[a][j], sums[k * vectors + j]);
+        }
     };
+    // By component, vector.
     auto stateRow = [&](Value r) {
-      Values state;
-      for (int64_t j = 0; j < vectors; ++j)
-        state.push_back(loadState(from, panel, r, j));
+      SmallVector<Values> state(components);
+      for (int64_t a = 0; a < components; ++a)
+        for (int64_t j = 0; j < vectors; ++j)
+          state[a].push_back(loadState(from[a], panel, r, j));
       return state;
     };
 
@@ -128,41 +158,42 @@ private:
       decay = broadcastRow(buffers.rowDecay, row, index(0));
 
     Values late = sweep(after.size() * vectors, [&](Value r, MutableArrayRef<Value> sums) {
-      Values state = stateRow(r);
+      SmallVector<Values> state = stateRow(r);
       if (spec.rowDecay == RowDecay::PerRow)
         decay = broadcastRow(buffers.rowDecay, row, r);
-      for (int64_t j = 0; j < vectors; ++j) {
-        if (decay)
-          state[j] = product(state[j], decay);
-        if (spec.colDecay)
-          state[j] = product(state[j], columnDecay[j]);
-      }
-      for (size_t m = 0; m < w.size(); ++m) {
-        Value left = broadcastRow(buffers.updates[m].left, row, r);
+      decayRow(row, r, decay, columnDecay, state);
+      for (size_t m = 0; m < w.size(); ++m)
+        for (int64_t a = 0; a < components; ++a) {
+          if (!spec.updates[m].of[a])
+            continue;
+          Value left = broadcastRow(buffers.updates[m].lefts[a], row, r);
+          for (int64_t j = 0; j < vectors; ++j)
+            state[a][j] = fma(left, w[m][j], state[a][j]);
+        }
+      for (int64_t a = 0; a < components; ++a)
         for (int64_t j = 0; j < vectors; ++j)
-          state[j] = fma(left, w[m][j], state[j]);
-      }
-      for (int64_t j = 0; j < vectors; ++j)
-        storeState(state[j], to, panel, r, j);
+          storeState(state[a][j], to[a], panel, r, j);
       accumulate(after, r, state, sums);
     });
     storeResults(panel, row, after, late);
   }
 
-  Value from, to;
+  Values from, to; // by component
 };
 
 } // namespace
 
 void emitTokens(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
                 const AffineBlockBuffers &buffers, Value row, Value count) {
-  TokenGenerator(builder, loc, spec, buffers, buffers.state, buffers.state).emit(row, count);
+  TokenGenerator(builder, loc, spec, buffers, buffers.states, buffers.states).emit(row, count);
 }
 
 void emitAffineStep(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
-                    const AffineBlockBuffers &buffers, Value from, Value to, bool colsFirst) {
+                    const AffineBlockBuffers &buffers, ValueRange from, ValueRange to,
+                    bool colsFirst) {
+  assert((!colsFirst || spec.components == 1) && "coupled states have their rows first");
   if (colsFirst)
-    return emitStepAlongRows(builder, loc, spec, buffers, from, to);
+    return emitStepAlongRows(builder, loc, spec, buffers, from[0], to[0]);
   TokenGenerator(builder, loc, spec, buffers, from, to).emitExact();
 }
 

@@ -111,7 +111,7 @@ bool isMadeBy(PassOp pass, StringAttr name) {
     if (auto solve = dyn_cast<SolveOp>(op)) {
       auto mixer = pass->getParentOfType<MixerOp>();
       for (auto affine : mixer.getBody().getOps<AffineOp>())
-        if (affine.getState() == solve.getState())
+        if (affine.getStateAttr() == solve.getStateAttr())
           for (auto read : affine.getReads().getAsRange<RowReadAttr>())
             made |= read.getResult() && read.getResult().getAttr() == name;
     }

@@ -69,7 +69,8 @@ private:
       return;
     auto decay = affine.getRowDecayAttr();
     // With a decay per row all panels read scaled copies of the rows.
-    bool scaled = decay && rowDecayOf(affine, decay) == RowDecay::PerRow;
+    bool scaled =
+        affine.getCouplingAttr() || (decay && rowDecayOf(affine, decay) == RowDecay::PerRow);
     bool several =
         affine.getRows().size() > 1 || affine.getCols().size() > 1 || !affine.outerDims().empty();
     if (several) // are expanded
@@ -78,9 +79,11 @@ private:
     if (scaled)
       return;
     for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
-      copied.insert(update.getLeft().getAttr());
+      for (RowFactorAttr left : update.getLefts())
+        copied.insert(left.getSymbol().getAttr());
     for (auto read : affine.getReads().getAsRange<RowReadAttr>())
-      copied.insert(read.getRow().getAttr());
+      for (RowFactorAttr row : read.getRow())
+        copied.insert(row.getSymbol().getAttr());
   }
   static SmallVector<StringAttr> symbolsOf(AffineOp affine) {
     SmallVector<StringAttr> symbols;

@@ -210,19 +210,21 @@ LogicalResult Layout::addSolves(MixerOp mixer, KernelOp kernel, const TargetInfo
   LogicalResult result = success();
   kernel.walk([&](SolveOp solve) {
     auto affine = findAffine(mixer, solve.getStateAttr().getAttr());
-    BufferLayout *state = nullptr;
+    SmallVector<BufferLayout *> states;
     for (auto &buffer : all)
-      if (buffer.space == Space::State && buffer.of == solve.getStateAttr().getAttr())
-        state = &buffer;
-    if (!affine || !state) {
-      result = solve.emitOpError("needs the canonical recurrence and a buffer of its state");
+      if (buffer.space == Space::State && affine && affine.makes(buffer.of))
+        states.push_back(&buffer);
+    if (!affine || states.size() != affine.states().size()) {
+      result = solve.emitOpError("needs the canonical recurrence and a buffer of each state");
       return;
     }
     auto spec =
         affineSpec(mixer, affine, target, solve.getBlock(), solve.getPanel(), split, splitSize);
     auto type = affineStateType(spec);
-    state->panels = true;
-    state->elements = type.getNumElements() * outerCount(mixer, affine);
+    for (BufferLayout *state : states) {
+      state->panels = true;
+      state->elements = type.getNumElements() * matrixCount(mixer, affine);
+    }
     scratch = std::max<int64_t>(scratch, llvm::alignTo(affineScratchSize(spec, chunk), 64) +
                                              expansionSize(mixer, affine, spec, chunk));
     if (PrefetchTable::isUsedBy(solve))

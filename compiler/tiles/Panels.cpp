@@ -21,10 +21,20 @@ using namespace mlir::seq;
 using namespace seqmix;
 
 namespace {
-/// Whether the carry of a state is a row of matrices: its dims are the outer ones, then all rows,
-/// then all columns, or these two the other way round.
+/// The dims by which the matrices of a state are numbered: the outer ones, then the inner one.
+SmallVector<int64_t> matrixDims(AffineOp affine) {
+  SmallVector<int64_t> dims(affine.outerDims());
+  if (auto inner = affine.getInner())
+    dims.push_back(*inner);
+  return dims;
+}
+
+bool isColsFirst(AffineOp affine) { return affine.getRows()[0] > affine.getCols()[0]; }
+
+/// Whether the carry of a state is a row of matrices: its dims are those that number them, then all
+/// rows, then all columns, or these two the other way round.
 bool isMatrix(AffineOp affine) {
-  SmallVector<int64_t> rowsFirst(affine.outerDims()), colsFirst(affine.outerDims());
+  SmallVector<int64_t> rowsFirst = matrixDims(affine), colsFirst = rowsFirst;
   llvm::append_range(rowsFirst, affine.getRows());
   llvm::append_range(colsFirst, affine.getCols());
   llvm::append_range(rowsFirst, affine.getCols());
@@ -47,10 +57,11 @@ void emitScatteredPanels(Kernel &kernel, AffineOp affine, const SymbolInfo &info
     strides[dim] = stride;
     stride *= info.sizes[dim];
   }
-  SmallVector<int64_t> order(affine.outerDims());
+  SmallVector<int64_t> order = matrixDims(affine);
+  size_t firstRow = order.size();
   llvm::append_range(order, affine.getRows());
   llvm::append_range(order, affine.getCols());
-  size_t firstRow = affine.outerDims().size(), firstCol = firstRow + affine.getRows().size();
+  size_t firstCol = firstRow + affine.getRows().size();
   // Numbers of the matrix, its row and its column, as far as the loops around know them.
   using Place = std::array<IndexValue, 3>;
   std::function<void(size_t, Place, IndexValue)> nest = [&](size_t depth, Place flat,
@@ -88,7 +99,7 @@ AffineBlockSpec specOfState(Kernel &kernel, const BufferLayout &buffer) {
   // Block and panel do not matter beside the panel's width, which the buffer already has.
   SolveOp solve;
   kernel.op.walk([&](SolveOp found) {
-    if (found.getStateAttr().getAttr() == buffer.of)
+    if (findAffine(kernel.mixer, buffer.of).getStateAttr() == found.getStateAttr())
       solve = found;
   });
   return affineSpec(kernel.mixer, findAffine(kernel.mixer, buffer.of), kernel.target,
@@ -122,7 +133,7 @@ void seqmix::emitPanels(Kernel &kernel, const BufferLayout &buffer, bool store) 
       else
         emitStateLoad(builder, loc, spec, carry.matrix, carry.colsFirst, panels);
     };
-    int64_t count = outerCount(kernel.mixer, affine);
+    int64_t count = matrixCount(kernel.mixer, affine);
     if (count == 1)
       copyMatrix(IndexValue::constant(0));
     else
@@ -153,7 +164,7 @@ CarryMatrix seqmix::carryMatrix(Kernel &kernel, const BufferLayout &state, const
   auto spec = specOfState(kernel, state);
   auto &info = kernel.layout.symbol(state.of);
   Value pointer = carryPointer(kernel, *componentOf(kernel, state.of), write);
-  bool colsFirst = affine.getRows()[0] > affine.getCols()[0];
+  bool colsFirst = isColsFirst(affine);
   Strided side = carryElements(kernel, info, pointer, kernel.constant(0));
   int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
   IndexMath math = kernel.index();
@@ -172,16 +183,22 @@ CarryMatrix seqmix::carryMatrix(Kernel &kernel, const BufferLayout &state, const
   return {memrefAt(builder, kernel.loc, start, type), colsFirst};
 }
 
+bool seqmix::isSteppedInCarry(AffineOp affine) {
+  return isMatrix(affine) && (affine.componentCount() == 1 || !isColsFirst(affine));
+}
+
 Value seqmix::isStepInCarry(Kernel &kernel, const BufferLayout &state) {
   auto &builder = kernel.builder;
-  unsigned component = *componentOf(kernel, state.of);
-  if (!isMatrix(findAffine(kernel.mixer, state.of)))
+  AffineOp affine = findAffine(kernel.mixer, state.of);
+  if (!isSteppedInCarry(affine))
     return arith::ConstantIntOp::create(builder, kernel.loc, 0, 1);
   Value step = arith::CmpIOp::create(builder, kernel.loc, arith::CmpIPredicate::eq, kernel.tokens,
                                      kernel.constant(1));
-  for (bool write : {false, true})
-    step =
-        arith::AndIOp::create(builder, kernel.loc, step,
-                              isGiven(builder, kernel.loc, carryPointer(kernel, component, write)));
+  for (FlatSymbolRefAttr own : affine.states())
+    for (bool write : {false, true}) {
+      Value pointer = carryPointer(kernel, *componentOf(kernel, own.getAttr()), write);
+      step =
+          arith::AndIOp::create(builder, kernel.loc, step, isGiven(builder, kernel.loc, pointer));
+    }
   return step;
 }

@@ -22,7 +22,7 @@ using namespace seqmix;
 
 AffineOp seqmix::findAffine(MixerOp mixer, StringAttr state) {
   for (auto affine : mixer.getBody().getOps<AffineOp>())
-    if (affine.getStateAttr().getAttr() == state)
+    if (affine.makes(state))
       return affine;
   return {};
 }
@@ -34,17 +34,16 @@ RowDecay seqmix::rowDecayOf(AffineOp affine, FlatSymbolRefAttr decay) {
   return varies ? RowDecay::PerRow : RowDecay::Scalar;
 }
 
-int64_t seqmix::outerCount(MixerOp mixer, AffineOp affine) {
+int64_t seqmix::matrixCount(MixerOp mixer, AffineOp affine) {
   auto state = cast<StateOp>(SymbolTable::lookupSymbolIn(mixer, affine.getStateAttr().getAttr()));
-  int64_t count = 1;
+  int64_t count = affine.innerSize();
   for (int64_t number : affine.outerDims())
     count *= fixedSize(mixer, cast<FlatSymbolRefAttr>(state.getDims()[number]));
   return count;
 }
 
-AffineBlockSpec seqmix::affineSpec(MixerOp mixer, AffineOp affine, const TargetInfo &target,
-                                   int64_t block, int64_t panel, StringAttr split,
-                                   int64_t splitSize) {
+AffineBlockSpec seqmix::affineShape(MixerOp mixer, AffineOp affine, StringAttr split,
+                                    int64_t splitSize) {
   AffineBlockSpec spec;
   auto state = cast<StateOp>(SymbolTable::lookupSymbolIn(mixer, affine.getStateAttr().getAttr()));
   auto size = [&](ArrayRef<int64_t> numbers) {
@@ -60,16 +59,38 @@ AffineBlockSpec seqmix::affineSpec(MixerOp mixer, AffineOp affine, const TargetI
   if (auto decay = affine.getRowDecayAttr())
     spec.rowDecay = rowDecayOf(affine, decay);
   spec.colDecay = static_cast<bool>(affine.getColDecayAttr());
+  spec.components = affine.componentCount();
+  if (ArrayAttr coupling = affine.getCouplingAttr()) {
+    spec.rowDecay = RowDecay::Coupled;
+    spec.coupling.assign(spec.components * spec.components, false);
+    for (auto entry : coupling.getAsRange<CouplingAttr>())
+      spec.coupling[entry.getTo() * spec.components + entry.getFrom()] = true;
+  }
+  auto componentsOf = [&](ArrayRef<RowFactorAttr> factors) {
+    AffineComponents of(spec.components, false);
+    for (RowFactorAttr factor : factors)
+      of[factor.getComponent()] = true;
+    return of;
+  };
   for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
     AffineUpdate result;
+    result.of = componentsOf(update.getLefts());
     for (TermAttr term : update.getTerms())
       result.terms.push_back({static_cast<bool>(term.getCoef()), term.getRead()});
     spec.updates.push_back(std::move(result));
   }
   for (auto read : affine.getReads().getAsRange<RowReadAttr>())
-    spec.reads.push_back({read.getBefore(), static_cast<bool>(read.getResult())});
+    spec.reads.push_back(
+        {read.getBefore(), static_cast<bool>(read.getResult()), componentsOf(read.getRow())});
   spec.descending = affine.getDirection() == Direction::Backward;
   spec.element = cast<FloatType>(mixer.getCompute());
+  return spec;
+}
+
+AffineBlockSpec seqmix::affineSpec(MixerOp mixer, AffineOp affine, const TargetInfo &target,
+                                   int64_t block, int64_t panel, StringAttr split,
+                                   int64_t splitSize) {
+  AffineBlockSpec spec = affineShape(mixer, affine, split, splitSize);
   spec.lanes = target.lanes(mixer.getCompute());
   spec.block = block;
   spec.panel = panel;
@@ -89,9 +110,13 @@ int64_t seqmix::expansionSize(MixerOp mixer, AffineOp affine, const AffineBlockS
   int64_t rows = outer || affine.getRows().size() > 1 ? expandedWidth(spec.rows, spec.lanes) : 0;
   int64_t cols = outer || affine.getCols().size() > 1 ? expandedWidth(spec.cols, spec.lanes) : 0;
   int64_t width = rows + cols; // the decays
+  if (ArrayAttr coupling = affine.getCouplingAttr())
+    width += rows * static_cast<int64_t>(coupling.size());
   for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
-    width += rows + 2 * cols * static_cast<int64_t>(update.getTerms().size());
-  width += static_cast<int64_t>(affine.getReads().size()) * (rows + cols);
+    width += rows * static_cast<int64_t>(update.getLefts().size()) +
+             2 * cols * static_cast<int64_t>(update.getTerms().size());
+  for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+    width += rows * static_cast<int64_t>(read.getRow().size()) + cols;
   return width * chunk;
 }
 
@@ -105,8 +130,11 @@ public:
 private:
   LogicalResult check();
   void emitRows(const AffineBlockSpec &spec, const AffineBlockBuffers &buffers);
-  /// The recurrence of one matrix: element `outer` of each outer dim.
-  void emitMatrix(const AffineBlockSpec &spec, const BufferLayout &buffer);
+  /// The recurrence of one matrix of each component: element `outer` of each outer dim.
+  void emitMatrix(const AffineBlockSpec &spec);
+  /// Factors over the rows by component; null where there is none.
+  SmallVector<Value, 2> rowsOf(ArrayRef<RowFactorAttr> factors);
+  AffineBlockBuffers buffersOf(const AffineBlockSpec &spec);
   /// The rows of a factor from the chunk's first token on, as memref<N> or memref<N x F> over the
   /// state's dims `numbers`. Unless these stand one after the other in memory, the factor is copied
   /// to rows over all of them; a `result` is copied back by `finish`.
@@ -118,6 +146,7 @@ private:
   SolveOp op;
   AffineOp affine;
   const SymbolInfo *state = nullptr;
+  SmallVector<const BufferLayout *> stateBuffers; // by state
   /// By number of the state's dim: the matrix's index, for the outer dims.
   llvm::SmallDenseMap<int64_t, IndexValue> outer;
   /// Bytes of scratch that are given away.
@@ -245,10 +274,14 @@ LogicalResult Solver::check() {
 
 LogicalResult Solver::emit() {
   affine = findAffine(kernel.mixer, op.getStateAttr().getAttr());
-  auto *buffer = kernel.layout.buffer(op.getStateAttr().getAttr(), Space::State);
-  if (!affine || !buffer)
-    return op.emitOpError("needs the canonical recurrence and a buffer of its state");
-  state = &kernel.layout.symbol(buffer->of);
+  if (!affine)
+    return op.emitOpError("needs the canonical recurrence of its state");
+  for (FlatSymbolRefAttr symbol : affine.states()) {
+    stateBuffers.push_back(kernel.layout.buffer(symbol.getAttr(), Space::State));
+    if (!stateBuffers.back())
+      return op.emitOpError() << "needs a buffer of " << symbol;
+  }
+  state = &kernel.layout.symbol(op.getStateAttr().getAttr());
   if (failed(check()))
     return failure();
   auto spec = affineSpec(kernel.mixer, affine, kernel.target, op.getBlock(), op.getPanel(),
@@ -256,7 +289,7 @@ LogicalResult Solver::emit() {
   auto outerDims = affine.outerDims();
   std::function<void(size_t)> nest = [&](size_t depth) {
     if (depth == outerDims.size())
-      return emitMatrix(spec, *buffer);
+      return emitMatrix(spec);
     int64_t number = outerDims[depth], size = state->sizes[number];
     kernel.forEach(kernel.constant(size), 1, [&](Value index) {
       outer.insert_or_assign(number, IndexValue::of(index, 0, size - 1));
@@ -267,22 +300,29 @@ LogicalResult Solver::emit() {
   return failure(failedToFind);
 }
 
-void Solver::emitMatrix(const AffineBlockSpec &spec, const BufferLayout &buffer) {
+SmallVector<Value, 2> Solver::rowsOf(ArrayRef<RowFactorAttr> factors) {
+  SmallVector<Value, 2> result(affine.componentCount());
+  for (RowFactorAttr factor : factors)
+    result[factor.getComponent()] = rows(factor.getSymbol(), affine.getRows());
+  return result;
+}
+
+AffineBlockBuffers Solver::buffersOf(const AffineBlockSpec &spec) {
   auto rowDims = affine.getRows(), colDims = affine.getCols();
-  auto &builder = kernel.builder;
-  int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
   AffineBlockBuffers buffers;
-  int64_t size = affineScratchSize(spec, kernel.layout.chunk);
-  Value scratch = advance(builder, kernel.loc, kernel.scratch, kernel.layout.solveScratch);
-  buffers.scratch = memrefAt(builder, kernel.loc, scratch, MemRefType::get({size}, kernel.real));
-  used = llvm::alignTo(size * bytes, 64);
   if (auto decay = affine.getRowDecayAttr())
     buffers.rowDecay = rows(decay, rowDims);
   if (auto decay = affine.getColDecayAttr())
     buffers.colDecay = rows(decay, colDims);
+  if (ArrayAttr coupling = affine.getCouplingAttr()) {
+    buffers.coupling.resize(spec.components * spec.components);
+    for (auto entry : coupling.getAsRange<CouplingAttr>())
+      buffers.coupling[entry.getTo() * spec.components + entry.getFrom()] =
+          rows(entry.getFactor(), rowDims);
+  }
   for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
     AffineUpdateBuffers result;
-    result.left = rows(update.getLeft(), rowDims);
+    result.lefts = rowsOf(update.getLefts());
     for (TermAttr term : update.getTerms()) {
       AffineTermBuffers part;
       if (term.getCoef())
@@ -295,29 +335,55 @@ void Solver::emitMatrix(const AffineBlockSpec &spec, const BufferLayout &buffer)
   }
   for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
     AffineReadBuffers result;
-    result.row = rows(read.getRow(), rowDims);
+    result.rows = rowsOf(read.getRow());
     if (read.getResult())
       result.result = rows(read.getResult(), colDims, /*result=*/true);
     buffers.reads.push_back(result);
   }
+  return buffers;
+}
+
+void Solver::emitMatrix(const AffineBlockSpec &spec) {
+  auto &builder = kernel.builder;
+  int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
+  int64_t size = affineScratchSize(spec, kernel.layout.chunk);
+  Value scratch = advance(builder, kernel.loc, kernel.scratch, kernel.layout.solveScratch);
+  used = llvm::alignTo(size * bytes, 64);
+  AffineBlockBuffers buffers = buffersOf(spec);
   if (failedToFind)
     return;
+  buffers.scratch = memrefAt(builder, kernel.loc, scratch, MemRefType::get({size}, kernel.real));
   auto type = affineStateType(spec);
   IndexMath math = kernel.index();
-  IndexValue matrix = IndexValue::constant(0);
-  for (int64_t number : affine.outerDims())
-    matrix = math.add(math.scale(matrix, state->sizes[number]), outer.find(number)->second);
-  Value panels = advance(builder, kernel.loc, kernel.pointer(buffer),
-                         math.scalar(math.scale(matrix, type.getNumElements() * bytes)));
-  buffers.state = memrefAt(builder, kernel.loc, panels, type);
+  // Where the matrix of each component stands among those of its state.
+  SmallVector<std::pair<const BufferLayout *, IndexValue>> places;
+  for (const BufferLayout *buffer : stateBuffers)
+    for (int64_t inner = 0; inner < affine.innerSize(); ++inner) {
+      IndexValue matrix = IndexValue::constant(0);
+      for (int64_t number : affine.outerDims())
+        matrix = math.add(math.scale(matrix, state->sizes[number]), outer.find(number)->second);
+      matrix = math.add(math.scale(matrix, affine.innerSize()), IndexValue::constant(inner));
+      places.push_back({buffer, matrix});
+      Value panels = advance(builder, kernel.loc, kernel.pointer(*buffer),
+                             math.scalar(math.scale(matrix, type.getNumElements() * bytes)));
+      buffers.states.push_back(memrefAt(builder, kernel.loc, panels, type));
+    }
   {
-    auto step = scf::IfOp::create(builder, kernel.loc, isStepInCarry(kernel, buffer),
+    auto step = scf::IfOp::create(builder, kernel.loc, isStepInCarry(kernel, *stateBuffers[0]),
                                   /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(step.thenBlock());
-    CarryMatrix from = carryMatrix(kernel, buffer, matrix, false),
-                to = carryMatrix(kernel, buffer, matrix, true);
-    emitAffineStep(builder, kernel.loc, spec, buffers, from.matrix, to.matrix, from.colsFirst);
+    if (isSteppedInCarry(affine)) {
+      SmallVector<Value> from, to;
+      bool colsFirst = false;
+      for (auto &[buffer, matrix] : places) {
+        CarryMatrix old = carryMatrix(kernel, *buffer, matrix, false);
+        from.push_back(old.matrix);
+        to.push_back(carryMatrix(kernel, *buffer, matrix, true).matrix);
+        colsFirst = old.colsFirst;
+      }
+      emitAffineStep(builder, kernel.loc, spec, buffers, from, to, colsFirst);
+    }
     builder.setInsertionPointToStart(step.elseBlock());
     emitRows(spec, buffers);
   }

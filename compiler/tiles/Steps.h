@@ -108,11 +108,13 @@ struct CarryMatrix {
   mlir::Value matrix; // [rows, cols] of the recurrence, or [cols, rows]
   bool colsFirst;
 };
-/// `matrix` numbers the elements of the outer dims.
+/// `matrix` numbers the elements of the outer dims and the inner one.
 CarryMatrix carryMatrix(Kernel &kernel, const BufferLayout &state, const IndexValue &matrix,
                         bool write);
+/// Whether a single token can go from carry to carry, as these stand.
+bool isSteppedInCarry(mlir::seq::AffineOp affine);
 /// Whether this run is one token that goes from carry to carry: the state is then not copied to
-/// panels.
+/// panels, nor are those that are coupled to it.
 mlir::Value isStepInCarry(Kernel &kernel, const BufferLayout &state);
 
 } // namespace seqmix

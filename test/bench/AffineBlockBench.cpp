@@ -63,6 +63,14 @@ std::map<std::string, AffineBlockSpec> classes(int64_t size) {
   result["rank_one_channel"] = specOf(size, RowDecay::PerRow, {fromRead, plain}, {before, after});
   result["column"] = specOf(size, RowDecay::None, {plain}, {after});
   result["column"].colDecay = true;
+  result["momentum"] = specOf(size, RowDecay::Coupled, {{{{false, -1}}, {true, true}}},
+                              {{false, true, {false, true}}});
+  result["momentum"].coupling = {true, false, true, true};
+  result["rotation"] = specOf(size, RowDecay::Coupled, {{{{false, -1}}, {true, false}}},
+                              {{false, true, {true, true}}});
+  result["rotation"].coupling.assign(4, true);
+  for (const char *name : {"momentum", "rotation"})
+    result[name].components = 2;
   return result;
 }
 
@@ -80,18 +88,23 @@ void fill(AffineProgram &program, const AffineBlockSpec &spec) {
   auto decay = [&] { return 0.9 + 0.1 * std::tanh(std::abs(normal(engine))); };
   put(program.rowDecay, decay);
   put(program.colDecay, decay);
+  for (const RowsBuffer &entry : program.coupling)
+    put(entry, [&] { return 0.7 * decay(); });
   for (AffineUpdateData &update : program.updates) {
-    put(update.left, factor);
+    for (const RowsBuffer &left : update.lefts)
+      put(left, factor);
     for (AffineTermData &term : update.terms) {
       put(term.coef, [] { return -0.3; });
       put(term.right, [&] { return normal(engine); });
     }
   }
   for (AffineReadData &read : program.reads)
-    put(read.row, factor);
-  for (int64_t i = 0; i < spec.rows; ++i)
-    for (int64_t j = 0; j < spec.cols; ++j)
-      program.set(program.stateAt(i, j), 0);
+    for (const RowsBuffer &row : read.rows)
+      put(row, factor);
+  for (int64_t a = 0; a < spec.components; ++a)
+    for (int64_t i = 0; i < spec.rows; ++i)
+      for (int64_t j = 0; j < spec.cols; ++j)
+        program.set(program.stateAt(i, j, a), 0);
 }
 
 double peakFlops = 0;
@@ -152,7 +165,12 @@ void runChunks(benchmark::State &state, const AffineBlockSpec &spec, int64_t row
     best = std::min(best, std::chrono::duration<double>(end - start).count());
   }
   const double elements = static_cast<double>(spec.rows) * spec.cols;
-  const double flops = 2 * elements * (spec.reads.size() + spec.updates.size());
+  double passes = 0;
+  for (const AffineRead &read : spec.reads)
+    passes += llvm::count(read.of, true);
+  for (const AffineUpdate &update : spec.updates)
+    passes += llvm::count(update.of, true);
+  const double flops = 2 * elements * passes;
   state.counters["token"] = best / chunkRows;
   if (peakFlops > 0)
     state.counters["peak"] = flops * chunkRows / best / peakFlops;
@@ -173,7 +191,8 @@ void registerAll() {
       const AffineBlockSpec chosen = chooseBlock(spec);
       add("chosen", chosen);
       add("step-rows", chosen, 1, StateForm::StepRows);
-      add("step-cols", chosen, 1, StateForm::StepCols);
+      if (spec.components == 1)
+        add("step-cols", chosen, 1, StateForm::StepCols);
       for (int64_t block : {1, 2, 4, 8})
         for (int64_t panel : {1, 2, 4}) {
           AffineBlockSpec one = spec;

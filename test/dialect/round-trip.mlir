@@ -231,3 +231,24 @@ seq.mixer @half.summary compute f32 attributes {summary_of = @half} {
     seq.yield %0 : f64
   }
 }
+
+// CHECK: seq.mixer @coupled
+seq.mixer @coupled compute f32 {
+  seq.dim @T <runtime>
+  seq.dim @J <fixed> 2
+  seq.dim @K <fixed> 4
+  seq.dim @V <fixed> 8
+  seq.tensor @k <input> [@T, @K] per [] : f32
+  seq.tensor @v <input> [@T, @V] per [] : f32
+  seq.tensor @g <input> [@T] per [] : f32
+  seq.state @S [@K, @V] init 0.0 <forward>
+  seq.state @M [@K, @V] init 0.0 <forward>
+  seq.state @C [@K, @V, @J] init 0.0 <forward>
+  seq.produced @o [@T, @V]
+  // CHECK: seq.affine @S with [@M] rows [0] cols [1] coupling [#seq.coupling<to = 0, from = 0, factor = @g>, #seq.coupling<to = 1, from = 0, factor = @k>]
+  // CHECK-SAME: updates [#seq.update<[0 = @k, 1 = @g], [<right = @v>]>, #seq.update<@k, [<right = @v>]>]
+  // CHECK-SAME: reads [#seq.row_read<row = [1 = @k], before = false, result = @o>] <forward>
+  seq.affine @S with [@M] rows [0] cols [1] coupling [#seq.coupling<to = 0, from = 0, factor = @g>, #seq.coupling<to = 1, from = 0, factor = @k>] updates [#seq.update<[0 = @k, 1 = @g], [#seq.term<right = @v>]>, #seq.update<[0 = @k], [#seq.term<right = @v>]>] reads [#seq.row_read<row = [1 = @k], before = false, result = @o>] <forward>
+  // CHECK: seq.affine @C inner 2 rows [0] cols [1] coupling [#seq.coupling<to = 1, from = 1, factor = @g>] updates [] reads [] <forward>
+  seq.affine @C inner 2 rows [0] cols [1] coupling [#seq.coupling<to = 1, from = 1, factor = @g>] updates [] reads [] <forward>
+}

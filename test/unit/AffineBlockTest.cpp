@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------------------------===//
 
+#include "compiler/tiles/AffineBlockLayout.h"
 #include "test/unit/AffineHarness.h"
 
 #include "gtest/gtest.h"
@@ -28,10 +29,11 @@ mlir::MLIRContext &context() {
 /// The definition, in double, on the values that the arena holds.
 struct Oracle {
   const AffineBlockSpec &spec;
-  std::vector<double> state;
+  std::vector<std::vector<double>> states;  // by component: rows x cols
   std::vector<std::vector<double>> results; // by read: rows x cols
 
-  explicit Oracle(const AffineBlockSpec &spec) : spec(spec), state(spec.rows * spec.cols) {}
+  explicit Oracle(const AffineBlockSpec &spec)
+      : spec(spec), states(spec.components, std::vector<double>(spec.rows * spec.cols)) {}
 
   void token(const AffineProgram &program, int64_t t) {
     const int64_t rows = spec.rows, cols = spec.cols;
@@ -44,7 +46,9 @@ struct Oracle {
         if (spec.reads[x].before == before)
           for (int64_t i = 0; i < rows; ++i)
             for (int64_t j = 0; j < cols; ++j)
-              u[x][j] += at(program.reads[x].row, i) * state[i * cols + j];
+              for (int64_t a = 0; a < spec.components; ++a)
+                if (spec.reads[x].of[a])
+                  u[x][j] += at(program.reads[x].rows[a], i) * states[a][i * cols + j];
     };
     read(true);
     std::vector<std::vector<double>> w(spec.updates.size(), std::vector<double>(cols, 0.0));
@@ -58,13 +62,25 @@ struct Oracle {
       }
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < cols; ++j) {
-        double &s = state[i * cols + j];
-        if (spec.rowDecay != RowDecay::None)
-          s *= at(program.rowDecay, i);
-        if (spec.colDecay)
-          s *= at(program.colDecay, j);
-        for (size_t m = 0; m < w.size(); ++m)
-          s += at(program.updates[m].left, i) * w[m][j];
+        std::vector<double> before;
+        for (auto &state : states)
+          before.push_back(state[i * cols + j]);
+        for (int64_t a = 0; a < spec.components; ++a) {
+          double &s = states[a][i * cols + j];
+          if (spec.rowDecay == RowDecay::Coupled) {
+            s = 0;
+            for (int64_t b = 0; b < spec.components; ++b)
+              if (const int64_t entry = a * spec.components + b; spec.coupling[entry])
+                s += at(program.coupling[entry], i) * before[b];
+          } else if (spec.rowDecay != RowDecay::None) {
+            s *= at(program.rowDecay, i);
+          }
+          if (spec.colDecay)
+            s *= at(program.colDecay, j);
+          for (size_t m = 0; m < w.size(); ++m)
+            if (spec.updates[m].of[a])
+              s += at(program.updates[m].lefts[a], i) * w[m][j];
+        }
       }
     read(false);
     results = u;
@@ -86,6 +102,11 @@ public:
     if (chance(0.6))
       return 1 - 0.3 * uniform();
     return of({0.0, 1.0, -0.3, 1e-30, std::exp(-20.0), 1.1, -1.0});
+  }
+
+  /// An element of a matrix over components: of these, powers of the matrix stay of one size.
+  double coupling() {
+    return chance(0.6) ? 1.4 * (uniform() - 0.5) : of({0.0, 1.0, -1.0, 1.5, 1e-30});
   }
 
 private:
@@ -110,11 +131,12 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
           program.set(buffer.at(t, f), t < rows && f < buffer.features ? value() : nan);
   };
   Oracle oracle(spec);
-  for (int64_t i = 0; i < spec.rows; ++i)
-    for (int64_t j = 0; j < spec.cols; ++j) {
-      program.set(program.stateAt(i, j), random.normal());
-      oracle.state[i * spec.cols + j] = program.get(program.stateAt(i, j));
-    }
+  for (int64_t a = 0; a < spec.components; ++a)
+    for (int64_t i = 0; i < spec.rows; ++i)
+      for (int64_t j = 0; j < spec.cols; ++j) {
+        program.set(program.stateAt(i, j, a), random.normal());
+        oracle.states[a][i * spec.cols + j] = program.get(program.stateAt(i, j, a));
+      }
 
   // Between the rows of a carry stand elements of somebody else.
   const bool isCarry = options.state != StateForm::Panels && options.state != StateForm::Plain;
@@ -122,10 +144,11 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
   std::vector<int64_t> gaps;
   const bool colsFirst =
       options.state == StateForm::ColsFirst || options.state == StateForm::StepCols;
-  for (int64_t outer = 0; isCarry && outer < (colsFirst ? spec.cols : spec.rows); ++outer)
-    for (int64_t k = 0; k < 3; ++k)
-      gaps.push_back(
-          k + (colsFirst ? program.stateAt(spec.rows, outer) : program.stateAt(outer, spec.cols)));
+  for (int64_t a = 0; isCarry && a < spec.components; ++a)
+    for (int64_t outer = 0; outer < (colsFirst ? spec.cols : spec.rows); ++outer)
+      for (int64_t k = 0; k < 3; ++k)
+        gaps.push_back(k + (colsFirst ? program.stateAt(spec.rows, outer, a)
+                                      : program.stateAt(outer, spec.cols, a)));
   for (int64_t gap : gaps)
     program.set(gap, foreign);
 
@@ -139,16 +162,20 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
     auto factor = [&] { return random.normal() * scale; };
     auto decay = [&] { return random.decay(); };
     fill(program.rowDecay, rows, decay);
+    for (const RowsBuffer &entry : program.coupling)
+      fill(entry, rows, [&] { return random.coupling(); });
     fill(program.colDecay, rows, decay);
     for (AffineUpdateData &update : program.updates) {
-      fill(update.left, rows, factor);
+      for (const RowsBuffer &left : update.lefts)
+        fill(left, rows, factor);
       for (AffineTermData &term : update.terms) {
         fill(term.coef, rows, [&] { return random.uniform() - 0.5; });
         fill(term.right, rows, [&] { return random.normal(); });
       }
     }
     for (AffineReadData &read : program.reads) {
-      fill(read.row, rows, factor);
+      for (const RowsBuffer &row : read.rows)
+        fill(row, rows, factor);
       fill(read.result, 0, factor);
     }
     for (int64_t k = program.scratchOffset; k < program.size(); ++k)
@@ -184,14 +211,15 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
         ASSERT_TRUE(std::isnan(program.get(k))) << "a result beyond the last row";
     }
     double &most = mostState, error = 0;
-    for (int64_t i = 0; i < spec.rows; ++i)
-      for (int64_t j = 0; j < spec.cols; ++j) {
-        double &want = oracle.state[i * spec.cols + j];
-        const double off = std::abs(program.get(program.stateAt(i, j)) - want);
-        most = std::max(most, std::abs(want));
-        error = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(error, off);
-        want = program.get(program.stateAt(i, j)); // errors do not add up over the chunks
-      }
+    for (int64_t a = 0; a < spec.components; ++a)
+      for (int64_t i = 0; i < spec.rows; ++i)
+        for (int64_t j = 0; j < spec.cols; ++j) {
+          double &want = oracle.states[a][i * spec.cols + j];
+          const double got = program.get(program.stateAt(i, j, a)), off = std::abs(got - want);
+          most = std::max(most, std::abs(want));
+          error = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(error, off);
+          want = got; // errors do not add up over the chunks
+        }
     ASSERT_LE(error, tolerance * most) << "state after " << rows << " rows";
     for (int64_t gap : gaps)
       ASSERT_EQ(program.get(gap), foreign) << "a write between the rows of the carry";
@@ -221,11 +249,19 @@ std::string describe(const AffineBlockSpec &spec, const AffineLayoutOptions &opt
   text += spec.colDecay ? " column decay" : "";
   text += spec.descending ? " descending" : "";
   text += " state " + std::to_string(static_cast<int>(options.state));
+  auto ones = [](const auto &bits) {
+    std::string digits = " ";
+    for (bool bit : bits)
+      digits += bit ? "1" : "0";
+    return digits;
+  };
+  if (spec.components > 1)
+    text += " coupling" + ones(spec.coupling);
   for (const AffineRead &read : spec.reads)
-    text +=
-        std::string(" read ") + (read.before ? "before" : "after") + (read.result ? "" : " only");
+    text += std::string(" read ") + (read.before ? "before" : "after") +
+            (read.result ? "" : " only") + ones(read.of);
   for (const AffineUpdate &update : spec.updates) {
-    text += " update";
+    text += " update" + ones(update.of);
     for (const AffineTerm &term : update.terms)
       text += std::string(term.coef ? " coef" : " ") + "*" + std::to_string(term.read);
   }
@@ -358,6 +394,69 @@ TEST(AffineBlock, ChoosesBlocksThatFitTheRegisters) {
         }
 }
 
+/// Coupled states: any matrices over the components, any components of reads and updates.
+class AnyCoupled : public testing::TestWithParam<int> {};
+
+TEST_P(AnyCoupled, AgreesWithItsDefinition) {
+  Random random(GetParam() * 6007 + 3);
+  auto [spec, options] = anySpec(random);
+  spec.rowDecay = RowDecay::Coupled;
+  spec.components = random.of<int64_t>({2, 2, 3, 5});
+  const double density = random.of({0.4, 0.7, 1.0});
+  for (int64_t k = 0; k < spec.components * spec.components; ++k)
+    spec.coupling.push_back(random.chance(density));
+  auto some = [&] {
+    AffineComponents of;
+    for (int64_t a = 0; a < spec.components; ++a)
+      of.push_back(random.chance(0.6));
+    of[random.below(spec.components)] = true;
+    return of;
+  };
+  for (AffineRead &read : spec.reads)
+    read.of = some();
+  for (AffineUpdate &update : spec.updates)
+    update.of = some();
+  if (random.chance(0.2))
+    options.state = StateForm::StepRows;
+  options.scalarCoupling = random.chance(0.5) ? random.below(1024) : 0;
+  SCOPED_TRACE(describe(spec, options));
+  check(spec, options, GetParam());
+  check(chooseBlock(spec), options, GetParam());
+}
+
+TEST(AffineBlock, CoupledStatesAgreeWithoutReads) {
+  AffineBlockSpec spec = specOf(19, 37);
+  spec.rowDecay = RowDecay::Coupled;
+  spec.components = 3;
+  spec.coupling = {true, false, true, true, false, false, false, true, true};
+  spec.updates.push_back({{{true, -1}}, {true, false, true}});
+  for (int64_t block : {1, 4}) {
+    spec.block = block;
+    check(spec, {}, 7);
+  }
+}
+
+/// A state that follows another one: what the zeros of the matrices leave away.
+TEST(AffineBlock, CoupledStatesKeepTheirZeros) {
+  AffineBlockSpec spec = specOf(64, 64);
+  spec.rowDecay = RowDecay::Coupled;
+  spec.components = 2;
+  spec.coupling = {true, false, true, true};
+  spec.updates.push_back({{{false, -1}}, {true, false}});
+  spec.reads = {{true, true, {true, false}}, {false, true, {false, true}}};
+  spec.block = 4;
+  const AffineBlockLayout layout(spec);
+  EXPECT_FALSE(layout.hasBlockDecay(0, 1));
+  EXPECT_TRUE(layout.hasBlockDecay(1, 0));
+  // The first sees nothing of the second; the last token's update is not yet in the second.
+  EXPECT_FALSE(layout.hasScaledRead(0, 3, 1));
+  EXPECT_TRUE(layout.hasScaledRead(1, 0, 0));
+  EXPECT_TRUE(layout.hasScaledLeft(0, 2, 1));
+  EXPECT_FALSE(layout.hasScaledLeft(0, 3, 1));
+  check(spec, {}, 11);
+}
+
+INSTANTIATE_TEST_SUITE_P(Coupled, AnyCoupled, testing::Range(0, anyCount()));
 INSTANTIATE_TEST_SUITE_P(Random, AnyAffine, testing::Range(0, anyCount()));
 
 } // namespace

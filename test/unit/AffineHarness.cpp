@@ -39,13 +39,23 @@ AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
     const bool vector = !flag(overFeatures);
     return makeBuffer(features, vector, !flag(overRows));
   };
-  if (spec.rowDecay != RowDecay::None)
+  uint64_t scalarCoupling = options.scalarCoupling;
+  for (bool exists : spec.coupling)
+    coupling.push_back(exists ? makeBuffer(spec.rows, !flag(scalarCoupling), !flag(overRows))
+                              : RowsBuffer());
+  auto ofComponents = [&](const AffineComponents &of) {
+    std::vector<RowsBuffer> factors;
+    for (bool exists : of)
+      factors.push_back(exists ? factor(spec.rows) : RowsBuffer());
+    return factors;
+  };
+  if (spec.rowDecay == RowDecay::Scalar || spec.rowDecay == RowDecay::PerRow)
     rowDecay = makeBuffer(spec.rows, spec.rowDecay == RowDecay::PerRow, !flag(overRows));
   if (spec.colDecay)
     colDecay = makeBuffer(spec.cols, true, true);
   for (const AffineUpdate &update : spec.updates) {
     AffineUpdateData data;
-    data.left = factor(spec.rows);
+    data.lefts = ofComponents(update.of);
     for (const AffineTerm &term : update.terms) {
       AffineTermData from;
       if (term.coef)
@@ -58,7 +68,7 @@ AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
   }
   for (const AffineRead &read : spec.reads) {
     AffineReadData data;
-    data.row = factor(spec.rows);
+    data.rows = ofComponents(read.of);
     if (read.result)
       data.result = makeBuffer(spec.cols, true, true);
     reads.push_back(data);
@@ -67,13 +77,15 @@ AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
   carryStride = (colsFirst ? spec.rows : spec.cols) + 3;
   if (options.state == StateForm::Plain)
     carryStride = llvm::alignTo(spec.cols, spec.lanes);
-  if (options.state != StateForm::Panels)
-    stateOffset = reserve((colsFirst ? spec.cols : spec.rows) * carryStride);
-  else
-    stateOffset = panelsOffset = reserve(affineStateType(spec).getNumElements());
+  const int64_t panelElements = affineStateType(spec).getNumElements();
+  for (int64_t a = 0; a < spec.components; ++a)
+    stateOffsets.push_back(reserve(options.state == StateForm::Panels
+                                       ? panelElements
+                                       : (colsFirst ? spec.cols : spec.rows) * carryStride));
+  panelsOffsets = stateOffsets;
   scratchOffset = elements;
-  if (copied)
-    panelsOffset = reserve(affineStateType(spec).getNumElements());
+  for (int64_t a = 0; copied && a < spec.components; ++a)
+    panelsOffsets[a] = reserve(panelElements);
   reserve(affineScratchSize(spec, maxRows));
   storage.resize(elements);
 }
@@ -123,35 +135,47 @@ OwningOpRef<ModuleOp> AffineProgram::build(MLIRContext &context) const {
   buffers.colDecay = rowsView(colDecay);
   for (const AffineUpdateData &update : updates) {
     AffineUpdateBuffers to;
-    to.left = rowsView(update.left);
+    for (const RowsBuffer &left : update.lefts)
+      to.lefts.push_back(rowsView(left));
     for (const AffineTermData &term : update.terms)
       to.terms.push_back({rowsView(term.coef), rowsView(term.right)});
     buffers.updates.push_back(to);
   }
-  for (const AffineReadData &read : reads)
-    buffers.reads.push_back({rowsView(read.row), rowsView(read.result)});
+  for (const AffineReadData &read : reads) {
+    AffineReadBuffers to;
+    for (const RowsBuffer &row : read.rows)
+      to.rows.push_back(rowsView(row));
+    to.result = rowsView(read.result);
+    buffers.reads.push_back(to);
+  }
+  for (const RowsBuffer &entry : coupling)
+    buffers.coupling.push_back(rowsView(entry));
 
   const auto panels = affineStateType(spec);
   const int64_t scratchSize = affineScratchSize(spec, maxRows);
   const bool colsFirst = isColsFirst(options.state), copied = isCopied(options.state);
   buffers.scratch = view(elements - (llvm::alignTo(scratchSize, 16) + 16), {scratchSize}, {1});
-  Value carry;
-  if (options.state != StateForm::Panels)
-    carry = colsFirst ? view(stateOffset, {spec.cols, spec.rows}, {carryStride, 1})
-                      : view(stateOffset, {spec.rows, spec.cols}, {carryStride, 1});
-  if (options.state == StateForm::Plain)
-    buffers.state = view(stateOffset, {spec.rows, carryStride}, {carryStride, 1});
-  else
-    buffers.state = view(panelsOffset, panels.getShape(),
-                         {panels.getDimSize(1) * panels.getDimSize(2), panels.getDimSize(2), 1});
-  if (copied)
-    emitStateLoad(builder, loc, spec, carry, colsFirst, buffers.state);
+  SmallVector<Value> carries;
+  for (int64_t a = 0; a < spec.components; ++a) {
+    if (options.state != StateForm::Panels)
+      carries.push_back(colsFirst
+                            ? view(stateOffsets[a], {spec.cols, spec.rows}, {carryStride, 1})
+                            : view(stateOffsets[a], {spec.rows, spec.cols}, {carryStride, 1}));
+    if (options.state == StateForm::Plain)
+      buffers.states.push_back(view(stateOffsets[a], {spec.rows, carryStride}, {carryStride, 1}));
+    else
+      buffers.states.push_back(
+          view(panelsOffsets[a], panels.getShape(),
+               {panels.getDimSize(1) * panels.getDimSize(2), panels.getDimSize(2), 1}));
+    if (copied)
+      emitStateLoad(builder, loc, spec, carries[a], colsFirst, buffers.states[a]);
+  }
   if (isStep(options.state))
-    emitAffineStep(builder, loc, spec, buffers, carry, carry, colsFirst);
+    emitAffineStep(builder, loc, spec, buffers, carries, carries, colsFirst);
   else
     emitAffineRows(builder, loc, spec, buffers, rows);
-  if (copied)
-    emitStateStore(builder, loc, spec, buffers.state, carry, colsFirst);
+  for (int64_t a = 0; copied && a < spec.components; ++a)
+    emitStateStore(builder, loc, spec, buffers.states[a], carries[a], colsFirst);
   func::ReturnOp::create(builder, loc);
   if (failed(verify(*module)))
     llvm::report_fatal_error("the recurrence does not verify");
@@ -180,7 +204,8 @@ void AffineProgram::set(int64_t offset, double value) {
     reinterpret_cast<float *>(storage.data())[offset] = static_cast<float>(value);
 }
 
-int64_t AffineProgram::stateAt(int64_t i, int64_t j) const {
+int64_t AffineProgram::stateAt(int64_t i, int64_t j, int64_t component) const {
+  const int64_t stateOffset = stateOffsets[component];
   if (isColsFirst(options.state))
     return stateOffset + j * carryStride + i;
   if (options.state != StateForm::Panels)

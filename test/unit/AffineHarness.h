@@ -37,11 +37,12 @@ struct AffineTermData {
   RowsBuffer coef, right;
 };
 struct AffineUpdateData {
-  RowsBuffer left;
+  std::vector<RowsBuffer> lefts; // by component
   std::vector<AffineTermData> terms;
 };
 struct AffineReadData {
-  RowsBuffer row, result;
+  std::vector<RowsBuffer> rows; // by component
+  RowsBuffer result;
 };
 
 enum class StateForm {
@@ -62,7 +63,8 @@ struct AffineLayoutOptions {
   StateForm state = StateForm::RowsFirst;
   uint64_t constantOverFeatures = 0; // bit n: the n-th left, row, right, or coef
   uint64_t constantOverRows = 0;
-  uint64_t vectorCoefs = 0; // bit n: the n-th coef is over the columns
+  uint64_t vectorCoefs = 0;    // bit n: the n-th coef is over the columns
+  uint64_t scalarCoupling = 0; // bit n: the n-th d^ab is constant over the rows
 };
 
 class AffineProgram {
@@ -79,10 +81,11 @@ public:
   double get(int64_t offset) const;
   void set(int64_t offset, double value);
   int64_t size() const { return elements; }
-  /// Where element (i, j) of the state stands: in the carry, or in the state itself.
-  int64_t stateAt(int64_t i, int64_t j) const;
+  /// Where element (i, j) of a component of the state stands: in the carry, or in the state itself.
+  int64_t stateAt(int64_t i, int64_t j, int64_t component = 0) const;
 
   RowsBuffer rowDecay, colDecay;
+  std::vector<RowsBuffer> coupling; // by component to, from
   std::vector<AffineUpdateData> updates;
   std::vector<AffineReadData> reads;
   /// The arena from here on is scratch: its contents mean nothing between calls.
@@ -95,8 +98,9 @@ private:
   AffineBlockSpec spec;
   int64_t maxRows;
   AffineLayoutOptions options;
-  int64_t elements = 0, stateOffset = 0, panelsOffset = 0, carryStride = 0;
-  std::vector<double> storage; // doubles for alignment; floats use half of it
+  int64_t elements = 0, carryStride = 0;
+  std::vector<int64_t> stateOffsets, panelsOffsets; // by component
+  std::vector<double> storage;                      // doubles for alignment; floats use half of it
   std::unique_ptr<JitModule> jit;
   void (*function)(void *, int64_t) = nullptr;
 };

@@ -29,6 +29,17 @@ std::string shape(AffineOp op) {
   std::string decay = op.getRowDecayAttr()   ? (op.getColDecayAttr() ? "both" : "row")
                       : op.getColDecayAttr() ? "col"
                                              : "one";
+  if (ArrayAttr coupling = op.getCouplingAttr()) {
+    // Factors of all components.
+    size_t lefts = 0, rows = 0;
+    for (auto update : op.getUpdates().getAsRange<UpdateAttr>())
+      lefts += update.getLefts().size();
+    for (auto read : op.getReads().getAsRange<RowReadAttr>())
+      rows += read.getRow().size();
+    decay = std::to_string(op.componentCount()) + " components " + std::to_string(coupling.size()) +
+            " entries " + std::to_string(lefts) + " lefts " + std::to_string(rows) + " rows" +
+            (op.getColDecayAttr() ? " col" : "");
+  }
   return text + decay + " updates " + std::to_string(op.getUpdates().size()) + " terms " +
          std::to_string(terms) + " reads " + std::to_string(op.getReads().size());
 }
@@ -407,6 +418,120 @@ const Example examples[] = {
 )"},
 };
 
+// States that depend on each other.
+const Example coupledExamples[] = {
+    {"momentum", "2 components 4 entries 2 lefts 1 rows updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j], mu[t]
+  state S[i,j] = 0
+  state M[i,j] = 0
+  M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * v[t,j] - 0.1 * S[t-1,i,j]
+  S[t,i,j] = 0.9 * S[t-1,i,j] + M[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"one_way", "2 components 3 entries 2 lefts 1 rows updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j], mu[t], a[t]
+  state S[i,j] = 0
+  state M[i,j] = 0
+  M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * v[t,j]
+  D[t,i,j] = 0.5 * M[t,i,j]
+  S[t,i,j] = a[t] * S[t-1,i,j] + D[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"delta_with_momentum", "2 components 3 entries 2 lefts 2 rows updates 1 terms 2 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], mu[t]
+  state S[i,j] = 0
+  state M[i,j] = 0
+  e[t,j] = v[t,j] - sum[n] k[t,n] * S[t-1,n,j]
+  M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * e[t,j]
+  S[t,i,j] = 0.9 * S[t-1,i,j] + M[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    // What the second one reads of the first one's new value is in terms of the old one.
+    {"sum_of_the_new", "2 components 2 entries 2 lefts 3 rows updates 2 terms 5 reads 3", R"(
+  input q[t,i], k[t,i], v[t,j], a[t]
+  state M[i,j] = 0
+  state S[i,j] = 0
+  M[t,i,j] = a[t] * M[t-1,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  y[t,j] = sum[n] q[t,n] * M[t,n,j]
+  S[t,i,j] = 0.5 * S[t-1,i,j] + q[t,i] * y[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"rotation_backwards", "2 components 4 entries 1 lefts 3 rows updates 1 terms 1 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], a[t,i], b[t,i]
+  state S[i,j] = 0
+  state Y[i,j] = 0
+  S[t,i,j] = a[t,i] * S[t+1,i,j] - b[t,i] * Y[t+1,i,j] + k[t,i] * v[t,j]
+  Y[t,i,j] = b[t,i] * S[t+1,i,j] + a[t,i] * Y[t+1,i,j]
+  o[t,j] = sum[i] q[t,i] * (S[t,i,j] - 2 * Y[t+1,i,j]) + sum[i] q[t,i] * Y[t,i,j]
+  output o[t,j]
+)"},
+    {"column_decay", "2 components 3 entries 1 lefts 1 rows col updates 1 terms 1 reads 1", R"(
+  input q[t,i], k[t,i], v[t,j], a[t], c[t,j]
+  state F[i,j] = 0
+  state S[i,j] = 0
+  F[t,i,j] = c[t,j] * a[t] * F[t-1,i,j] + k[t,i] * v[t,j]
+  S[t,i,j] = c[t,j] * (S[t-1,i,j] + 0.5 * F[t-1,i,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"three", "3 components 6 entries 3 lefts 2 rows updates 1 terms 1 reads 2", R"(
+  input q[t,i], k[t,i], v[t,j], a[t]
+  state A[i,j] = 0
+  state B[i,j] = 0
+  state S[i,j] = 0
+  A[t,i,j] = a[t] * A[t-1,i,j] + k[t,i] * v[t,j]
+  B[t,i,j] = 0.5 * B[t-1,i,j] + A[t,i,j]
+  S[t,i,j] = 0.25 * S[t-1,i,j] + B[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  y[t,j] = sum[i] k[t,i] * A[t-1,i,j]
+  output o[t,j], y[t,j]
+)"},
+    {"inner", "2 components 4 entries 2 lefts 2 rows updates 1 terms 1 reads 1", R"(
+  dims a, b in J = 2
+  input q[t,i], k[t,i], v[t,j], s[t,b], r[t,b]
+  input tr[t,a,b]
+  state S[i,j,a] = 0
+  S[t,i,j,a] = (sum[b] tr[t,a,b] * S[t-1,i,j,b]) + s[t,a] * k[t,i] * v[t,j]
+  o[t,j] = sum[i] q[t,i] * (sum[a] r[t,a] * S[t,i,j,a])
+  output o[t,j]
+)"},
+    // Each element of the inner dim is read, and one is chosen.
+    {"inner_output", "2 components 4 entries 2 lefts 2 rows updates 1 terms 1 reads 2", R"(
+  dims a, b in J = 2
+  input q[t,i], k[t,i], v[t,j], s[t,b]
+  input tr[t,a,b]
+  state S[a,i,j] = 0
+  S[t,a,i,j] = (sum[b] tr[t,a,b] * S[t-1,b,i,j]) + s[t,a] * k[t,i] * v[t,j]
+  o[t,a,j] = sum[i] q[t,i] * S[t,a,i,j]
+  output o[t,a,j]
+)"},
+    {"decay_of_rows_and_columns", "none", R"(
+  input q[t,i], k[t,i], v[t,j]
+  param b[i,j]
+  state M[i,j] = 0
+  state S[i,j] = 0
+  M[t,i,j] = 0.5 * M[t-1,i,j] + k[t,i] * v[t,j]
+  S[t,i,j] = b[i,j] * S[t-1,i,j] + M[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"different_column_decays", "none", R"(
+  input q[t,i], k[t,i], v[t,j], c[t,j]
+  state M[i,j] = 0
+  state S[i,j] = 0
+  M[t,i,j] = c[t,j] * M[t-1,i,j] + k[t,i] * v[t,j]
+  S[t,i,j] = 0.5 * S[t-1,i,j] + M[t,i,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Coupled, AffineTest, testing::ValuesIn(coupledExamples),
+                         [](const auto &info) { return std::string(info.param.name); });
 INSTANTIATE_TEST_SUITE_P(Forms, AffineTest, testing::ValuesIn(examples),
                          [](const auto &info) { return std::string(info.param.name); });
 

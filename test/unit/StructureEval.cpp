@@ -60,8 +60,8 @@ double StructureEvaluator::compute(StringAttr name, const std::vector<int64_t> &
     if (at[0] < 0 || at[0] >= tokens)
       return state.getInit().convertToDouble();
     for (auto affine : model.mixer().getOps<AffineOp>())
-      if (affine.getState() == name)
-        return affineState(affine, at);
+      if (affine.makes(name))
+        return affineState(affine, name, at);
   } else {
     assert(model.dimsOf(name) && "a read of nothing");
     for (auto [dim, index] :
@@ -217,6 +217,11 @@ double StructureEvaluator::rowRead(AffineOp op, int64_t number, const std::vecto
   int64_t past = op.getDirection() == Direction::Forward ? -1 : 1;
   std::vector<int64_t> element(1 + state.getDims().size());
   element[0] = at[0] + (read.getBefore() ? past : 0);
+  auto component = [&](RowFactorAttr row) {
+    if (auto inner = op.getInner())
+      element[1 + *inner] = row.getComponent() % op.innerSize();
+    return op.states()[row.getComponent() / op.innerSize()].getAttr();
+  };
   for (auto [place, index] : llvm::zip_equal(op.withOuter(op.getCols()), llvm::drop_begin(at)))
     element[1 + place] = index;
   double total = 0;
@@ -227,7 +232,10 @@ double StructureEvaluator::rowRead(AffineOp op, int64_t number, const std::vecto
     std::vector<int64_t> side;
     for (int64_t place : op.withOuter(op.getRows()))
       side.push_back(element[1 + place]);
-    total += factor(read.getRow(), op, true, at[0], side) * value(state.getSymNameAttr(), element);
+    for (RowFactorAttr own : read.getRow()) {
+      StringAttr name = component(own);
+      total += factor(own.getSymbol(), op, true, at[0], side) * value(name, element);
+    }
     int64_t k = row.size() - 1;
     while (k >= 0 &&
            ++row[k] == extent(cast<FlatSymbolRefAttr>(state.getDims()[op.getRows()[k]]).getAttr()))
@@ -237,7 +245,8 @@ double StructureEvaluator::rowRead(AffineOp op, int64_t number, const std::vecto
   }
 }
 
-double StructureEvaluator::affineState(AffineOp op, const std::vector<int64_t> &at) {
+double StructureEvaluator::affineState(AffineOp op, StringAttr name,
+                                       const std::vector<int64_t> &at) {
   int64_t t = at[0];
   std::vector<int64_t> row, col, before = at;
   for (int64_t place : op.withOuter(op.getRows()))
@@ -245,7 +254,23 @@ double StructureEvaluator::affineState(AffineOp op, const std::vector<int64_t> &
   for (int64_t place : op.withOuter(op.getCols()))
     col.push_back(at[1 + place]);
   before[0] += op.getDirection() == Direction::Forward ? -1 : 1;
-  double result = value(op.getStateAttr().getAttr(), before);
+  int64_t component = 0;
+  for (auto [number, state] : llvm::enumerate(op.states()))
+    if (state.getAttr() == name)
+      component = static_cast<int64_t>(number) * op.innerSize();
+  if (auto inner = op.getInner())
+    component += at[1 + *inner];
+  double result = op.getCouplingAttr() ? 0 : value(name, before);
+  if (ArrayAttr coupling = op.getCouplingAttr())
+    for (auto entry : coupling.getAsRange<CouplingAttr>()) {
+      if (entry.getTo() != component)
+        continue;
+      std::vector<int64_t> from = before;
+      if (auto inner = op.getInner())
+        from[1 + *inner] = entry.getFrom() % op.innerSize();
+      result += factor(entry.getFactor(), op, true, t, row) *
+                value(op.states()[entry.getFrom() / op.innerSize()].getAttr(), from);
+    }
   if (op.getRowDecayAttr())
     result *= factor(op.getRowDecayAttr(), op, true, t, row);
   if (op.getColDecayAttr())
@@ -263,7 +288,9 @@ double StructureEvaluator::affineState(AffineOp op, const std::vector<int64_t> &
         w += coef * rowRead(op, term.getRead(), read);
       }
     }
-    result += factor(update.getLeft(), op, true, t, row) * w;
+    for (RowFactorAttr left : update.getLefts())
+      if (left.getComponent() == component)
+        result += factor(left.getSymbol(), op, true, t, row) * w;
   }
   return result;
 }

@@ -29,7 +29,8 @@ private:
   double eval(mlir::seq::Expr e, Environment &env);
   double reduce(mlir::seq::Expr e, Environment &env);
   double compute(mlir::StringAttr name, const std::vector<int64_t> &at);
-  double affineState(mlir::seq::AffineOp op, const std::vector<int64_t> &at);
+  double affineState(mlir::seq::AffineOp op, mlir::StringAttr state,
+                     const std::vector<int64_t> &at);
   double rowRead(mlir::seq::AffineOp op, int64_t number, const std::vector<int64_t> &at);
   double convolve(mlir::seq::ConvolutionOp op, const std::vector<int64_t> &at);
   double pairResult(mlir::seq::PairsOp op, int64_t number, std::vector<int64_t> at);

@@ -81,19 +81,21 @@ const Example examples[] = {
 )"},
     {"momentum", "M S o coupled_linear lanes V", R"(
   input q[t,i], k[t,i], v[t,j], mu[t]
+  param b[i,j]
   state S[i,j] = 0
   state M[i,j] = 0
-  M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * v[t,j] - 0.1 * S[t-1,i,j]
+  M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * v[t,j] - b[i,j] * S[t-1,i,j]
   S[t,i,j] = 0.9 * S[t-1,i,j] + M[t,i,j]
   o[t,j] = sum[i] q[t,i] * S[t,i,j]
   output o[t,j]
 )"},
     {"momentum_first", "M D S o coupled_linear lanes V", R"(
   input q[t,i], k[t,i], v[t,j], mu[t], a[t]
+  param b[i,j]
   state S[i,j] = 0
   state M[i,j] = 0
   M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * v[t,j]
-  D[t,i,j] = 0.5 * M[t,i,j]
+  D[t,i,j] = b[i,j] * M[t,i,j]
   S[t,i,j] = a[t] * S[t-1,i,j] + D[t,i,j]
   o[t,j] = sum[i] q[t,i] * S[t,i,j]
   output o[t,j]
@@ -108,10 +110,11 @@ const Example examples[] = {
 )"},
     {"delta_with_momentum", "e M S o dense_linear lanes V", R"(
   input q[t,i], k[t,i], v[t,j], mu[t]
+  param b[i,j]
   state S[i,j] = 0
   state M[i,j] = 0
   e[t,j] = v[t,j] - sum[n] k[t,n] * S[t-1,n,j]
-  M[t,i,j] = mu[t] * M[t-1,i,j] + k[t,i] * e[t,j]
+  M[t,i,j] = b[i,j] * mu[t] * M[t-1,i,j] + k[t,i] * e[t,j]
   S[t,i,j] = 0.9 * S[t-1,i,j] + M[t,i,j]
   o[t,j] = sum[i] q[t,i] * S[t,i,j]
   output o[t,j]

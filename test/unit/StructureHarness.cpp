@@ -27,7 +27,7 @@ MixerOp Structured::mixer() { return *after->getOps<MixerOp>().begin(); }
 
 AffineOp Structured::affine(StringRef state) {
   for (auto op : mixer().getOps<AffineOp>())
-    if (op.getState() == state)
+    if (op.makes(StringAttr::get(op.getContext(), state)))
       return op;
   return {};
 }

@@ -47,6 +47,9 @@ static void addStructure(seq::MixerOp mixer, std::set<std::string> &features) {
     for (auto update : affine.getUpdates().getAsRange<seq::UpdateAttr>())
       rank +=
           llvm::any_of(update.getTerms(), [](seq::TermAttr term) { return term.getRead() >= 0; });
+    if (int64_t count = affine.componentCount(); count > 1)
+      features.insert(fmt::format("structure: {} coupled matrices{}", count,
+                                  affine.getInner() ? " of one state" : ""));
     features.insert(fmt::format("structure: affine, rank {}{}{}", rank,
                                 affine.getRowDecay() ? ", row decay" : "",
                                 affine.getColDecay() ? ", column decay" : ""));

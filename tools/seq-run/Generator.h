@@ -109,7 +109,8 @@ private:
   void addPreliminaries();
   void addWindow();
 
-  // GeneratorStates.cpp: groups of states.
+  // GeneratorStates.cpp, GeneratorCoupled.cpp: groups of states.
+  static const char *past(const Value &state) { return state.backward ? "t+1" : "t-1"; }
   struct Decay {
     std::string text; ///< empty: none
     bool isNegative = false;
@@ -130,6 +131,8 @@ private:
   void denseLinear(bool backward);
   void rotation(bool backward);
   void momentum(bool backward);
+  std::string couplingOf(unsigned row, const Scope &scope, double most);
+  void coupledMatrices(bool backward);
   void stabilised(bool backward);
   void matrixNonlinear(bool backward);
 

@@ -16,14 +16,15 @@ static constexpr int64_t maxState = 1300;
 
 void Generator::addStates() {
   using Builder = void (Generator::*)(bool);
-  static constexpr Builder builders[] = {&Generator::matrix,         &Generator::matrix,
-                                         &Generator::matrix,         &Generator::matrix,
-                                         &Generator::matrix,         &Generator::elementwise,
-                                         &Generator::elementwise,    &Generator::selective,
-                                         &Generator::tropical,       &Generator::nonlinearDiagonal,
-                                         &Generator::nonlinearDense, &Generator::nonlinearDense,
-                                         &Generator::denseLinear,    &Generator::rotation,
-                                         &Generator::momentum,       &Generator::stabilised,
+  static constexpr Builder builders[] = {&Generator::matrix,          &Generator::matrix,
+                                         &Generator::matrix,          &Generator::matrix,
+                                         &Generator::matrix,          &Generator::elementwise,
+                                         &Generator::elementwise,     &Generator::selective,
+                                         &Generator::tropical,        &Generator::nonlinearDiagonal,
+                                         &Generator::nonlinearDense,  &Generator::nonlinearDense,
+                                         &Generator::denseLinear,     &Generator::rotation,
+                                         &Generator::momentum,        &Generator::coupledMatrices,
+                                         &Generator::coupledMatrices, &Generator::stabilised,
                                          &Generator::matrixNonlinear};
   unsigned groups = random.chance(0.65) ? 1 : 2;
   for (unsigned g = 0; g < groups && states.size() < 4; ++g) {
@@ -49,8 +50,6 @@ void Generator::finish(const Value &state, const std::string &rhs) {
   equation(leftSide(state.name, state.dims, true, scopeOf(state.dims)), rhs);
   values.push_back(state);
 }
-
-static const char *past(const GeneratedValue &state) { return state.backward ? "t+1" : "t-1"; }
 
 /// Gives an expression over the primary indices of `list` a name, half of the time.
 std::string Generator::maybeDefine(const DimList &list, const std::string &rhs,
