@@ -200,8 +200,9 @@ public:
       nodes.insert({name, nullptr});
     for (auto affine : model.mixer().getOps<AffineOp>()) {
       nodes[affine.getStateAttr().getAttr()] = affine;
-      for (FlatSymbolRefAttr other : llvm::drop_begin(affine.states()))
-        makers[other.getAttr()] = affine.getStateAttr().getAttr();
+      for (FlatSymbolRefAttr state : affine.states())
+        if (state != affine.getStateAttr())
+          makers[state.getAttr()] = affine.getStateAttr().getAttr();
       for (auto read : affine.getReads().getAsRange<RowReadAttr>())
         if (read.getResult())
           makers[read.getResult().getAttr()] = affine.getStateAttr().getAttr();
