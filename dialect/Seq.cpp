@@ -28,7 +28,7 @@ static FailureOr<SmallVector<RowFactorAttr>> parseRowFactors(AsmParser &parser) 
   ParseResult result = failure(parser.parseOptionalLSquare().failed());
   if (failed(result))
     result = parseSymbol(0);
-  else
+  else if (failed(parser.parseOptionalRSquare()))
     result = failure(parser.parseCommaSeparatedList([&]() -> ParseResult {
       int64_t component = 0;
       return failure(parser.parseInteger(component) || parser.parseEqual() ||

@@ -132,6 +132,7 @@ double cyclesPerToken(const AffineBlockSpec &spec) {
 
 AffineBlockSpec chooseBlock(AffineBlockSpec spec) {
   AffineBlockSpec best = spec;
+  best.block = best.panel = 1; // where nothing fits the registers
   double least = std::numeric_limits<double>::infinity();
   const int64_t vectors = llvm::divideCeil(spec.cols, spec.lanes);
   for (int64_t block : {1, 2, 4}) // 8 has never won

@@ -76,7 +76,7 @@ seq.mixer @m compute f32 {
   seq.tensor @g <input> [@T] per [] : f32
   seq.state @S [@K, @V] init 0.0 <forward>
   seq.produced @o [@T, @V]
-  // expected-error@below {{'outer', 'rows' and 'cols' must number each dim of the state once}}
+  // expected-error@below {{'outer', 'inner', 'rows' and 'cols' must number each dim of the state once}}
   seq.affine @S rows [0] cols [0] row_decay @g updates [#seq.update<@k, [#seq.term<right = @v>]>] reads [#seq.row_read<row = @k, before = false, result = @o>] <forward>
 }
 
