@@ -171,8 +171,9 @@ bool PrefetchTable::isUsedBy(SolveOp solve) {
   if (!pass || solve.getBlock() == 1 || *pass.getBody().getOps<SolveOp>().begin() != solve)
     return false;
   // Several matrices would each ask for all lines again.
-  auto affine = findAffine(solve->getParentOfType<MixerOp>(), solve.getStateAttr().getAttr());
-  return affine && affine.outerDims().empty();
+  auto mixer = solve->getParentOfType<MixerOp>();
+  auto affine = findAffine(mixer, solve.getStateAttr().getAttr());
+  return affine && affine.outerDims().empty() && affinePieces(affineShape(mixer, affine)) > 0;
 }
 
 PrefetchTable::PrefetchTable(const Layout &layout, MixerOp mixer, SolveOp solve,
