@@ -131,6 +131,21 @@ def ShareDefinitions : Pass<"seq-share-definitions", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }
 
+def FactorPairs : Pass<"seq-factor-pairs", "::mlir::ModuleOp"> {
+  let summary = "make exponentials inside of sums for every pair those of one position each";
+  let description = [{
+    A score, weight or kept value of a `seq.pairs` may have a sum over features of `u * f(x)`, where x is a sum of terms of t and terms of s and f is a
+    quotient in an exponential of x: `tanh(x) = 2 / (1 + exp(-2*x)) - 1`, `sigmoid(x)`, `silu(x)`, `1 / (1 + exp(x))`. As `exp(a + b) = exp(a) * exp(b)`, a
+    second form of the part needs exponentials of a and of b only, which a kernel makes once a position; a pair costs a product and a share of a
+    division. The part as written stays: a kernel takes it where an exponential is too large for a product. `bounded` says that declared ranges prove
+    that none is. What f adds without x is summed in a definition `NAME.constant`.
+
+    *Requires*: `seq-form-pairs`.
+    *Produces*: `factored` parts.
+  }];
+  let dependentDialects = ["::mlir::seq::SeqDialect"];
+}
+
 def Summarise : Pass<"seq-summarise", "::mlir::ModuleOp"> {
   let summary = "derive for each mixer whose carry is affine the mixer of a segment's summary";
   let description = [{

@@ -30,6 +30,10 @@ public:
     for (auto result : op.getOuts().getAsRange<PairResultAttr>())
       if (failed(checkResult(result)))
         return failure();
+    if (auto forms = op.getFactored())
+      for (auto form : forms->getAsRange<FactoredPartAttr>())
+        if (failed(checkForm(form)))
+          return failure();
     // c58
     for (auto [number, role] : llvm::enumerate(roles))
       if (role == None)
@@ -38,7 +42,7 @@ public:
   }
 
 private:
-  enum Part { None, Score, Domain, Weight, Value };
+  enum Part { None, Score, Domain, Weight, Value, Factored };
   PairsOp op;
   SmallVector<Part> roles;
 
@@ -64,6 +68,29 @@ private:
                                   : !yield.getValue().getType().isF64()))
       return op.emitOpError() << "part " << number << " yields "
                               << (role == Domain ? "no truth value" : "no real");
+    return success();
+  }
+
+  LogicalResult checkForm(FactoredPartAttr form) {
+    // c73
+    auto isPart = [&](int64_t number) {
+      return number >= 0 && number < static_cast<int64_t>(roles.size());
+    };
+    bool isKnown = isPart(form.getOf()) && isPart(form.getPart());
+    Part role = isKnown ? roles[form.getOf()] : None;
+    if ((role != Score && role != Weight && role != Value) || roles[form.getPart()] != None ||
+        op.getFactoredForm(form.getOf()) != form)
+      return op.emitOpError() << "names part " << form.getPart() << " as a form of part "
+                              << form.getOf()
+                              << "; expected a part of its own, one for a score, weight or value";
+    roles[form.getPart()] = Factored;
+    Block &own = op.getParts()[form.getPart()].front();
+    auto yield = own.empty() ? YieldOp() : dyn_cast<YieldOp>(own.back());
+    if (!llvm::equal(own.getArgumentTypes(),
+                     op.getParts()[form.getOf()].front().getArgumentTypes()) ||
+        !yield || !yield.getValue().getType().isF64())
+      return op.emitOpError() << "part " << form.getPart() << " has other types than part "
+                              << form.getOf() << ", of which it is a form";
     return success();
   }
 
@@ -114,6 +141,20 @@ FlatSymbolRefAttr PairsOp::getRowDim() {
   if (getRows().empty() || !isDim(*this, getRows()[0], DimKind::Runtime))
     return {};
   return cast<FlatSymbolRefAttr>(getRows()[0]);
+}
+
+FactoredPartAttr PairsOp::getFactoredForm(int64_t part) {
+  if (auto forms = getFactored())
+    for (auto form : forms->getAsRange<FactoredPartAttr>())
+      if (form.getOf() == part)
+        return form;
+  return {};
+}
+
+bool PairsOp::isFactoredForm(int64_t part) {
+  auto forms = getFactored();
+  return forms && llvm::any_of(forms->getAsRange<FactoredPartAttr>(),
+                               [&](FactoredPartAttr form) { return form.getPart() == part; });
 }
 
 LogicalResult PairsOp::verify() {

@@ -148,6 +148,16 @@ def Seq_PairResultAttr : AttrDef<Seq_Dialect, "PairResult"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+def Seq_FactoredPartAttr : AttrDef<Seq_Dialect, "FactoredPart"> {
+  let mnemonic = "factored_part";
+  let summary = "another form of a part of a pairwise reduction, whose exponentials are of one position each";
+  let description = [{
+    Part `part` is what part `of` is wherever the exponentials and numerators in it are moderate. `bounded`: declared ranges prove that they always are.
+  }];
+  let parameters = (ins "int64_t":$of, "int64_t":$part, DefaultValuedParameter<"bool", "false">:$bounded);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 def Seq_LagOperandAttr : AttrDef<Seq_Dialect, "LagOperand"> {
   let mnemonic = "lag_operand";
   let summary = "an operand of a convolution: a symbol over a position or distance, then features of the result";

@@ -95,13 +95,18 @@ def Seq_PairsOp : Seq_Op<"pairs", [HasParent<"MixerOp">, NoTerminator,
 
     A row without pairs gives the identity of each reduction. The sums are those of the monoid (m, sums): two parts of a row merge by
     scaling the sums of each to the greater m, so that s may be walked in tiles and split among tasks in any way.
+
+    `factored` names parts that stand for a score, a weight or a kept value: the same function in terms of exponentials of one position each,
+    which are made once a position and not once a pair. Their sums over features are of quotients n / (1 + exp(x) * exp(y)). Such a part holds where no
+    exponential and no numerator n is so large that a product of them could overflow; elsewhere, and for NaN, the part as written counts.
   }];
   let arguments = (ins FlatSymbolRefArrayAttr:$rows, FlatSymbolRefAttr:$over, StrArrayAttr:$names,
                        TypedArrayAttrBase<Seq_PairResultAttr, "results">:$outs,
-                       OptionalAttr<I64Attr>:$score, OptionalAttr<I64Attr>:$domain);
+                       OptionalAttr<I64Attr>:$score, OptionalAttr<I64Attr>:$domain,
+                       OptionalAttr<TypedArrayAttrBase<Seq_FactoredPartAttr, "factored parts">>:$factored);
   let regions = (region VariadicRegion<SizedRegion<1>>:$parts);
   let assemblyFormat = [{
-    `of` $rows `over` $over `as` $names `results` $outs (`score` $score^)? (`domain` $domain^)? attr-dict-with-keyword $parts
+    `of` $rows `over` $over `as` $names `results` $outs (`score` $score^)? (`domain` $domain^)? (`factored` $factored^)? attr-dict-with-keyword $parts
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -111,6 +116,10 @@ def Seq_PairsOp : Seq_Op<"pairs", [HasParent<"MixerOp">, NoTerminator,
     ::mlir::Block *getPart(int64_t number) { return number < 0 ? nullptr : &getParts()[number].front(); }
     ::mlir::Block *getScoreBlock() { return getScore() ? getPart(*getScore()) : nullptr; }
     ::mlir::Block *getDomainBlock() { return getDomain() ? getPart(*getDomain()) : nullptr; }
+    /// The factored form of a part, or null.
+    ::mlir::seq::FactoredPartAttr getFactoredForm(int64_t part);
+    /// Whether a part is the factored form of another one.
+    bool isFactoredForm(int64_t part);
     /// The arguments of a part that are the rows' position in the run-time dim (null for none), and s.
     ::mlir::Value rowOf(::mlir::Block *part) { return getRowDim() ? ::mlir::Value(part->getArgument(0)) : ::mlir::Value(); }
     ::mlir::Value columnOf(::mlir::Block *part) { return part->getArgument(getRows().size()); }

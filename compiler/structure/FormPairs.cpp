@@ -347,7 +347,7 @@ private:
     auto pairs =
         PairsOp::create(builder, op.first->loc, builder.getArrayAttr(rows),
                         FlatSymbolRefAttr::get(op.first->overDim), builder.getArrayAttr(names),
-                        builder.getArrayAttr(results), score, domain, parts.size());
+                        builder.getArrayAttr(results), score, domain, ArrayAttr(), parts.size());
     for (auto [part, region] : llvm::zip_equal(parts, pairs.getParts())) {
       context.exportBody(part.body, part.left, region, op.first->loc);
       if (part.takesExponential)

@@ -26,6 +26,8 @@ void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t la
   passes.addPass(createFindAffine({minSize, lanes}));
   // What factors became definitions for, other equations can read.
   passes.addPass(createShareDefinitions());
+  // When definitions are what they will be; the import's form of the equations has no such parts.
+  passes.addPass(createFactorPairs());
   // While the equations of each state still stand alone.
   passes.addPass(createSummarise());
   passes.addPass(createFormGroups());

@@ -66,6 +66,8 @@ static Work workOf(Model &model, Expr body, llvm::DenseSet<Expr> &seen) {
 Work workOf(Model &model, PairsOp op) {
   Work work;
   for (unsigned part = 0; part < op.getParts().size(); ++part) {
+    if (op.isFactoredForm(part))
+      continue;
     llvm::DenseSet<Expr> alone;
     work += workOf(model, model.exprs().import(op, part).body, alone);
   }

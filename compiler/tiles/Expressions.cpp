@@ -249,6 +249,10 @@ arith::CmpFPredicate realPredicate(Predicate predicate) {
 } // namespace
 
 LogicalResult ExprEmitter::emitOp(Operation &op) {
+  if (scope.pairs && scope.pairs->exponentials.contains(&op)) {
+    bindExponential(op, scope.pairs->exponentials.find(&op)->second);
+    return success();
+  }
   if (scope.pairs)
     if (auto known = scope.pairs->known.find(&op); known != scope.pairs->known.end()) {
       bind(op.getResult(0), known->second);

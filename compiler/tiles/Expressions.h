@@ -79,6 +79,15 @@ struct PairBuffer {
   mlir::Value positionStep;
 };
 
+/// An exponential of what stands at one of a pair's positions, packed (SweepPlan.h).
+struct PackedExponential {
+  PairBuffer buffer;
+  bool ofColumn = false;
+  /// Its indices beside the position, and how many values each has.
+  llvm::SmallVector<mlir::Value> features;
+  llvm::SmallVector<int64_t> sizes;
+};
+
 /// How the parts of a seq.pairs read: what stands at their t and s comes from packed operands.
 struct PairScope {
   mlir::seq::PairsOp op;
@@ -89,6 +98,8 @@ struct PairScope {
   std::optional<Emitted> outerRow;
   /// Results of operations of a part that are there already.
   llvm::DenseMap<mlir::Operation *, Emitted> known;
+  /// In factored forms of parts.
+  llvm::DenseMap<mlir::Operation *, PackedExponential> exponentials;
 };
 
 /// What reads need to know beside their operands.
@@ -125,6 +136,10 @@ public:
                                                      llvm::ArrayRef<Emitted> arguments,
                                                      llvm::ArrayRef<mlir::Operation *> wanted);
 
+  /// A value of a part inside of its reductions, too, for these indices.
+  mlir::FailureOr<Emitted> inside(mlir::Value wanted,
+                                  llvm::ArrayRef<std::pair<mlir::Value, Emitted>> indices);
+
   /// A read without indices.
   mlir::FailureOr<Emitted> uniform(mlir::seq::ReadOp op);
 
@@ -151,6 +166,8 @@ private:
 
   mlir::LogicalResult emitBlock(mlir::Block &block);
   mlir::LogicalResult emitOp(mlir::Operation &op);
+  /// Emits what a value needs that is not bound yet.
+  mlir::LogicalResult emitSlice(mlir::Value value);
   mlir::LogicalResult emitRead(mlir::seq::ReadOp op);
   mlir::LogicalResult emitReduce(mlir::seq::ReduceOp op);
   mlir::LogicalResult emitUnary(mlir::seq::UnaryOp op);
@@ -169,6 +186,7 @@ private:
   /// A read at a position of a sweep.
   mlir::LogicalResult readPair(mlir::seq::ReadOp op, const SymbolInfo &info,
                                llvm::ArrayRef<Emitted> operands);
+  void bindExponential(mlir::Operation &op, const PackedExponential &packed);
   Emitted readPacked(const PairBuffer &buffer, const Emitted &position, const SymbolInfo &info,
                      llvm::ArrayRef<Emitted> dims);
   /// A read at any position, of the caller's memory or of what is kept for all positions.
@@ -198,6 +216,13 @@ private:
               const Emitted *shift);
   mlir::FailureOr<Emitted> reduce(mlir::seq::ReduceOp op, mlir::seq::ReduceKind kind, int64_t lane,
                                   const Emitted *shift);
+  /// A sum of quotients n / (1 + exp(x) * exp(y)) with packed exponentials: two share a division.
+  bool isOfQuotients(mlir::seq::ReduceOp op);
+  mlir::FailureOr<Emitted> reduceQuotients(mlir::seq::ReduceOp op);
+  /// Adds the quotients at some points of the dims to an accumulator of a row and vector.
+  mlir::FailureOr<mlir::Value> addQuotients(mlir::seq::ReduceOp op, int64_t row, int64_t vector,
+                                            llvm::ArrayRef<llvm::SmallVector<IndexValue>> points,
+                                            mlir::Value sum);
 
   // Expressions on the ways of a tile
   Emitted &bind(mlir::Value value, Emitted emitted) { return env[value] = std::move(emitted); }

@@ -356,6 +356,13 @@ LogicalResult ExprEmitter::emitReduce(ReduceOp op) {
     if (kernel.isSplit(dim.getAttr()))
       return op.emitOpError("reduces the dim along which tasks are split");
   }
+  if (isOfQuotients(op)) {
+    auto result = reduceQuotients(op);
+    if (failed(result))
+      return failure();
+    bind(op, std::move(*result));
+    return success();
+  }
   // Vectors run along the left side's dim if the term depends on it, else along a reduced one.
   bool onLanes = dependence(op).onLanes;
   int64_t lane = onLanes || scope.unroll ? -1 : laneDim(op);

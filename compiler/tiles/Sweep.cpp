@@ -23,6 +23,7 @@ LogicalResult SweepEmitter::emit() {
     clearRanges(operand, plan.allRows() + 1);
   if (!plan.rows.empty())
     kernel.forEach(panelCount, 1, [&](Value panel) { packRows(panel, last); });
+  checkNumerators();
   auto reduce = [&] {
     kernel.forEach(panelCount, 1, [&](Value panel) { start(panel); });
     sweepColumns();

@@ -70,6 +70,16 @@ protected:
   /// the chunk's first.
   llvm::SmallVector<mlir::Value> outer;
 
+  /// Operands of a panel and the tile, and the scope for `rows` columns from number `column` on.
+  struct Tile {
+    mlir::Value panel, firstRow, firstColumn, count;
+    bool masked;
+    PairScope pairs;
+    /// Whether factored forms hold (null where that is known), and whether they are being emitted.
+    mlir::Value holds = {};
+    bool factored = false;
+  };
+
   //===--- small things ----------------------------------------------------===//
 
   mlir::Value constant(int64_t value);
@@ -131,6 +141,25 @@ protected:
   mlir::Value contiguousColumns(mlir::Value first, mlir::Value count);
   Strided columnSource(const SweepOperand &operand, const SymbolInfo &info, mlir::Value first);
 
+  //===--- factored forms ----------------------------------------------------===//
+
+  /// Whether factored forms of parts are taken.
+  virtual bool isFactored() { return !plan.exponentials.empty(); }
+  /// Exponentials of a panel's rows, or of the tile's columns up to `count`.
+  void packExponentials(bool ofColumns, mlir::Value panel, mlir::Value count);
+  void packExponential(const SweepExponential &each, PairScope &scope, mlir::Value panel,
+                       mlir::Value count, mlir::Value excess);
+  /// Notes which numerators are too large.
+  void checkNumerators();
+  /// Whether the bounds of factored forms hold for the tile.
+  mlir::Value holds(mlir::Value panel);
+  void addExponentials(PairScope &scope, mlir::Value panel);
+  /// Emits `body` for some parts in the form that is right for the tile; it gives values.
+  llvm::SmallVector<mlir::Value>
+  inForm(Tile &tile, llvm::ArrayRef<int64_t> parts,
+         llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
+  mlir::Block *formOf(const Tile &tile, int64_t part);
+
   //===--- columns ---------------------------------------------------------===//
 
   /// Runs `body` for all rows of the dims that are not the lanes, from `number` on.
@@ -146,12 +175,6 @@ protected:
 
   //===--- tiles -----------------------------------------------------------===//
 
-  /// Operands of a panel and the tile, and the scope for `rows` columns from number `column` on.
-  struct Tile {
-    mlir::Value panel, firstRow, firstColumn, count;
-    bool masked;
-    PairScope pairs;
-  };
   virtual Tile makeTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn,
                         mlir::Value count, bool masked);
   /// The number of each lane, and of the rows of other dims.

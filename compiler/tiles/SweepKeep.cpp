@@ -12,15 +12,18 @@ using namespace seqmix;
 
 void SweepEmitter::emitEach(Tile &tile, PairResultAttr result, Value whole) {
   Value values = memoryAt(plan.eachOffset);
-  kernel.forEach(whole, kRows, [&](Value column) {
-    Emitted columns = columnPositions(tile, column, kRows);
-    auto value = emitPart(tile, pairs.getPart(result.getValue()), columns, {});
-    if (!value)
-      return;
-    for (int64_t row = 0; row < kRows; ++row)
-      for (int64_t vector = 0; vector < vectors; ++vector)
-        store(broadcast(value->value(row, vector)), values, mul(add(column, constant(row)), width),
-              vector * kernel.lanes);
+  inForm(tile, result.getValue(), [&] {
+    kernel.forEach(whole, kRows, [&](Value column) {
+      Emitted columns = columnPositions(tile, column, kRows);
+      auto value = emitPart(tile, formOf(tile, result.getValue()), columns, {});
+      if (!value)
+        return;
+      for (int64_t row = 0; row < kRows; ++row)
+        for (int64_t vector = 0; vector < vectors; ++vector)
+          store(broadcast(value->value(row, vector)), values,
+                mul(add(column, constant(row)), width), vector * kernel.lanes);
+    });
+    return SmallVector<Value>();
   });
   if (succeeded(status))
     storeEach(tile, result, values);

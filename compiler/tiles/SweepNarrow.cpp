@@ -164,7 +164,7 @@ bool NarrowSweepEmitter::isReadInLanes(StringAttr name) {
       alongFeatures.insert(result.getValue());
   bool found = false;
   for (auto [number, region] : llvm::enumerate(pairs.getParts()))
-    if (!alongFeatures.contains(static_cast<int64_t>(number)))
+    if (!alongFeatures.contains(static_cast<int64_t>(number)) && !pairs.isFactoredForm(number))
       region.walk<WalkOrder::PreOrder>([&](Operation *op) {
         if (plan.innerOffsets.contains(op))
           return WalkResult::skip();

@@ -25,6 +25,8 @@ public:
       : SweepEmitter(kernel, plan, /*vectors=*/1, /*panelRows=*/1) {}
 
 protected:
+  /// A row or a few share too little to make exponentials of columns for them.
+  bool isFactored() override { return false; }
   void packRows(mlir::Value panel, mlir::Value last) override;
   void packColumns(mlir::Value first, mlir::Value count, bool integers) override;
   void start(mlir::Value panel) override;

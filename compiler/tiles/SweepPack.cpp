@@ -54,6 +54,7 @@ void SweepEmitter::packRows(Value panel, Value last) {
       }
     });
   }
+  packExponentials(/*ofColumns=*/false, panel, {});
 }
 
 void SweepEmitter::forFeatures(ArrayRef<int64_t> sizes, ArrayRef<int64_t> strides,
@@ -146,6 +147,10 @@ void SweepEmitter::packColumns(Value first, Value count, bool integers) {
     if ((operand.rangeOffset >= 0) != integers)
       continue;
     packColumn(operand, first, count);
+  }
+  if (!integers) {
+    Value whole = mul(arith::CeilDivSIOp::create(builder, loc, count, constant(kRows)), kRows);
+    packExponentials(/*ofColumns=*/true, constant(0), whole);
   }
 }
 

@@ -23,7 +23,9 @@ PairsOp seqmix::findPairs(MixerOp mixer, StringAttr result) {
 
 SmallVector<ReduceOp> seqmix::columnReductions(PairsOp pairs) {
   SmallVector<ReduceOp> found;
-  for (Region &region : pairs.getParts()) {
+  for (auto [number, region] : llvm::enumerate(pairs.getParts())) {
+    if (pairs.isFactoredForm(number))
+      continue;
     Block &part = region.front();
     Value column = pairs.columnOf(&part);
     for (auto reduce : part.getOps<ReduceOp>()) {
@@ -49,7 +51,62 @@ SmallVector<ReduceOp> seqmix::columnReductions(PairsOp pairs) {
   return found;
 }
 
+std::optional<std::pair<Operation *, Operation *>> seqmix::quotientOf(ReduceOp op) {
+  auto binary = [](Value value, BinaryFn fn) {
+    auto own = value.getDefiningOp<BinaryOp>();
+    return own && own.getFn() == fn ? own : BinaryOp();
+  };
+  auto isOne = [](Value value) {
+    auto constant = value.getDefiningOp<ConstantOp>();
+    auto real = constant ? dyn_cast<FloatAttr>(constant.getValue()) : FloatAttr();
+    return real && real.getValueAsDouble() == 1;
+  };
+  if (op.getKind() != ReduceKind::Sum || !op.getDomain().empty())
+    return std::nullopt;
+  auto quotient = binary(op.getBody().front().getTerminator()->getOperand(0), BinaryFn::Div);
+  auto sum = quotient ? binary(quotient.getRhs(), BinaryFn::Add) : BinaryOp();
+  auto product = sum ? binary(sum.getLhs(), BinaryFn::Mul) : BinaryOp();
+  auto first = product ? product.getLhs().getDefiningOp<UnaryOp>() : UnaryOp();
+  auto second = product ? product.getRhs().getDefiningOp<UnaryOp>() : UnaryOp();
+  if (!first || !second || first.getFn() != UnaryFn::Exp || second.getFn() != UnaryFn::Exp ||
+      !isOne(sum.getRhs()))
+    return std::nullopt;
+  return std::pair<Operation *, Operation *>(first, second);
+}
+
+// What is below the smallest normal number is lost: times the other exponential it stays far below
+// 1, to which the product is added. Products of two divisors, and a numerator, are finite.
+double seqmix::largestExponential(Type real) { return real.isF64() ? 0x1p+860 : 0x1p+86; }
+double seqmix::largestDivisor(Type real) { return real.isF64() ? 0x1p+200 : 0x1p+40; }
+
 namespace {
+/// What a value of a part depends on.
+struct Dependence {
+  llvm::SetVector<Value> indices;
+  SmallVector<ReadOp> reads;
+};
+
+Dependence dependenceOf(Value value) {
+  Dependence result;
+  llvm::SetVector<Operation *> slice;
+  auto add = [&](Value operand) {
+    if (Operation *op = operand.getDefiningOp())
+      slice.insert(op);
+    else
+      result.indices.insert(operand);
+  };
+  add(value);
+  for (size_t next = 0; next < slice.size(); ++next)
+    slice[next]->walk([&, whole = slice[next]](Operation *op) {
+      if (auto read = dyn_cast<ReadOp>(op))
+        result.reads.push_back(read);
+      for (Value operand : op->getOperands())
+        if (op == whole || !whole->isAncestor(operand.getParentBlock()->getParentOp()))
+          add(operand);
+    });
+  return result;
+}
+
 class Planner {
 public:
   Planner(const Layout &layout, SweepPlan &plan) : layout(layout), plan(plan) {}
@@ -63,6 +120,7 @@ public:
       plan.rows.push_back(operand(name, panels * width, plan.allRows() + 1));
     for (StringAttr name : columns)
       plan.columns.push_back(operand(name, plan.tile, 1));
+    findExponentials();
     if (plan.op.getScore()) {
       plan.scoreOffset = place(plan.tile * width * real);
       int64_t maxima = std::max(panels * width, plan.narrowRows() * plan.lanes);
@@ -100,6 +158,80 @@ public:
   }
 
 private:
+  /// Packs the exponentials of factored forms whose rows are lanes.
+  void findExponentials() {
+    auto forms = plan.op.getFactored();
+    if (!forms || !plan.positionLanes)
+      return;
+    plan.bounded = true;
+    SmallVector<SweepExponential> found;
+    SmallVector<ReduceOp> sums;
+    bool isPacked = true;
+    for (auto form : forms->getAsRange<FactoredPartAttr>()) {
+      plan.bounded &= form.getBounded();
+      Block *part = plan.op.getPart(form.getPart());
+      part->walk([&](ReduceOp op) {
+        auto quotient = quotientOf(op);
+        if (!quotient)
+          return;
+        for (Operation *each : {quotient->first, quotient->second})
+          isPacked &= addExponential(each, part, found);
+        Value top =
+            op.getBody().front().getTerminator()->getOperand(0).getDefiningOp()->getOperand(0);
+        Dependence numerator = dependenceOf(top);
+        if (!numerator.indices.contains(plan.op.rowOf(part)) &&
+            !numerator.indices.contains(plan.op.columnOf(part)))
+          sums.push_back(op);
+      });
+    }
+    if (!isPacked || found.empty())
+      return;
+    int64_t real = layout.real.getIntOrFloatBitWidth() / 8;
+    for (SweepExponential &each : found) {
+      int64_t positions = each.ofColumn ? plan.tile : plan.panels() * plan.width();
+      each.offset = place(positions * each.elements * real);
+    }
+    plan.excessOffset = place((plan.panels() + 2) * plan.lanes * real);
+    plan.exponentials = found;
+    plan.numerators = sums;
+  }
+
+  /// False where something that it reads at its position is not packed.
+  bool addExponential(Operation *op, Block *part, SmallVectorImpl<SweepExponential> &found) {
+    if (llvm::any_of(found, [&](const SweepExponential &each) { return each.op == op; }))
+      return true;
+    Value row = plan.op.rowOf(part), column = plan.op.columnOf(part);
+    Dependence own = dependenceOf(op->getResult(0));
+    SweepExponential result{op, own.indices.contains(column), {}, {}, {}};
+    if (result.ofColumn == own.indices.contains(row))
+      return false;
+    for (ReadOp read : own.reads) {
+      auto name = read.getSourceAttr().getAttr();
+      auto &side = result.ofColumn ? plan.columns : plan.rows;
+      if (layout.symbol(name).perToken &&
+          llvm::none_of(side, [&](const SweepOperand &operand) { return operand.name == name; }))
+        return false;
+    }
+    auto mixer = plan.op->getParentOfType<MixerOp>();
+    for (Value index : own.indices) {
+      if (index == row || index == column)
+        continue;
+      auto argument = cast<BlockArgument>(index);
+      auto reduce = dyn_cast<ReduceOp>(argument.getOwner()->getParentOp());
+      ArrayAttr dims = reduce ? reduce.getDims() : plan.op.getRows();
+      result.features.push_back(index);
+      result.sizes.push_back(
+          fixedSize(mixer, cast<FlatSymbolRefAttr>(dims[argument.getArgNumber()])));
+    }
+    result.strides.assign(result.sizes.size(), 0);
+    for (int64_t dim = result.sizes.size() - 1; dim >= 0; --dim) {
+      result.strides[dim] = result.elements;
+      result.elements *= result.sizes[dim];
+    }
+    found.push_back(std::move(result));
+    return true;
+  }
+
   /// Symbols over one position that is t or s itself; all others are read where they stand.
   void collect(llvm::SetVector<StringAttr> &rows, llvm::SetVector<StringAttr> &columns) {
     for (Region &region : plan.op.getParts()) {

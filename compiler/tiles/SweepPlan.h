@@ -26,6 +26,25 @@ struct SweepOperand {
   int64_t rangeOffset = -1;
 };
 
+/// An exponential of a factored form (SPEC.md) that varies over one of a pair's positions: packed
+/// like an operand of that side.
+struct SweepExponential {
+  mlir::Operation *op;
+  bool ofColumn;
+  llvm::SmallVector<mlir::Value> features; // indices beside the position
+  llvm::SmallVector<int64_t> sizes, strides;
+  int64_t elements = 1;
+  int64_t offset = 0;
+};
+
+/// The two exponentials of the quotient that a sum's terms are: n / (1 + exp(x) * exp(y)).
+std::optional<std::pair<mlir::Operation *, mlir::Operation *>> quotientOf(mlir::seq::ReduceOp op);
+
+/// Bounds under which products of exponentials and of two divisors neither overflow nor lose what
+/// counts: of exponentials, and of numerators and divisors.
+double largestExponential(mlir::Type real);
+double largestDivisor(mlir::Type real);
+
 /// Columns, or features, of a register tile.
 inline constexpr int64_t kRows = 4;
 
@@ -46,6 +65,14 @@ struct SweepPlan {
   llvm::DenseMap<int64_t, int64_t> weightOffsets;
   /// Of a tile's columns for one row: reductions inside of scores and weights.
   llvm::MapVector<mlir::Operation *, int64_t> innerOffsets;
+  /// Of factored forms; none: the parts as written are taken. Sums whose numerators no position
+  /// enters, and vectors that are not zero where a bound is exceeded: for the rows of each panel,
+  /// the columns of the tile, and the numerators.
+  llvm::SmallVector<SweepExponential> exponentials;
+  llvm::SmallVector<mlir::seq::ReduceOp> numerators;
+  int64_t excessOffset = -1;
+  /// Whether ranges prove that no bound ever is.
+  bool bounded = false;
   /// The number that is subtracted from the scores, and their maximum: [panels, width].
   int64_t shiftOffset = -1, maxOffset = -1;
   /// Values of a tile that all go out: [tile, width].

@@ -160,22 +160,23 @@ void SweepEmitter::emitScores(Tile &tile, Value whole) {
   SmallVector<Value> initial;
   for (int64_t vector = 0; vector < vectors; ++vector)
     initial.push_back(load(maxima, at, vector * kernel.lanes));
-  auto largest =
-      loop(constant(0), whole, kRows, initial, [&](Value column, ArrayRef<Value> carried) {
-        SmallVector<Value> next(carried);
-        Emitted columns = columnPositions(tile, column, kRows);
-        auto score = emitPart(tile, pairs.getScoreBlock(), columns, {});
-        Mask mask = tile.masked ? emitMask(tile, columns, column) : Mask();
-        if (!score || failed(status))
-          return next;
-        for (int64_t row = 0; row < kRows; ++row)
-          for (int64_t vector = 0; vector < vectors; ++vector) {
-            Value value = masked(mask, row, vector, broadcast(score->value(row, vector)), -kInf);
-            next[vector] = larger(value, next[vector]);
-            store(value, scores, mul(add(column, constant(row)), width), vector * kernel.lanes);
-          }
+  auto largest = inForm(tile, *pairs.getScore(), [&] {
+    return loop(constant(0), whole, kRows, initial, [&](Value column, ArrayRef<Value> carried) {
+      SmallVector<Value> next(carried);
+      Emitted columns = columnPositions(tile, column, kRows);
+      auto score = emitPart(tile, formOf(tile, *pairs.getScore()), columns, {});
+      Mask mask = tile.masked ? emitMask(tile, columns, column) : Mask();
+      if (!score || failed(status))
         return next;
-      });
+      for (int64_t row = 0; row < kRows; ++row)
+        for (int64_t vector = 0; vector < vectors; ++vector) {
+          Value value = masked(mask, row, vector, broadcast(score->value(row, vector)), -kInf);
+          next[vector] = larger(value, next[vector]);
+          store(value, scores, mul(add(column, constant(row)), width), vector * kernel.lanes);
+        }
+      return next;
+    });
+  });
   // Most tiles bring no score that is much greater than those before.
   Value exceeds;
   SmallVector<Value> olds;
@@ -281,7 +282,7 @@ void SweepEmitter::emitWeights(Tile &tile, Value whole) {
     if (tile.masked && !onlyExponentials(parts))
       mask = emitMask(tile, columns, column);
     for (int64_t part : parts) {
-      auto weight = emitPart(tile, pairs.getPart(part), columns, further);
+      auto weight = emitPart(tile, formOf(tile, part), columns, further);
       if (!weight || failed(status))
         return next;
       auto offset = plan.weightOffsets.find(part);
@@ -300,7 +301,7 @@ void SweepEmitter::emitWeights(Tile &tile, Value whole) {
     }
     return next;
   };
-  auto sums = loop(constant(0), whole, kRows, initial, body);
+  auto sums = inForm(tile, parts, [&] { return loop(constant(0), whole, kRows, initial, body); });
   for (auto [place, number] : llvm::enumerate(plain))
     for (int64_t vector = 0; vector < vectors; ++vector)
       store(sums[place * vectors + vector], memoryAt(plan.accumulatorOffsets[number]),

@@ -190,3 +190,35 @@ seq.mixer @m compute f32 {
     }
   }
 }
+
+// -----
+
+// c73
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.produced @o [@T]
+  // expected-error@below {{names part 0 as a form of part 0; expected a part of its own, one for a score, weight or value}}
+  seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @o, kind = sum, weight = 0>] factored [#seq.factored_part<of = 0, part = 0>] {
+  ^bb0(%t: index, %s: index):
+    %0 = seq.constant 1.0 : f64
+    seq.yield %0 : f64
+  }
+}
+
+// -----
+
+// c73
+seq.mixer @m compute f32 {
+  seq.dim @T <runtime>
+  seq.produced @o [@T]
+  // expected-error@below {{part 1 has other types than part 0, of which it is a form}}
+  seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @o, kind = sum, weight = 0>] factored [#seq.factored_part<of = 0, part = 1>] {
+  ^bb0(%t: index, %s: index):
+    %0 = seq.constant 1.0 : f64
+    seq.yield %0 : f64
+  }, {
+  ^bb0(%t: index):
+    %0 = seq.constant 1.0 : f64
+    seq.yield %0 : f64
+  }
+}

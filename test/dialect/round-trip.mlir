@@ -135,9 +135,9 @@ seq.mixer @schedule compute f64 {
   seq.produced @p.sum [@T, @V]
   seq.produced @p.max [@T]
   // CHECK: seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @p.sum, kind = sum, weight = 2, value = 3>,
-  // CHECK-SAME: #seq.pair_result<produced = @p.max, kind = score_max>] score 0 domain 1 {
+  // CHECK-SAME: #seq.pair_result<produced = @p.max, kind = score_max>] score 0 domain 1 factored [#seq.factored_part<of = 0, part = 4, bounded = true>] {
   // CHECK-NEXT: ^bb0(%t: index, %s: index):
-  seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @p.sum, kind = sum, weight = 2, value = 3>, #seq.pair_result<produced = @p.max, kind = score_max>] score 0 domain 1 {
+  seq.pairs of [@T] over @T as ["t", "s"] results [#seq.pair_result<produced = @p.sum, kind = sum, weight = 2, value = 3>, #seq.pair_result<produced = @p.max, kind = score_max>] score 0 domain 1 factored [#seq.factored_part<of = 0, part = 4, bounded = true>] {
   ^bb0(%t: index, %s: index):
     %0 = seq.read @k[%s, 0] : f64
     seq.yield %0 : f64
@@ -152,6 +152,10 @@ seq.mixer @schedule compute f64 {
   }, {
   ^bb0(%t: index, %s: index, %j: index):
     %0 = seq.read @v[%s, %j] : f64
+    seq.yield %0 : f64
+  }, {
+  ^bb0(%t: index, %s: index):
+    %0 = seq.read @k[%s, 0] : f64
     seq.yield %0 : f64
   }
   // CHECK: seq.convolution @c of <@v over 0> past <@k2> ahead <@v over 0> from -3 to 7

@@ -1,5 +1,6 @@
 """Mixers that are in no example, each with an independent loop in the conventions of `references`."""
 
+from .additive import additive_weights, additive_window
 from .cells import (dense_two_states, diagonal_nonlinear, matrix_nonlinear, mixed_functions, peephole_lstm,
                     reset_before_product)
 from .complex_states import complex_low_rank, complex_selective, tabled_decay
