@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------------------------===//
 
 #include "compiler/tiles/AffineBlockEmitter.h"
+#include "compiler/tiles/Transpose.h"
 
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
@@ -38,9 +39,6 @@ private:
   }
   /// The panel and the place in its rows of a column that is a multiple of lanes.
   std::pair<Value, Value> panelOf(Value column) const;
-  /// lanes x lanes: lane l of vector k becomes lane k of vector l.
-  Values transpose(Values vectors) const;
-
   Value carry, panels;
   bool toPanels;
 };
@@ -49,24 +47,6 @@ std::pair<Value, Value> StateCopier::panelOf(Value column) const {
   Value width = index(spec.panel * spec.lanes);
   return {arith::DivUIOp::create(builder, loc, column, width),
           arith::RemUIOp::create(builder, loc, column, width)};
-}
-
-Values StateCopier::transpose(Values vectors) const {
-  // Stage by stage, bit d of the vector's number and of the lane change places.
-  for (int64_t d = 1; d < spec.lanes; d *= 2) {
-    SmallVector<int64_t> low(spec.lanes), high(spec.lanes);
-    for (int64_t l = 0; l < spec.lanes; ++l) {
-      low[l] = (l & d) ? spec.lanes + (l ^ d) : l;
-      high[l] = (l & d) ? spec.lanes + l : l | d;
-    }
-    for (int64_t k = 0; k < spec.lanes; ++k)
-      if (!(k & d)) {
-        Value a = vectors[k], b = vectors[k | d];
-        vectors[k] = shuffle(a, b, low);
-        vectors[k | d] = shuffle(a, b, high);
-      }
-  }
-  return vectors;
 }
 
 void StateCopier::copyRowsFirst() {
@@ -90,14 +70,14 @@ void StateCopier::copyColsFirst() {
       if (toPanels) {
         for (int64_t k = 0; k < spec.lanes; ++k)
           tile.push_back(k < cols ? load(carry, {add(column, k), row}, rows) : splat(0));
-        tile = transpose(tile);
+        tile = transposed(builder, loc, tile);
         for (int64_t k = 0; k < rows; ++k)
           store(tile[k], panels, {panel, add(row, k), place});
         return;
       }
       for (int64_t k = 0; k < spec.lanes; ++k)
         tile.push_back(k < rows ? load(panels, {panel, add(row, k), place}) : splat(0));
-      tile = transpose(tile);
+      tile = transposed(builder, loc, tile);
       for (int64_t k = 0; k < cols; ++k)
         store(tile[k], carry, {add(column, k), row}, rows);
     });

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/tiles/SweepNarrow.h"
+#include "compiler/tiles/Transpose.h"
 
 #include "compiler/structure/PairDomain.h"
 
@@ -206,43 +207,68 @@ void SweepEmitter::settle(Value panel) {
 }
 
 void SweepEmitter::finish(Value panel) {
-  Value at = mul(panel, width);
-  for (auto [number, result] : llvm::enumerate(results)) {
-    auto name = result.getProduced().getAttr();
-    const BufferLayout *buffer = kernel.layout.readable(name);
-    if (!buffer)
-      continue;
-    const SymbolInfo &info = kernel.layout.symbol(name);
-    bool isMax = result.getKind() == PairKind::ScoreMax;
-    int64_t firstFeature = result.getKind() == PairKind::Places ? plan.features[number] / 2 : 0;
-    Value memory = memoryAt(isMax ? plan.maxOffset : plan.accumulatorOffsets[number]);
-    ArrayRef<int64_t> sizes = plan.featureSizes(info);
-    SmallVector<int64_t> strides(sizes.size());
-    int64_t stride = 1;
-    for (int64_t dim = sizes.size() - 1; dim >= 0; --dim) {
-      strides[dim] = stride;
-      stride *= sizes[dim];
-    }
-    auto unpackedStrides = ArrayRef(buffer->strides).drop_front(plan.fixedRows);
-    forFeatures(sizes, strides, unpackedStrides, [&](Value packed, Value unpacked) {
-      for (int64_t vector = 0; vector < vectors; ++vector) {
-        Value lane = add(at, constant(vector * kernel.lanes));
-        Value feature = add(packed, constant(firstFeature));
-        Value value = load(memory, accumulatorPlace(number, panel, feature), vector * kernel.lanes);
-        if (result.getKind() == PairKind::Places) {
-          Value isFree =
-              arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, value, real(kInf));
-          value = select(isFree, real(-1), value);
-        }
-        storeRows(*buffer, info, lane, unpacked, value);
-      }
-    });
-  }
+  for (auto [number, result] : llvm::enumerate(results))
+    if (const BufferLayout *buffer = kernel.layout.readable(result.getProduced().getAttr()))
+      for (int64_t vector = 0; vector < vectors; ++vector)
+        finishRows(number, *buffer, panel, vector);
 }
 
-void SweepEmitter::storeRows(const BufferLayout &buffer, const SymbolInfo &info, Value lane,
-                             Value feature, Value value) {
-  IndexMath math = kernel.index();
+void SweepEmitter::finishRows(size_t number, const BufferLayout &buffer, Value panel,
+                              int64_t vector) {
+  PairResultAttr result = results[number];
+  const SymbolInfo &info = kernel.layout.symbol(result.getProduced().getAttr());
+  bool isMax = result.getKind() == PairKind::ScoreMax,
+       isPlaces = result.getKind() == PairKind::Places;
+  int64_t firstFeature = isPlaces ? plan.features[number] / 2 : 0;
+  Value memory = memoryAt(isMax ? plan.maxOffset : plan.accumulatorOffsets[number]);
+  ArrayRef<int64_t> sizes = plan.featureSizes(info);
+  SmallVector<int64_t> strides(sizes.size());
+  int64_t stride = 1;
+  for (int64_t dim = sizes.size() - 1; dim >= 0; --dim) {
+    strides[dim] = stride;
+    stride *= sizes[dim];
+  }
+  Features features =
+      featuresOf(sizes, strides, ArrayRef(buffer.strides).drop_front(plan.fixedRows));
+  if (isPlaces)
+    features.turned = -1;
+  Value lane = add(mul(panel, width), constant(vector * kernel.lanes));
+  RowPlace rows = placeOfRow(buffer, info, lane);
+  auto valueAt = [&](Value feature) {
+    return load(memory, accumulatorPlace(number, panel, feature), vector * kernel.lanes);
+  };
+  auto each = [&](Value packed, Value unpacked) {
+    Value value = valueAt(add(packed, constant(firstFeature)));
+    if (isPlaces) {
+      Value isFree =
+          arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, value, real(kInf));
+      value = select(isFree, real(-1), value);
+    }
+    storeRows(buffer, rows, lane, unpacked, value);
+  };
+  if (features.turned < 0)
+    return forFeatures(features, each);
+  // Whole vectors of rows are turned in registers; of the last one some lanes are no rows.
+  auto turn = [&] {
+    forBlocks(features, [&](Value packed, Value unpacked) {
+      SmallVector<Value> block;
+      for (int64_t feature = 0; feature < kernel.lanes; ++feature)
+        block.push_back(valueAt(add(packed, constant(feature * strides[features.turned]))));
+      Value place = add(rows.start, unpacked), step = kernel.index().scalar(rows.stride);
+      for (Value row : transposed(builder, loc, block)) {
+        vector::StoreOp::create(builder, loc, row, kernel.memref(buffer), place);
+        place = add(place, step);
+      }
+    });
+    forRest(features, each);
+  };
+  when(
+      isLess(laneCount, add(lane, constant(kernel.lanes))), [&] { forFeatures(features, each); },
+      turn);
+}
+
+SweepEmitter::RowPlace SweepEmitter::placeOfRow(const BufferLayout &buffer, const SymbolInfo &info,
+                                                Value lane) {
   IndexValue position = IndexValue::constant(0), stride = IndexValue::constant(1);
   SmallVector<IndexValue> dims(info.sizes.size(), IndexValue::constant(0));
   for (auto [number, row] : llvm::enumerate(outer)) {
@@ -252,19 +278,25 @@ void SweepEmitter::storeRows(const BufferLayout &buffer, const SymbolInfo &info,
     if (!row)
       stride = dim < 0 ? kernel.rowStride(buffer) : IndexValue::constant(buffer.strides[dim]);
   }
-  Value start = math.scalar(kernel.address(buffer, position, IndexValue::constant(0), dims));
+  IndexMath math = kernel.index();
+  return {math.scalar(kernel.address(buffer, position, IndexValue::constant(0), dims)), stride};
+}
+
+void SweepEmitter::storeRows(const BufferLayout &buffer, const RowPlace &place, Value lane,
+                             Value feature, Value value) {
+  IndexMath math = kernel.index();
   Value mask = vector::CreateMaskOp::create(builder, loc, kernel.vectorType(builder.getI1Type()),
                                             sub(laneCount, lane));
-  if (stride.isConstant() && stride.offset == 1) {
-    vector::MaskedStoreOp::create(builder, loc, kernel.memref(buffer), add(start, feature), mask,
-                                  value);
+  if (place.stride.isConstant() && place.stride.offset == 1) {
+    vector::MaskedStoreOp::create(builder, loc, kernel.memref(buffer), add(place.start, feature),
+                                  mask, value);
     return;
   }
   auto indexType = kernel.vectorType(builder.getIndexType());
-  Value steps = vector::BroadcastOp::create(builder, loc, indexType, math.scalar(stride));
+  Value steps = vector::BroadcastOp::create(builder, loc, indexType, math.scalar(place.stride));
   Value offsets = arith::MulIOp::create(builder, loc, math.iota(), steps);
   vector::ScatterOp::create(builder, loc, Type(), kernel.memref(buffer),
-                            ValueRange{add(start, feature)}, offsets, mask, value);
+                            ValueRange{add(place.start, feature)}, offsets, mask, value);
 }
 
 LogicalResult seqmix::emitSweep(Kernel &kernel, SweepOp op) {

@@ -116,10 +116,24 @@ protected:
   const BufferLayout *bufferOf(mlir::StringAttr name);
   /// Rows of a panel side by side; behind the chunk's last one it is repeated.
   virtual void packRows(mlir::Value panel, mlir::Value last);
-  /// Calls `body` with the place of each element of a symbol in two layouts.
-  void forFeatures(llvm::ArrayRef<int64_t> sizes, llvm::ArrayRef<int64_t> strides,
-                   llvm::ArrayRef<int64_t> others,
-                   llvm::function_ref<void(mlir::Value, mlir::Value)> body);
+  void packOperand(const SweepOperand &operand, mlir::Value panel, mlir::Value last);
+  /// Features of a symbol in two layouts.
+  struct Features {
+    llvm::ArrayRef<int64_t> sizes, strides, others;
+    /// The dim whose elements stand side by side in the second layout, if its vectors are turned in
+    /// registers; -1 for none.
+    int64_t turned = -1;
+  };
+  Features featuresOf(llvm::ArrayRef<int64_t> sizes, llvm::ArrayRef<int64_t> strides,
+                      llvm::ArrayRef<int64_t> others) const;
+  /// Calls `body` with both places of each feature, or of those that fill no block of the turned
+  /// dim; of the first of each block.
+  using FeatureBody = llvm::function_ref<void(mlir::Value, mlir::Value)>;
+  void forFeatures(const Features &features, FeatureBody body);
+  void forRest(const Features &features, FeatureBody body);
+  void forBlocks(const Features &features, FeatureBody body);
+  void forRange(const Features &features, int64_t first, int64_t end, int64_t step,
+                FeatureBody body);
   mlir::Value rangeMemory(const SweepOperand &operand);
   /// Sets ranges to those of nothing. Those of rows are one a panel and, the last, one of all.
   void clearRanges(const SweepOperand &operand, int64_t count);
@@ -155,9 +169,8 @@ protected:
   mlir::Value holds(mlir::Value panel);
   void addExponentials(PairScope &scope, mlir::Value panel);
   /// Emits `body` for some parts in the form that is right for the tile; it gives values.
-  llvm::SmallVector<mlir::Value>
-  inForm(Tile &tile, llvm::ArrayRef<int64_t> parts,
-         llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
+  llvm::SmallVector<mlir::Value> inForm(Tile &tile, llvm::ArrayRef<int64_t> parts,
+                                        llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
   mlir::Block *formOf(const Tile &tile, int64_t part);
 
   //===--- columns ---------------------------------------------------------===//
@@ -254,8 +267,15 @@ protected:
 
   /// Writes a panel's results to the chunk's rows.
   virtual void finish(mlir::Value panel);
-  void storeRows(const BufferLayout &buffer, const SymbolInfo &info, mlir::Value lane,
+  /// Where a row's features begin, and elements from row to row.
+  struct RowPlace {
+    mlir::Value start;
+    IndexValue stride;
+  };
+  RowPlace placeOfRow(const BufferLayout &buffer, const SymbolInfo &info, mlir::Value lane);
+  void storeRows(const BufferLayout &buffer, const RowPlace &place, mlir::Value lane,
                  mlir::Value feature, mlir::Value value);
+  void finishRows(size_t number, const BufferLayout &buffer, mlir::Value panel, int64_t vector);
 };
 
 } // namespace seqmix

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/tiles/SweepEmitter.h"
+#include "compiler/tiles/Transpose.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -13,61 +14,115 @@ using namespace seqmix;
 const BufferLayout *SweepEmitter::bufferOf(StringAttr name) { return kernel.layout.readable(name); }
 
 void SweepEmitter::packRows(Value panel, Value last) {
-  auto indexType = kernel.vectorType(builder.getIndexType());
-  Value steps = kernel.index().iota();
-  Value lastRow = vector::BroadcastOp::create(builder, loc, indexType, last);
-  for (const SweepOperand &operand : plan.rows) {
-    const BufferLayout *buffer = bufferOf(operand.name);
-    assert(buffer && "what is read at a row has a buffer");
-    const SymbolInfo &info = kernel.layout.symbol(operand.name);
-    Type element = kernel.elementType(operand.kind);
-    auto type = kernel.vectorType(element);
-    Value to = memoryAt(operand.offset, element), from = kernel.memref(*buffer);
-    SmallVector<Value> addresses;
-    for (int64_t vector = 0; vector < vectors; ++vector) {
-      Value first = add(mul(panel, width), constant(vector * kernel.lanes));
-      Value row = arith::AddIOp::create(
-          builder, loc, vector::BroadcastOp::create(builder, loc, indexType, first), steps);
-      row = arith::MinSIOp::create(builder, loc, row, lastRow);
-      Value start = kernel.index().scalar(
-          kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0),
-                         SmallVector<IndexValue>(info.sizes.size(), IndexValue::constant(0))));
-      Value stride = vector::BroadcastOp::create(builder, loc, indexType,
-                                                 kernel.index().scalar(kernel.rowStride(*buffer)));
-      Value address = arith::MulIOp::create(builder, loc, row, stride);
-      addresses.push_back(arith::AddIOp::create(
-          builder, loc, address, vector::BroadcastOp::create(builder, loc, indexType, start)));
-    }
-    Value all = arith::ConstantOp::create(
-        builder, loc,
-        DenseElementsAttr::get(kernel.vectorType(builder.getI1Type()), builder.getBoolAttr(true)));
-    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
-    forFeatures(info.sizes, operand.strides, buffer->strides, [&](Value packed, Value unpacked) {
-      for (int64_t vector = 0; vector < vectors; ++vector) {
-        Value value = vector::GatherOp::create(builder, loc, type, from, ValueRange{unpacked},
-                                               addresses[vector], all, zero);
-        Value position = add(mul(panel, operand.elements * width), mul(packed, width));
-        vector::StoreOp::create(builder, loc, value, to,
-                                add(position, constant(vector * kernel.lanes)));
-        if (operand.rangeOffset >= 0)
-          widenRange(operand, panel, value);
-      }
-    });
-  }
+  for (const SweepOperand &operand : plan.rows)
+    packOperand(operand, panel, last);
   packExponentials(/*ofColumns=*/false, panel, {});
 }
 
-void SweepEmitter::forFeatures(ArrayRef<int64_t> sizes, ArrayRef<int64_t> strides,
-                               ArrayRef<int64_t> others, function_ref<void(Value, Value)> body) {
-  auto nest = [&](auto &self, size_t dim, Value first, Value second) -> void {
-    if (dim == sizes.size())
-      return body(first, second);
-    kernel.forEach(constant(sizes[dim]), 1, [&](Value number) {
-      self(self, dim + 1, add(first, mul(number, strides[dim])),
-           add(second, mul(number, others[dim])));
+void SweepEmitter::packOperand(const SweepOperand &operand, Value panel, Value last) {
+  IndexMath math = kernel.index();
+  const BufferLayout *buffer = bufferOf(operand.name);
+  assert(buffer && "what is read at a row has a buffer");
+  const SymbolInfo &info = kernel.layout.symbol(operand.name);
+  Type element = kernel.elementType(operand.kind);
+  auto type = kernel.vectorType(element), indexType = kernel.vectorType(builder.getIndexType());
+  Value to = memoryAt(operand.offset, element), from = kernel.memref(*buffer);
+  Value start = math.scalar(
+      kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0),
+                     SmallVector<IndexValue>(info.sizes.size(), IndexValue::constant(0))));
+  Value stride = math.scalar(kernel.rowStride(*buffer));
+  Features features = featuresOf(info.sizes, operand.strides, buffer->strides);
+  if (operand.kind != ValueKind::Real)
+    features.turned = -1;
+  auto placeOf = [&](Value packed) {
+    return add(mul(panel, operand.elements * width), mul(packed, width));
+  };
+  if (features.turned >= 0)
+    kernel.forEach(constant(width), kernel.lanes, [&](Value first) {
+      SmallVector<Value> rows;
+      for (int64_t lane = 0; lane < kernel.lanes; ++lane) {
+        Value row = add(add(mul(panel, width), first), constant(lane));
+        rows.push_back(add(start, mul(minimum(row, last), stride)));
+      }
+      forBlocks(features, [&](Value packed, Value unpacked) {
+        SmallVector<Value> block;
+        for (Value row : rows)
+          block.push_back(vector::LoadOp::create(builder, loc, type, from, add(row, unpacked)));
+        int64_t apart = operand.strides[features.turned] * width;
+        for (auto [number, vector] : llvm::enumerate(transposed(builder, loc, block)))
+          vector::StoreOp::create(
+              builder, loc, vector, to,
+              add(add(placeOf(packed), first), constant(static_cast<int64_t>(number) * apart)));
+      });
+    });
+  SmallVector<Value> addresses;
+  for (int64_t vector = 0; vector < vectors; ++vector) {
+    auto broadcastIndex = [&](Value value) -> Value {
+      return vector::BroadcastOp::create(builder, loc, indexType, value);
+    };
+    Value first = add(mul(panel, width), constant(vector * kernel.lanes));
+    Value row = arith::AddIOp::create(builder, loc, broadcastIndex(first), math.iota());
+    row = arith::MinSIOp::create(builder, loc, row, broadcastIndex(last));
+    Value address = arith::MulIOp::create(builder, loc, row, broadcastIndex(stride));
+    addresses.push_back(arith::AddIOp::create(builder, loc, address, broadcastIndex(start)));
+  }
+  Value all = arith::ConstantOp::create(
+      builder, loc,
+      DenseElementsAttr::get(kernel.vectorType(builder.getI1Type()), builder.getBoolAttr(true)));
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  forRest(features, [&](Value packed, Value unpacked) {
+    for (int64_t vector = 0; vector < vectors; ++vector) {
+      Value value = vector::GatherOp::create(builder, loc, type, from, ValueRange{unpacked},
+                                             addresses[vector], all, zero);
+      vector::StoreOp::create(builder, loc, value, to,
+                              add(placeOf(packed), constant(vector * kernel.lanes)));
+      if (operand.rangeOffset >= 0)
+        widenRange(operand, panel, value);
+    }
+  });
+}
+
+SweepEmitter::Features SweepEmitter::featuresOf(ArrayRef<int64_t> sizes, ArrayRef<int64_t> strides,
+                                                ArrayRef<int64_t> others) const {
+  Features features{sizes, strides, others};
+  for (auto [dim, other] : llvm::enumerate(others))
+    if (other == 1 && sizes[dim] >= kernel.lanes)
+      features.turned = dim;
+  return features;
+}
+
+void SweepEmitter::forRange(const Features &features, int64_t first, int64_t end, int64_t step,
+                            FeatureBody body) {
+  auto nest = [&](auto &self, size_t dim, Value packed, Value unpacked) -> void {
+    if (dim == features.sizes.size())
+      return body(packed, unpacked);
+    bool isTurned = static_cast<int64_t>(dim) == features.turned;
+    int64_t from = isTurned ? first : 0, to = isTurned ? end : features.sizes[dim];
+    kernel.forEach(constant(to - from), isTurned ? step : 1, [&](Value number) {
+      Value index = add(number, constant(from));
+      self(self, dim + 1, add(packed, mul(index, features.strides[dim])),
+           add(unpacked, mul(index, features.others[dim])));
     });
   };
   nest(nest, 0, constant(0), constant(0));
+}
+
+void SweepEmitter::forFeatures(const Features &features, FeatureBody body) {
+  int64_t end = features.turned < 0 ? 0 : features.sizes[features.turned];
+  forRange(features, 0, end, 1, body);
+}
+
+void SweepEmitter::forBlocks(const Features &features, FeatureBody body) {
+  int64_t whole = features.sizes[features.turned] / kernel.lanes * kernel.lanes;
+  forRange(features, 0, whole, kernel.lanes, body);
+}
+
+void SweepEmitter::forRest(const Features &features, FeatureBody body) {
+  if (features.turned < 0)
+    return forFeatures(features, body);
+  int64_t size = features.sizes[features.turned];
+  if (size % kernel.lanes)
+    forRange(features, size / kernel.lanes * kernel.lanes, size, 1, body);
 }
 
 Value SweepEmitter::rangeMemory(const SweepOperand &operand) {
