@@ -88,6 +88,14 @@ struct PackedExponential {
   llvm::SmallVector<int64_t> sizes;
 };
 
+/// A sum of quotients whose divisors hold the numerators (SweepPlan.h): the numbers c, and N.
+struct ScaledSum {
+  mlir::Value memref;
+  llvm::SmallVector<mlir::Value> features;
+  llvm::SmallVector<int64_t> strides;
+  mlir::Value largest;
+};
+
 /// How the parts of a seq.pairs read: what stands at their t and s comes from packed operands.
 struct PairScope {
   mlir::seq::PairsOp op;
@@ -100,6 +108,9 @@ struct PairScope {
   llvm::DenseMap<mlir::Operation *, Emitted> known;
   /// In factored forms of parts.
   llvm::DenseMap<mlir::Operation *, PackedExponential> exponentials;
+  llvm::DenseMap<mlir::Operation *, ScaledSum> sums;
+  /// Whether products of exponentials may be so large that scaled divisors are limited.
+  bool clamped = false;
 };
 
 /// What reads need to know beside their operands.
@@ -219,6 +230,13 @@ private:
   /// A sum of quotients n / (1 + exp(x) * exp(y)) with packed exponentials: two share a division.
   bool isOfQuotients(mlir::seq::ReduceOp op);
   mlir::FailureOr<Emitted> reduceQuotients(mlir::seq::ReduceOp op);
+  /// A divisor for the indices that `emitter` has, and its numerator: none when the divisor holds
+  /// it.
+  struct Quotient {
+    mlir::Value top, bottom;
+  };
+  mlir::FailureOr<Quotient> quotientAt(mlir::seq::ReduceOp op, ExprEmitter &emitter);
+  mlir::Value atMost(mlir::Value value, double limit);
   /// Adds the quotients at some points of the dims to an accumulator of a row and vector.
   mlir::FailureOr<mlir::Value> addQuotients(mlir::seq::ReduceOp op, int64_t row, int64_t vector,
                                             llvm::ArrayRef<llvm::SmallVector<IndexValue>> points,

@@ -15,8 +15,8 @@ using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix;
 
-/// Quotients that share a division. Four would have fewer divisions than the divider has time for,
-/// and more products: two are faster.
+/// Quotients that share a division. Four need more products than they save divisions: two are
+/// faster.
 static constexpr int64_t kShared = 2;
 
 void ExprEmitter::bindExponential(Operation &op, const PackedExponential &packed) {
@@ -65,6 +65,51 @@ bool ExprEmitter::isOfQuotients(ReduceOp op) {
          scope.pairs->exponentials.contains(quotient->second);
 }
 
+Value ExprEmitter::atMost(Value value, double limit) {
+  SmallVector<Value> both = {value, realConstant(limit)};
+  unify(both);
+  auto larger = arith::CmpFPredicate::OGT;
+  Value isLarge = arith::CmpFOp::create(kernel.builder, kernel.loc, larger, both[0], both[1]);
+  return arith::SelectOp::create(kernel.builder, kernel.loc, isLarge, both[1], both[0]);
+}
+
+FailureOr<ExprEmitter::Quotient> ExprEmitter::quotientAt(ReduceOp op, ExprEmitter &emitter) {
+  auto &builder = kernel.builder;
+  auto quotient = op.getBody().front().getTerminator()->getOperand(0).getDefiningOp<BinaryOp>();
+  auto only = [&](Value value) -> FailureOr<Value> {
+    if (failed(emitter.emitSlice(value)))
+      return failure();
+    return emitter.get(value).value(0, 0);
+  };
+  auto scaled = scope.pairs->sums.find(op);
+  if (scaled == scope.pairs->sums.end()) {
+    auto top = only(quotient.getLhs()), bottom = only(quotient.getRhs());
+    if (failed(top) || failed(bottom))
+      return failure();
+    // A quotient by more is zero to the last digit of the sum, and products of two are finite.
+    SmallVector<Value> both = {*top, atMost(*bottom, largestDivisor(kernel.real))};
+    unify(both);
+    return Quotient{both[0], both[1]};
+  }
+  auto product = only(quotient.getRhs().getDefiningOp<BinaryOp>().getLhs());
+  if (failed(product))
+    return failure();
+  IndexMath math = kernel.index();
+  IndexValue address = IndexValue::constant(0);
+  for (auto [feature, stride] : llvm::zip_equal(scaled->second.features, scaled->second.strides))
+    address = math.add(address, math.scale(emitter.get(feature).index(0, 0), stride));
+  SmallVector<Value> both = {*product, load(scaled->second.memref, ValueKind::Real, address, {})};
+  unify(both);
+  Value bottom = binary(BinaryFn::Add, both[0], both[1]);
+  if (scope.pairs->clamped) {
+    double limit = largestScaledDivisor(kernel.real);
+    bottom = atMost(bottom, limit);
+    bottom = arith::NegFOp::create(builder, kernel.loc, bottom);
+    bottom = arith::NegFOp::create(builder, kernel.loc, atMost(bottom, limit));
+  }
+  return Quotient{{}, bottom};
+}
+
 FailureOr<Value> ExprEmitter::addQuotients(ReduceOp op, int64_t row, int64_t vector,
                                            ArrayRef<SmallVector<IndexValue>> points, Value sum) {
   auto only = [&](const Emitted &all) {
@@ -83,7 +128,6 @@ FailureOr<Value> ExprEmitter::addQuotients(ReduceOp op, int64_t row, int64_t vec
   Scope own = scope;
   own.rows = own.vectors = 1;
   own.pairs = &pairs;
-  auto quotient = op.getBody().front().getTerminator()->getOperand(0).getDefiningOp<BinaryOp>();
   Value top, bottom;
   for (ArrayRef<IndexValue> point : points) {
     ExprEmitter emitter(kernel, own);
@@ -95,25 +139,24 @@ FailureOr<Value> ExprEmitter::addQuotients(ReduceOp op, int64_t row, int64_t vec
     });
     for (auto [argument, index] : llvm::zip_equal(op.getBody().getArguments(), point))
       emitter.bind(argument, Emitted::integer(index));
-    if (failed(emitter.emitSlice(quotient.getLhs())) ||
-        failed(emitter.emitSlice(quotient.getRhs())))
+    auto own = quotientAt(op, emitter);
+    if (failed(own))
       return failure();
-    SmallVector<Value> parts = {emitter.get(quotient.getLhs()).value(0, 0),
-                                emitter.get(quotient.getRhs()).value(0, 0),
-                                realConstant(largestDivisor(kernel.real))};
-    unify(parts);
-    // A quotient by more is zero to the last digit of the sum, and products of two are finite.
-    Value isLarge = arith::CmpFOp::create(kernel.builder, kernel.loc, arith::CmpFPredicate::OGT,
-                                          parts[1], parts[2]);
-    parts[1] = arith::SelectOp::create(kernel.builder, kernel.loc, isLarge, parts[2], parts[1]);
-    if (!top) {
-      top = parts[0];
-      bottom = parts[1];
+    if (!bottom) {
+      top = own->top;
+      bottom = own->bottom;
       continue;
     }
-    top = binary(BinaryFn::Add, binary(BinaryFn::Mul, top, parts[1]),
-                 binary(BinaryFn::Mul, parts[0], bottom));
-    bottom = binary(BinaryFn::Mul, bottom, parts[1]);
+    auto times = [&](Value factor, Value value) {
+      return factor ? binary(BinaryFn::Mul, factor, value) : value;
+    };
+    top = binary(BinaryFn::Add, times(top, own->bottom), times(own->top, bottom));
+    bottom = binary(BinaryFn::Mul, bottom, own->bottom);
+  }
+  if (!top) {
+    top = realConstant(1);
+    if (isa<VectorType>(bottom.getType()))
+      top = broadcast(top);
   }
   Value divided = binary(BinaryFn::Div, top, bottom);
   if (isa<VectorType>(sum.getType()))
@@ -185,6 +228,14 @@ FailureOr<Emitted> ExprEmitter::reduceQuotients(ReduceOp op) {
   Emitted result;
   result.rows = shape.rows;
   result.vectors = shape.vectors;
-  result.values.assign(sums->begin(), sums->end());
+  auto scaled = scope.pairs->sums.find(op);
+  for (Value sum : *sums) {
+    if (scaled != scope.pairs->sums.end()) {
+      SmallVector<Value> factors = {sum, scaled->second.largest};
+      unify(factors);
+      sum = binary(BinaryFn::Mul, factors[0], factors[1]);
+    }
+    result.values.push_back(sum);
+  }
   return result;
 }

@@ -20,11 +20,11 @@ LogicalResult SweepEmitter::emit() {
   outer.assign(pairs.getRows().size(), Value());
   Value last = sub(laneCount, constant(1));
   panelCount = arith::CeilDivSIOp::create(builder, loc, laneCount, constant(panelRows));
+  checkNumerators();
   for (const SweepOperand &operand : plan.rows)
     clearRanges(operand, plan.allRows() + 1);
   if (!plan.rows.empty())
     kernel.forEach(panelCount, 1, [&](Value panel) { packRows(panel, last); });
-  checkNumerators();
   auto reduce = [&] {
     kernel.forEach(panelCount, 1, [&](Value panel) { start(panel); });
     sweepColumns();

@@ -70,13 +70,17 @@ protected:
   /// the chunk's first.
   llvm::SmallVector<mlir::Value> outer;
 
+  /// Whether factored forms hold for a tile, and whether products in them need no limit.
+  struct Holding {
+    mlir::Value all, products;
+  };
   /// Operands of a panel and the tile, and the scope for `rows` columns from number `column` on.
   struct Tile {
     mlir::Value panel, firstRow, firstColumn, count;
     bool masked;
     PairScope pairs;
-    /// Whether factored forms hold (null where that is known), and whether they are being emitted.
-    mlir::Value holds = {};
+    /// Once that is known; and whether factored forms are being emitted.
+    std::optional<Holding> holding = {};
     bool factored = false;
   };
 
@@ -162,11 +166,14 @@ protected:
   /// Exponentials of a panel's rows, or of the tile's columns up to `count`.
   void packExponentials(bool ofColumns, mlir::Value panel, mlir::Value count);
   void packExponential(const SweepExponential &each, PairScope &scope, mlir::Value panel,
-                       mlir::Value count, mlir::Value excess);
-  /// Notes which numerators are too large.
+                       mlir::Value count, mlir::Value largest);
+  /// Notes whether a numerator is too large, and what rows' exponentials are multiplied by for
+  /// them.
   void checkNumerators();
-  /// Whether the bounds of factored forms hold for the tile.
-  mlir::Value holds(mlir::Value panel);
+  /// Calls `body` with each numerator of a sum, and its place.
+  void forNumerators(const SweepSum &sum, PairScope &scope,
+                     llvm::function_ref<void(mlir::Value, mlir::Value)> body);
+  Holding holding(mlir::Value panel);
   void addExponentials(PairScope &scope, mlir::Value panel);
   /// Emits `body` for some parts in the form that is right for the tile; it gives values.
   llvm::SmallVector<mlir::Value> inForm(Tile &tile, llvm::ArrayRef<int64_t> parts,

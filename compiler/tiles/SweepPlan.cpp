@@ -78,6 +78,9 @@ std::optional<std::pair<Operation *, Operation *>> seqmix::quotientOf(ReduceOp o
 // 1, to which the product is added. Products of two divisors, and a numerator, are finite.
 double seqmix::largestExponential(Type real) { return real.isF64() ? 0x1p+860 : 0x1p+86; }
 double seqmix::largestDivisor(Type real) { return real.isF64() ? 0x1p+200 : 0x1p+40; }
+double seqmix::largestScaledDivisor(Type real) { return real.isF64() ? 0x1p+480 : 0x1p+60; }
+// Smaller numerators are nothing beside the largest.
+double seqmix::largestScale(Type real) { return real.isF64() ? 0x1p+64 : 0x1p+30; }
 
 namespace {
 /// What a value of a part depends on.
@@ -165,7 +168,7 @@ private:
       return;
     plan.bounded = true;
     SmallVector<SweepExponential> found;
-    SmallVector<ReduceOp> sums;
+    SmallVector<SweepSum> sums;
     bool isPacked = true;
     for (auto form : forms->getAsRange<FactoredPartAttr>()) {
       plan.bounded &= form.getBounded();
@@ -181,7 +184,7 @@ private:
         Dependence numerator = dependenceOf(top);
         if (!numerator.indices.contains(plan.op.rowOf(part)) &&
             !numerator.indices.contains(plan.op.columnOf(part)))
-          sums.push_back(op);
+          sums.push_back(sumOf(op, top, numerator));
       });
     }
     if (!isPacked || found.empty())
@@ -191,9 +194,57 @@ private:
       int64_t positions = each.ofColumn ? plan.tile : plan.panels() * plan.width();
       each.offset = place(positions * each.elements * real);
     }
-    plan.excessOffset = place((plan.panels() + 2) * plan.lanes * real);
+    for (auto [number, sum] : llvm::enumerate(sums)) {
+      scaleExponential(sum, number, found);
+      sum.offset = place(sum.elements * real);
+      sum.largestOffset = place(real);
+    }
+    plan.largestOffset = place((plan.panels() + 2) * plan.lanes * real);
     plan.exponentials = found;
-    plan.numerators = sums;
+    plan.sums = sums;
+  }
+
+  /// Indices of a value as dims of a packed array; positions are none of them.
+  template <typename Packed> void addFeatures(Packed &packed, const Dependence &dependence) {
+    auto mixer = plan.op->getParentOfType<MixerOp>();
+    for (Value index : dependence.indices) {
+      auto argument = cast<BlockArgument>(index);
+      Block *block = argument.getOwner();
+      auto reduce = dyn_cast<ReduceOp>(block->getParentOp());
+      if (!reduce && (index == plan.op.rowOf(block) || index == plan.op.columnOf(block)))
+        continue;
+      ArrayAttr dims = reduce ? reduce.getDims() : plan.op.getRows();
+      packed.features.push_back(index);
+      packed.sizes.push_back(
+          fixedSize(mixer, cast<FlatSymbolRefAttr>(dims[argument.getArgNumber()])));
+    }
+    packed.strides.assign(packed.sizes.size(), 0);
+    for (int64_t dim = packed.sizes.size() - 1; dim >= 0; --dim) {
+      packed.strides[dim] = packed.elements;
+      packed.elements *= packed.sizes[dim];
+    }
+  }
+
+  SweepSum sumOf(ReduceOp op, Value numerator, const Dependence &dependence) {
+    SweepSum sum;
+    sum.op = op;
+    sum.numerator = numerator;
+    addFeatures(sum, dependence);
+    return sum;
+  }
+
+  /// Has a sum's exponential of rows hold its numerators if that has their indices and is its own.
+  static void scaleExponential(SweepSum &sum, int64_t number,
+                               MutableArrayRef<SweepExponential> all) {
+    auto [first, second] = *quotientOf(sum.op);
+    for (SweepExponential &each : all)
+      if ((each.op == first || each.op == second) && !each.ofColumn && each.op->hasOneUse() &&
+          each.op->getUsers().begin()->hasOneUse() && llvm::all_of(sum.features, [&](Value index) {
+            return llvm::is_contained(each.features, index);
+          })) {
+        each.sum = number;
+        sum.scaled = true;
+      }
   }
 
   /// False where something that it reads at its position is not packed.
@@ -202,7 +253,9 @@ private:
       return true;
     Value row = plan.op.rowOf(part), column = plan.op.columnOf(part);
     Dependence own = dependenceOf(op->getResult(0));
-    SweepExponential result{op, own.indices.contains(column), {}, {}, {}};
+    SweepExponential result;
+    result.op = op;
+    result.ofColumn = own.indices.contains(column);
     if (result.ofColumn == own.indices.contains(row))
       return false;
     for (ReadOp read : own.reads) {
@@ -212,22 +265,7 @@ private:
           llvm::none_of(side, [&](const SweepOperand &operand) { return operand.name == name; }))
         return false;
     }
-    auto mixer = plan.op->getParentOfType<MixerOp>();
-    for (Value index : own.indices) {
-      if (index == row || index == column)
-        continue;
-      auto argument = cast<BlockArgument>(index);
-      auto reduce = dyn_cast<ReduceOp>(argument.getOwner()->getParentOp());
-      ArrayAttr dims = reduce ? reduce.getDims() : plan.op.getRows();
-      result.features.push_back(index);
-      result.sizes.push_back(
-          fixedSize(mixer, cast<FlatSymbolRefAttr>(dims[argument.getArgNumber()])));
-    }
-    result.strides.assign(result.sizes.size(), 0);
-    for (int64_t dim = result.sizes.size() - 1; dim >= 0; --dim) {
-      result.strides[dim] = result.elements;
-      result.elements *= result.sizes[dim];
-    }
+    addFeatures(result, own);
     found.push_back(std::move(result));
     return true;
   }

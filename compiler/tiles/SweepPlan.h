@@ -29,21 +29,39 @@ struct SweepOperand {
 /// An exponential of a factored form (SPEC.md) that varies over one of a pair's positions: packed
 /// like an operand of that side.
 struct SweepExponential {
-  mlir::Operation *op;
-  bool ofColumn;
+  mlir::Operation *op = nullptr;
+  bool ofColumn = false;
   llvm::SmallVector<mlir::Value> features; // indices beside the position
   llvm::SmallVector<int64_t> sizes, strides;
   int64_t elements = 1;
   int64_t offset = 0;
+  /// Of rows: the number of the sum whose numerators it is divided by, or -1.
+  int64_t sum = -1;
+};
+
+/// A sum of quotients n / (1 + x * y) whose numerators no position enters. With N the largest |n|
+/// it is N times the sum of 1 / (c + (c * x) * y) with c = N / n, where row exponentials x that no
+/// other sum has are packed as c * x: so two quotients are d1 + d2 by d1 * d2.
+struct SweepSum {
+  mlir::seq::ReduceOp op;
+  mlir::Value numerator;
+  llvm::SmallVector<mlir::Value> features; // its indices
+  llvm::SmallVector<int64_t> sizes, strides;
+  int64_t elements = 1;
+  bool scaled = false;
+  int64_t offset = 0, largestOffset = 0; // of the numbers c, and of N
 };
 
 /// The two exponentials of the quotient that a sum's terms are: n / (1 + exp(x) * exp(y)).
 std::optional<std::pair<mlir::Operation *, mlir::Operation *>> quotientOf(mlir::seq::ReduceOp op);
 
 /// Bounds under which products of exponentials and of two divisors neither overflow nor lose what
-/// counts: of exponentials, and of numerators and divisors.
+/// counts: of exponentials; of numerators and divisors; of divisors that hold their numerators, and
+/// of what these are divided by.
 double largestExponential(mlir::Type real);
 double largestDivisor(mlir::Type real);
+double largestScaledDivisor(mlir::Type real);
+double largestScale(mlir::Type real);
 
 /// Columns, or features, of a register tile.
 inline constexpr int64_t kRows = 4;
@@ -65,12 +83,12 @@ struct SweepPlan {
   llvm::DenseMap<int64_t, int64_t> weightOffsets;
   /// Of a tile's columns for one row: reductions inside of scores and weights.
   llvm::MapVector<mlir::Operation *, int64_t> innerOffsets;
-  /// Of factored forms; none: the parts as written are taken. Sums whose numerators no position
-  /// enters, and vectors that are not zero where a bound is exceeded: for the rows of each panel,
-  /// the columns of the tile, and the numerators.
+  /// Of factored forms; none: the parts as written are taken. Vectors of the largest exponentials
+  /// (infinite where there is one beyond the bound, or NaN) of the rows of each panel and the
+  /// columns of the tile, and one that is not zero where a numerator is too large.
   llvm::SmallVector<SweepExponential> exponentials;
-  llvm::SmallVector<mlir::seq::ReduceOp> numerators;
-  int64_t excessOffset = -1;
+  llvm::SmallVector<SweepSum> sums;
+  int64_t largestOffset = -1;
   /// Whether ranges prove that no bound ever is.
   bool bounded = false;
   /// The number that is subtracted from the scores, and their maximum: [panels, width].
