@@ -57,10 +57,10 @@ def UnrollWindows : Pass<"seq-unroll-windows", "::mlir::ModuleOp"> {
   let summary = "write reductions over a short window of tokens as their terms";
   let description = [{
     `sum[w] c[w] * x[t-w]` becomes `c[0]*x[t] + c[1]*x[t-1] + ...` (likewise for the other reductions), when the index runs over at most 64
-    elements.
+    elements. A sum over a block of tokens, as of `x[16 * (t // 16) + w]`, stays one.
 
     *Requires*: the seq stage.
-    *Produces*: no bound index in the token of a read, but for longer windows.
+    *Produces*: no bound index in the token of a read, but for longer windows and blocks.
   }];
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }

@@ -97,23 +97,16 @@ int64_t seqmix::largestReduction(const Kernel &kernel, ArrayRef<Equation> group)
   return largest;
 }
 
-namespace {
-/// Whether an equation reads at a position that is not its token plus a distance.
-bool readsElsewhere(const Kernel &kernel, const Equation &equation) {
-  return equation.body
-      ->walk([&](ReadOp read) {
-        auto name = read.getSourceAttr().getAttr();
-        if (!kernel.layout.isSymbol(name) || !kernel.layout.symbol(name).perToken)
-          return WalkResult::advance();
-        AffineExpr position = read.getMap().getResult(0);
-        auto sum = dyn_cast<AffineBinaryOpExpr>(position);
-        if (sum && sum.getKind() == AffineExprKind::Add && isa<AffineConstantExpr>(sum.getRHS()))
-          position = sum.getLHS();
-        return isa<AffineDimExpr>(position) ? WalkResult::advance() : WalkResult::interrupt();
-      })
-      .wasInterrupted();
+bool seqmix::isElsewhere(const Kernel &kernel, ReadOp read) {
+  auto name = read.getSourceAttr().getAttr();
+  if (!kernel.layout.isSymbol(name) || !kernel.layout.symbol(name).perToken)
+    return false;
+  AffineExpr position = read.getMap().getResult(0);
+  auto sum = dyn_cast<AffineBinaryOpExpr>(position);
+  if (sum && sum.getKind() == AffineExprKind::Add && isa<AffineConstantExpr>(sum.getRHS()))
+    position = sum.getLHS();
+  return !isa<AffineDimExpr>(position);
 }
-} // namespace
 
 TileShape seqmix::tileShape(const Kernel &kernel, ArrayRef<Equation> group, int64_t vectors) {
   // Accumulators, one row of vectors and a broadcast fit in the registers.
@@ -121,8 +114,13 @@ TileShape seqmix::tileShape(const Kernel &kernel, ArrayRef<Equation> group, int6
   if (largestReduction(kernel, group) >= 8)
     return {4, wide};
   // Positions that are computed serve all vectors of a row.
-  bool isComputed =
-      llvm::any_of(group, [&](const Equation &own) { return readsElsewhere(kernel, own); });
+  bool isComputed = llvm::any_of(group, [&](const Equation &own) {
+    return own.body
+        ->walk([&](ReadOp read) {
+          return isElsewhere(kernel, read) ? WalkResult::interrupt() : WalkResult::advance();
+        })
+        .wasInterrupted();
+  });
   return {1, isComputed ? wide : 1};
 }
 

@@ -55,6 +55,41 @@ LogicalResult forRows(Kernel &kernel, Scope &scope, int64_t rows,
   loop(whole, kernel.chunkRows, 1);
   return result;
 }
+
+/// Runs `body` for two cases: features are contiguous in what the equations read of the caller's at
+/// positions of their own, as in most calls, or not. One decision in front keeps it out of loops.
+LogicalResult forDenseTensors(Kernel &kernel, Scope &scope, ArrayRef<Equation> group,
+                              function_ref<LogicalResult()> body) {
+  llvm::SmallDenseSet<StringAttr> tensors;
+  IndexMath math = kernel.index();
+  Value isDense;
+  for (const Equation &equation : group)
+    equation.body->walk([&](ReadOp read) {
+      auto name = read.getSourceAttr().getAttr();
+      if (!isElsewhere(kernel, read) || !isa<TensorOp>(kernel.layout.symbol(name).op) ||
+          kernel.tensor(name).strides.empty() || !tensors.insert(name).second)
+        return;
+      Value own =
+          math.compare(arith::CmpIPredicate::eq, IndexValue::of(kernel.tensor(name).strides.back()),
+                       IndexValue::constant(1));
+      isDense = isDense
+                    ? arith::AndIOp::create(kernel.builder, kernel.loc, isDense, own).getResult()
+                    : own;
+    });
+  if (tensors.empty())
+    return body();
+  LogicalResult result = success();
+  auto both = [&] { result = success(succeeded(result) && succeeded(body())); };
+  emitIf(
+      kernel, isDense,
+      [&] {
+        scope.dense = tensors;
+        both();
+        scope.dense.clear();
+      },
+      both);
+  return result;
+}
 } // namespace
 
 LogicalResult seqmix::emitEvals(Kernel &kernel, ArrayRef<EvalOp> ops) {
@@ -94,7 +129,7 @@ LogicalResult seqmix::emitEvals(Kernel &kernel, ArrayRef<EvalOp> ops) {
                                                 kernel.lanes);
   TileShape shape = tileShape(kernel, group, vectors);
   scope.vectors = shape.vectors;
-  return forBatchTiles(kernel, scope, 1, [&]() -> LogicalResult {
+  auto emitTiles = [&]() -> LogicalResult {
     if (!perToken)
       return emitElements(kernel, scope, group, lane, {});
     // What a reduction reads of params is reused by all rows while it is in the cache: rows are
@@ -106,6 +141,9 @@ LogicalResult seqmix::emitEvals(Kernel &kernel, ArrayRef<EvalOp> ops) {
                           });
     return forRows(kernel, scope, 1,
                    [&]() { return emitElements(kernel, scope, group, lane, {}); });
+  };
+  return forDenseTensors(kernel, scope, group, [&]() -> LogicalResult {
+    return forBatchTiles(kernel, scope, 1, emitTiles);
   });
 }
 

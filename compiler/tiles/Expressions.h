@@ -16,6 +16,7 @@
 
 #include "compiler/tiles/Kernel.h"
 
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 
 #include <functional>
@@ -124,6 +125,8 @@ struct Scope {
   Registers registers;
   /// Unroll reductions, so that what they read of `registers` is found.
   bool unroll = false;
+  /// Tensors of the caller's whose last features are known to be contiguous.
+  llvm::SmallDenseSet<mlir::StringAttr> dense;
   /// The sweep whose parts are emitted, or null.
   const PairScope *pairs = nullptr;
 };
@@ -203,6 +206,26 @@ private:
   /// A read at any position, of the caller's memory or of what is kept for all positions.
   mlir::FailureOr<Emitted> readPositions(mlir::seq::ReadOp op, const SymbolInfo &info,
                                          llvm::ArrayRef<Emitted> indices);
+  /// What a read at positions reads: an element at base + sum of index * stride, its indices below
+  /// the extents of an array.
+  struct Array {
+    mlir::Value memref;
+    IndexValue base;
+    llvm::SmallVector<IndexValue> strides, extents;
+    /// What an index counts from.
+    llvm::SmallVector<IndexValue> origins;
+  };
+  /// The dims along which a read's rows and lanes run.
+  struct BlockDims {
+    size_t rows, lanes;
+  };
+  /// Those of a read whose rows follow each other along one dim and its lanes along another one: if
+  /// the rows' dim turns out to be contiguous, elements are loaded along it and transposed.
+  static std::optional<BlockDims> blockDims(llvm::ArrayRef<Emitted> indices, int64_t rows,
+                                            int64_t vectors);
+  llvm::SmallVector<mlir::Value>
+  loadBlock(const Array &array, llvm::ArrayRef<Emitted> indices, BlockDims dims, int64_t vectors,
+            llvm::function_ref<llvm::SmallVector<mlir::Value>()> otherwise);
   mlir::Value orCarried(mlir::Value own, unsigned component, const SymbolInfo &info,
                         llvm::ArrayRef<IndexValue> indices);
   /// Adds a condition to those that say whether an element is there.

@@ -32,6 +32,9 @@ bool canFuse(llvm::ArrayRef<Equation> group, bool inLoop);
 /// Points that the largest reduction in the equations sums over; 1 without reductions.
 int64_t largestReduction(const Kernel &kernel, llvm::ArrayRef<Equation> group);
 
+/// Whether a read in an equation is at a position that is not its token plus a distance.
+bool isElsewhere(const Kernel &kernel, mlir::seq::ReadOp read);
+
 /// Rows and vectors of a tile for a group of equations over a lane dim of `vectors` vectors.
 struct TileShape {
   int64_t rows = 1, vectors = 1;

@@ -76,11 +76,12 @@ Emitted SweepEmitter::columnPositions(Tile &tile, Value column, int64_t count) {
   Emitted position, number;
   position.kind = number.kind = ValueKind::Integer;
   position.rows = number.rows = count;
+  Value first = add(tile.firstColumn, column);
   for (int64_t row = 0; row < count; ++row) {
     IndexValue at = IndexValue::of(column, 0, plan.tile - 1);
     at.offset = row;
     number.indices.push_back(at);
-    IndexValue s = IndexValue::of(add(tile.firstColumn, column), 0, INT32_MAX);
+    IndexValue s = IndexValue::of(first, 0, INT32_MAX);
     s.offset = row;
     position.indices.push_back(s);
   }
@@ -98,11 +99,9 @@ std::optional<Emitted> SweepEmitter::emitPart(Tile &tile, Block *part, const Emi
   arguments.push_back(columns);
   llvm::append_range(arguments, further);
   auto value = ExprEmitter(kernel, scope).part(*part, arguments);
-  if (failed(value)) {
+  if (failed(value))
     status = failure();
-    return std::nullopt;
-  }
-  return *value;
+  return value;
 }
 
 SweepEmitter::Mask SweepEmitter::emitMask(Tile &tile, const Emitted &columns, Value column) {
