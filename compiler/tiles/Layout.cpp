@@ -226,7 +226,7 @@ LogicalResult Layout::addSolves(MixerOp mixer, KernelOp kernel, const TargetInfo
       state->elements = type.getNumElements() * matrixCount(mixer, affine);
     }
     scratch = std::max<int64_t>(scratch, llvm::alignTo(affineScratchSize(spec, chunk), 64) +
-                                             expansionSize(mixer, affine, spec, chunk));
+                                             expansionSize(affine, spec, chunk));
     if (PrefetchTable::isUsedBy(solve))
       table = std::max(table, PrefetchTable(*this, mixer, solve, spec).bytes(chunk));
   });

@@ -103,8 +103,7 @@ namespace {
 int64_t expandedWidth(int64_t size, int64_t lanes) { return llvm::alignTo(size, lanes); }
 } // namespace
 
-int64_t seqmix::expansionSize(MixerOp mixer, AffineOp affine, const AffineBlockSpec &spec,
-                              int64_t chunk) {
+int64_t seqmix::expansionSize(AffineOp affine, const AffineBlockSpec &spec, int64_t chunk) {
   // With outer dims a matrix's part of a factor need not stand in rows of its own.
   bool outer = !affine.outerDims().empty();
   int64_t rows = outer || affine.getRows().size() > 1 ? expandedWidth(spec.rows, spec.lanes) : 0;

@@ -35,8 +35,7 @@ int64_t matrixCount(mlir::seq::MixerOp mixer, mlir::seq::AffineOp affine);
 
 /// Elements of scratch for factors that are copied to rows over all rows or columns of a state
 /// with several dims of them.
-int64_t expansionSize(mlir::seq::MixerOp mixer, mlir::seq::AffineOp affine,
-                      const AffineBlockSpec &spec, int64_t chunk);
+int64_t expansionSize(mlir::seq::AffineOp affine, const AffineBlockSpec &spec, int64_t chunk);
 
 } // namespace seqmix
 

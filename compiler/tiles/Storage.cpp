@@ -72,7 +72,7 @@ Value roundToBf16(OpBuilder &builder, Shaped &shaped, Value value) {
 
 /// f16 bits to f32 without instructions for it. Subnormals are scaled by a multiplication with a
 /// normal number, so that flushing denormals does not lose them.
-Value widenF16(OpBuilder &builder, Location loc, Shaped &shaped, Value half) {
+Value widenF16(OpBuilder &builder, Shaped &shaped, Value half) {
   Value bits = shaped.cast<arith::ExtUIOp>(half, builder.getI32Type());
   Value sign = shaped.op<arith::ShLIOp>(shaped.op<arith::AndIOp>(bits, 0x8000), 16);
   Value magnitude = shaped.op<arith::AndIOp>(bits, 0x7fff);
@@ -93,7 +93,7 @@ Value widenF16(OpBuilder &builder, Location loc, Shaped &shaped, Value half) {
 }
 
 /// f32 to f16 bits, nearest even.
-Value roundToF16(OpBuilder &builder, Location loc, Shaped &shaped, Value value) {
+Value roundToF16(OpBuilder &builder, Shaped &shaped, Value value) {
   Value bits = shaped.cast<arith::BitcastOp>(value, builder.getI32Type());
   Value sign = shaped.op<arith::AndIOp>(shaped.op<arith::ShRUIOp>(bits, 16), 0x8000);
   Value magnitude = shaped.op<arith::AndIOp>(bits, 0x7fffffff);
@@ -163,7 +163,7 @@ Value seqmix::fromStorage(OpBuilder &builder, Location loc, const TargetInfo &ta
       value = shaped.cast<arith::BitcastOp>(value, builder.getF16Type());
       value = shaped.cast<arith::ExtFOp>(value, builder.getF32Type());
     } else {
-      value = widenF16(builder, loc, shaped, value);
+      value = widenF16(builder, shaped, value);
     }
   }
   if (bitsOf(value.getType()) < bitsOf(real))
@@ -202,7 +202,7 @@ Value seqmix::toStorage(OpBuilder &builder, Location loc, const TargetInfo &targ
     return shaped.cast<arith::BitcastOp>(value, builder.getI16Type());
   }
   if (!target.hasF16c)
-    return roundToF16(builder, loc, shaped, value);
+    return roundToF16(builder, shaped, value);
   value = shaped.cast<arith::TruncFOp>(value, builder.getF16Type());
   return shaped.cast<arith::BitcastOp>(value, builder.getI16Type());
 }
