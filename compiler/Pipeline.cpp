@@ -295,6 +295,8 @@ private:
     kernel.sharedBytes = bytes(kSharedBytes);
     kernel.sequenceBytes = bytes(kSequenceBytes);
     kernel.partialBytes = static_cast<int32_t>(bytes(kPartialBytes));
+    kernel.group = std::max<int32_t>(1, static_cast<int32_t>(bytes(kGroup)));
+    kernel.groupRows = static_cast<int32_t>(bytes(kGroupRows));
     if (auto storage = forward->getAttrOfType<DictionaryAttr>(kStorageBytes))
       for (const DimPlan &dim : mixerPlan.dims) {
         auto own = storage.getAs<IntegerAttr>(dim.name);

@@ -221,6 +221,7 @@ typedef struct SeqPartPlan {
   bool split;
   int64_t most;    // parts of a sequence
   int64_t columns; // positions in each of them; 0: all sequences have as many parts
+  int64_t group;   // tasks that are reduced together; 1: each alone
   int64_t partialAt;
 } SeqPartPlan;
 

@@ -152,6 +152,9 @@ typedef struct SeqKernel {
                           // does not take the range of s in parts
   const int64_t *storage_bytes; // by dim: a position of a run-time dim other than the token dim, of
                                 // a task; null when there is none
+  int32_t group; // neighbours along the last batch dim that read the same at the positions s of
+                 // reductions; 1 when each reads its own
+  int32_t group_rows; // rows that such tasks can be swept together with at most
 } SeqKernel;
 
 struct SeqMixer;

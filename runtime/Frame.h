@@ -48,7 +48,19 @@ enum SeqFrameSlot {
                           // in; 0 when all rows stand behind each other. The strides between batch
                           // elements of rows are then those between pages
   SEQ_FRAME_PAGE_ROWS = 14, // rows of a page
-  SEQ_FRAME_FIRST = 16
+  // Tasks that read the same at s (query heads that share keys, say) may be reduced together: their
+  // rows t are made one task after the other, in scratch memory, then swept as one.
+  SEQ_FRAME_PHASE = 15, // SeqFramePhase
+  SEQ_FRAME_ROWS = 16,  // rows that are swept together: of all those tasks, else the tokens. Parts
+                        // have so many rows in the partial results
+  SEQ_FRAME_FIRST_ROW = 17, // the first of them that is this task's
+  SEQ_FRAME_FIRST = 20
+};
+
+enum SeqFramePhase {
+  SEQ_PHASE_ALL = 0,  // everything that the part is
+  SEQ_PHASE_MAKE = 1, // what the reductions read, and the rows of this task
+  SEQ_PHASE_SWEEP = 2 // the reductions of all rows that were made
 };
 
 // Rows of the storage of a sequence, or of another run-time dim, beside those of the tokens: what

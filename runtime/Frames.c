@@ -147,6 +147,9 @@ const int64_t *seqFillFrame(const SeqRun *run, const SeqTask *task, int32_t thre
   frame[SEQ_FRAME_PARTS] = task->parts;
   frame[SEQ_FRAME_PART] = task->part;
   frame[SEQ_FRAME_PARTIAL] = addressOf(task->partial);
+  frame[SEQ_FRAME_PHASE] = task->phase;
+  frame[SEQ_FRAME_ROWS] = task->rows ? task->rows : task->tokens;
+  frame[SEQ_FRAME_FIRST_ROW] = task->firstRow;
   if (run->call->pages && run->call->pageRows > 0) {
     frame[SEQ_FRAME_PAGES] = addressOf(seqPageLine(run->call, task->unit.first));
     frame[SEQ_FRAME_PAGE_ROWS] = run->call->pageRows;

@@ -10,6 +10,10 @@
 // the kernel's affair: it knows the domain. How many parts a sequence has follows from the lengths
 // and extents of the call and its number of threads, never from where it stands in the batch.
 //
+// Tasks that read the same at s, as those of query heads that share keys do, are reduced together
+// when they have few rows: what s brings then comes from memory once. Each makes its rows in the
+// thread's scratch memory, all are swept, and in the second phase each takes its own.
+//
 //===----------------------------------------------------------------------===//
 
 #include "runtime/Run.h"
@@ -40,12 +44,37 @@ int64_t seqPartsOf(const SeqCall *call, const SeqPartPlan *plan, int64_t sequenc
   return parts < 1 ? 1 : parts < plan->most ? parts : plan->most;
 }
 
+// How many tasks along the last batch dim are reduced together.
+static int64_t chooseGroup(const SeqCall *call) {
+  const SeqKernel *kernel = call->kernel;
+  if (kernel->group <= 1 || kernel->partial_bytes == 0 || call->batchDims < 2 || call->longest == 0)
+    return 1;
+  int64_t extent = call->extent[call->batchDims - 1], most = kernel->group_rows / call->longest;
+  most = most < extent ? most : extent;
+  if (most < 2)
+    return 1;
+  if (kernel->group >= extent) {
+    int64_t groups = (extent + most - 1) / most;
+    return (extent + groups - 1) / groups;
+  }
+  most = most < kernel->group ? most : kernel->group;
+  while (kernel->group % most)
+    --most;
+  return most;
+}
+
+// A sequence that reaches few positions is not worth the further calls of the kernel.
+static bool isGrouped(const SeqCall *call, const SeqPartPlan *plan, int64_t sequence) {
+  return plan->group > 1 && reachOf(call, sequence) >= LEAST_COLUMNS;
+}
+
 // Decides into how many parts the longest range is cut. Without `exact`, for all calls up to these
 // extents, at any position.
 static void chooseParts(const SeqCall *call, bool exact, SeqPlan *plan) {
   SeqPartPlan *parts = &plan->parts;
   parts->most = 1;
   parts->columns = 0;
+  parts->group = chooseGroup(call);
   if (call->kernel->partial_bytes == 0 || call->longest == 0 ||
       (call->options && (call->options->flags & SEQ_UNSPLIT)))
     return;
@@ -68,6 +97,7 @@ static void chooseParts(const SeqCall *call, bool exact, SeqPlan *plan) {
   }
   double tasks = seqWholeSequences(call) * (double)plan->otherBatch * (double)plan->own.splits;
   double most = (double)longest / (double)LEAST_COLUMNS;
+  tasks /= (double)parts->group;
   double each = tasks > 0 ? seqUsefulThreads(call, plan->threads) / tasks : 1;
   each = each < most ? each : most;
   if (each < 2)
@@ -79,50 +109,127 @@ static void chooseParts(const SeqCall *call, bool exact, SeqPlan *plan) {
 void seqPlanParts(const SeqCall *call, bool exact, SeqSize *size, SeqPlan *plan) {
   chooseParts(call, exact, plan);
   SeqPartPlan *parts = &plan->parts;
-  parts->split = parts->most > 1;
+  const SeqKernel *kernel = call->kernel;
+  bool mayGroup = !exact && kernel->group > 1 && call->batchDims >= 2;
+  parts->split = parts->most > 1 || parts->group > 1 || mayGroup;
   if (!parts->split)
     return;
-  // The tasks of all sequences together have as many parts as there are threads at most, unless
-  // their number is given.
+  int64_t each = seqMultiply(size, plan->otherBatch, plan->own.splits);
   int64_t rows = call->seqlens ? call->tokens : seqMultiply(size, call->sequences, call->tokens);
-  if (parts->columns < 0)
+  if (parts->columns >= 0) {
+    rows = seqMultiply(size, seqMultiply(size, rows, each), parts->most);
+  } else {
+    // The tasks of all sequences together have as many parts as there are threads at most, unless
+    // their number is given; those of groups count once.
     rows = call->longest < MOST_TOKENS ? call->longest : MOST_TOKENS;
-  else
-    rows = seqMultiply(size, rows, seqMultiply(size, plan->otherBatch, plan->own.splits));
-  int64_t bytes = seqMultiply(size, parts->most, call->kernel->partial_bytes);
-  parts->partialAt = seqReserve(size, seqMultiply(size, rows, bytes));
+    rows = seqMultiply(size, rows, parts->most);
+    if (mayGroup) {
+      int64_t tokens = kernel->group_rows / 2;
+      tokens = tokens < call->longest ? tokens : call->longest;
+      int64_t all = seqMultiply(size, seqMultiply(size, call->sequences, each), tokens);
+      int64_t cut = seqMultiply(size, parts->most, kernel->group_rows);
+      rows = rows > all ? rows : all;
+      rows = rows > cut ? rows : cut;
+    }
+  }
+  parts->partialAt = seqReserve(size, seqMultiply(size, rows, kernel->partial_bytes));
 }
 
-typedef struct Phase {
-  const SeqRun *run;
-  bool merges;
-} Phase;
+// Some tasks of a unit, neighbours along the last batch dim.
+typedef struct Group {
+  SeqUnit unit;
+  int64_t first, count;
+} Group;
 
-static void runPart(void *context, int64_t number, int32_t thread) {
-  const Phase *phase = context;
-  const SeqRun *run = phase->run;
+// Groups of a unit.
+static int64_t groupsEach(const SeqRun *run) {
+  int64_t group = run->plan->parts.group, each = seqTasksEach(run);
+  if (group == 1)
+    return each;
+  int64_t extent = run->call->extent[run->call->batchDims - 1];
+  return each / extent * ((extent + group - 1) / group);
+}
+
+static Group groupAt(const SeqRun *run, int64_t number) {
+  int64_t group = run->plan->parts.group, each = groupsEach(run);
+  SeqUnit unit = seqUnitAt(run, number / each);
+  number %= each;
+  if (group == 1)
+    return (Group){unit, number, 1};
+  int64_t extent = run->call->extent[run->call->batchDims - 1];
+  int64_t groups = (extent + group - 1) / group, begin = number % groups * group;
+  int64_t left = extent - begin;
+  return (Group){unit, number / groups * extent + begin, left < group ? left : group};
+}
+
+// A task with its place in the partial results.
+static SeqTask taskAt(const SeqRun *run, SeqUnit unit, int64_t number, int64_t parts) {
+  SeqTask task = seqTaskOf(run, unit, number);
+  int64_t rows = run->call->seqlens ? task.startRow : unit.first * task.tokens;
+  int64_t before = rows * seqTasksEach(run) + number * task.tokens;
+  task.parts = parts;
+  task.partial = run->workspace + run->plan->parts.partialAt +
+                 before * run->plan->parts.most * run->kernel->partial_bytes;
+  return task;
+}
+
+static void runTask(const SeqRun *run, const SeqTask *task, int32_t thread) {
+  run->kernel->forward(seqFillFrame(run, task, thread));
+}
+
+static void reducePart(void *context, int64_t number, int32_t thread) {
+  const SeqRun *run = context;
   const SeqPartPlan *plan = &run->plan->parts;
-  int64_t part = phase->merges ? 0 : number % plan->most, each = seqTasksEach(run);
-  number = phase->merges ? number : number / plan->most;
+  int64_t part = number % plan->most;
+  Group group = groupAt(run, number / plan->most);
+  int64_t parts = seqPartsOf(run->call, plan, group.unit.first);
+  if (!seqTakes(run->call, group.unit.first) || part >= parts)
+    return; // there is no such part
+  bool isOne = isGrouped(run->call, plan, group.unit.first);
+  for (int64_t i = 0; i < group.count; ++i) {
+    SeqTask task = taskAt(run, group.unit, group.first + i, isOne || parts > 1 ? parts : 0);
+    task.part = part; // what is not cut is done here
+    if (isOne) {
+      task.phase = SEQ_PHASE_MAKE;
+      task.rows = group.count * task.tokens;
+      task.firstRow = i * task.tokens;
+    }
+    runTask(run, &task, thread);
+  }
+  if (!isOne)
+    return;
+  SeqTask task = taskAt(run, group.unit, group.first, parts);
+  task.part = part;
+  task.phase = SEQ_PHASE_SWEEP;
+  task.rows = group.count * task.tokens;
+  runTask(run, &task, thread);
+}
+
+static void mergeParts(void *context, int64_t number, int32_t thread) {
+  const SeqRun *run = context;
+  const SeqPartPlan *plan = &run->plan->parts;
+  int64_t each = seqTasksEach(run);
   SeqUnit unit = seqUnitAt(run, number / each);
   number %= each;
   int64_t parts = seqPartsOf(run->call, plan, unit.first);
-  if (!seqTakes(run->call, unit.first) || (parts == 1 ? phase->merges || part > 0 : part >= parts))
-    return; // there is no such part; what is not cut is done in the first phase
-  SeqTask task = seqTaskOf(run, unit, number);
-  if (parts > 1) {
-    int64_t rows = run->call->seqlens ? task.startRow : unit.first * task.tokens;
-    int64_t before = rows * each + number * task.tokens;
-    task.parts = parts;
-    task.part = phase->merges ? parts : part;
-    task.partial =
-        run->workspace + plan->partialAt + before * plan->most * run->kernel->partial_bytes;
+  bool isOne = isGrouped(run->call, plan, unit.first);
+  if (!seqTakes(run->call, unit.first) || (parts == 1 && !isOne))
+    return;
+  SeqTask task = taskAt(run, unit, number, parts);
+  task.part = parts;
+  if (isOne) {
+    int64_t extent = run->call->extent[run->call->batchDims - 1];
+    int64_t place = number % extent % plan->group, begin = number % extent - place;
+    int64_t left = extent - begin, count = left < plan->group ? left : plan->group;
+    task.partial = taskAt(run, unit, number - place, parts).partial +
+                   place * task.tokens * run->kernel->partial_bytes;
+    task.rows = count * task.tokens;
   }
-  run->kernel->forward(seqFillFrame(run, &task, thread));
+  runTask(run, &task, thread);
 }
 
 void seqRunParts(const SeqRun *run, int64_t tasks) {
-  Phase reduce = {run, false}, merge = {run, true};
-  seqRunTasks(runPart, &reduce, tasks * run->plan->parts.most, run->plan->threads);
-  seqRunTasks(runPart, &merge, tasks, run->plan->threads);
+  int64_t groups = tasks / seqTasksEach(run) * groupsEach(run);
+  seqRunTasks(reducePart, (void *)run, groups * run->plan->parts.most, run->plan->threads);
+  seqRunTasks(mergeParts, (void *)run, tasks, run->plan->threads);
 }

@@ -51,6 +51,7 @@ typedef struct SeqTask {
   const SeqSegment *segment; // null: a whole sequence
   int64_t parts, part;       // as in the frame
   char *partial;
+  int64_t phase, rows, firstRow; // likewise; rows 0: the tokens
 } SeqTask;
 
 /// Fills the frame of a thread for a task and returns it.

@@ -149,7 +149,8 @@ private:
            number(kernel.scratchBytes), number(kernel.sharedBytes), number(kernel.sequenceBytes),
            number(kernel.splitSize), number32(kernel.splitDim), number32(kernel.batchBlock),
            number32(flags | (kernel.takesPages ? SEQ_KERNEL_PAGES : 0)),
-           number32(kernel.partialBytes), numbers(kernel.storageBytes)},
+           number32(kernel.partialBytes), numbers(kernel.storageBytes), number32(kernel.group),
+           number32(kernel.groupRows)},
           sizeof(SeqKernel)));
     return array(elements, "kernels");
   }

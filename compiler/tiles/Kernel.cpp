@@ -40,6 +40,16 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
     Value last = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, part, parts);
     isMerge = arith::AndIOp::create(builder, loc, some, last);
   }
+  if (layout.group > 1) {
+    groupRows = slot(SEQ_FRAME_ROWS);
+    firstRow = slot(SEQ_FRAME_FIRST_ROW);
+    auto isPhase = [&](int64_t phase) {
+      return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, slot(SEQ_FRAME_PHASE),
+                                   constant(phase));
+    };
+    makesRows = isPhase(SEQ_PHASE_MAKE);
+    sweepsRows = isPhase(SEQ_PHASE_SWEEP);
+  }
   if (llvm::any_of(layout.carryComponents(), [](const CarryComponent &component) {
         return component.kind == CarryComponent::Rows;
       })) {

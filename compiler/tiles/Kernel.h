@@ -58,6 +58,10 @@ public:
   /// be: the number of parts, this task's, where partial results stand, and whether this task only
   /// leaves such, or merges them.
   mlir::Value parts, part, partial, isPart, isMerge;
+  /// Of tasks whose rows are reduced together; null where there are none: rows of all of them (in
+  /// any other task its tokens), this task's first, and whether it only makes its rows or sweeps
+  /// them all.
+  mlir::Value groupRows, firstRow, makesRows, sweepsRows;
   /// Where the carry holds rows: the table of their pages (a null pointer when they stand behind
   /// each other), whether there is one, and rows of a page (otherwise more than there ever are).
   mlir::Value pages, isPaged, pageRows;

@@ -245,6 +245,7 @@ void Layout::addSweeps(MixerOp mixer, KernelOp kernel) {
   sweepScratch = scratchBytes;
   scratchBytes += llvm::alignTo(bytes, kAlignment);
   partialBytes = seqmix::partialBytes(*this, mixer, kernel);
+  findGroup(*this, mixer, kernel);
 }
 
 void Layout::addConvolutions(MixerOp mixer, KernelOp kernel) {

@@ -116,6 +116,8 @@ public:
   int64_t convolveScratch = 0;
   /// Bytes a token of what parts of the range of s leave; 0 when the sweeps cannot be so divided.
   int64_t partialBytes = 0;
+  /// Neighbours along the last batch dim whose tasks may be reduced together, and how many rows.
+  int64_t group = 1, groupRows = 0;
   int64_t chunk = 1, lanes = 1, batchBlock = 1, splitSize = 0;
   mlir::StringAttr split;
   mlir::Type real;

@@ -16,15 +16,24 @@ using namespace seqmix;
 LogicalResult SweepEmitter::emit() {
   over = kernel.positions(pairs.getOverAttr().getAttr());
   extent = over.length;
-  laneCount = plan.positionLanes ? kernel.chunkRows : constant(plan.laneCount);
+  laneCount = plan.positionLanes ? sweptRows() : constant(plan.laneCount);
   outer.assign(pairs.getRows().size(), Value());
-  Value last = sub(laneCount, constant(1));
   panelCount = arith::CeilDivSIOp::create(builder, loc, laneCount, constant(panelRows));
   checkNumerators();
+  makeRows();
+  unlessMaking([&] { emitReductions(); });
+  return status;
+}
+
+void SweepEmitter::makeRows() {
+  Value last = sub(laneCount, constant(1));
   for (const SweepOperand &operand : plan.rows)
     clearRanges(operand, plan.allRows() + 1);
   if (!plan.rows.empty())
     kernel.forEach(panelCount, 1, [&](Value panel) { packRows(panel, last); });
+}
+
+void SweepEmitter::emitReductions() {
   auto reduce = [&] {
     kernel.forEach(panelCount, 1, [&](Value panel) { start(panel); });
     sweepColumns();
@@ -40,7 +49,7 @@ LogicalResult SweepEmitter::emit() {
       reduce();
       settleAll([&](Value panel) { finish(panel); });
     });
-    return status;
+    return;
   }
   when(
       kernel.isMerge,
@@ -54,7 +63,6 @@ LogicalResult SweepEmitter::emit() {
   when(
       kernel.isPart, [&] { settleAll([&](Value panel) { leave(panel); }); },
       [&] { settleAll([&](Value panel) { finish(panel); }); });
-  return status;
 }
 
 void SweepEmitter::forOuterRows(unsigned number, function_ref<void()> body) {
@@ -107,11 +115,13 @@ void SweepEmitter::setColumns(PairBox &box, Value first, Value count) {
 }
 
 void SweepEmitter::sweepColumns() {
-  PairBox chunk = rowBox(constant(0), laneCount, constant(plan.allRows()));
+  Value end = plan.positionLanes ? kernel.chunkRows : laneCount;
+  PairBox chunk = rowBox(constant(0), end, constant(plan.allRows()));
   SmallVector<Bounds> intervals = domainIntervals(kernel, pairs, chunk, extent);
   if (intervals.empty())
     return;
-  Value end = constant(0), none = constant(std::numeric_limits<int64_t>::max());
+  end = constant(0);
+  Value none = constant(std::numeric_limits<int64_t>::max());
   for (Bounds &interval : intervals) {
     interval.low = maximum(interval.low, constant(0));
     interval.high = minimum(interval.high, extent);
@@ -144,13 +154,17 @@ void SweepEmitter::sweepColumns() {
       isEmpty, [] {},
       [&] {
         packColumns(first, count, /*integers=*/false);
-        kernel.forEach(panelCount, 1, [&](Value panel) { visitPanel(panel, first, count); });
+        visitPanels(chunk, first, count);
       });
   scf::YieldOp::create(builder, loc, ValueRange{add(first, count)});
 }
 
+void SweepEmitter::visitPanels(const PairBox & /*chunk*/, Value first, Value count) {
+  kernel.forEach(panelCount, 1, [&](Value panel) { visitPanel(panel, first, count); });
+}
+
 void SweepEmitter::visitPanel(Value panel, Value first, Value count) {
-  Value lane = mul(panel, panelRows);
+  Value lane = firstOfPanel(panel);
   PairBox box = rowBox(lane, minimum(add(lane, constant(panelRows)), laneCount), panel);
   Value low = plan.positionLanes ? add(firstPosition(), lane) : lane;
   setColumns(box, first, count);

@@ -48,6 +48,8 @@ public:
   mlir::LogicalResult emit();
 
 protected:
+  void emitReductions();
+
   SweepEmitter(Kernel &kernel, const SweepPlan &plan, int64_t vectors, int64_t panelRows)
       : kernel(kernel), builder(kernel.builder), loc(kernel.loc), plan(plan), pairs(plan.op),
         vectors(vectors), width(vectors * kernel.lanes), panelRows(panelRows),
@@ -138,6 +140,14 @@ protected:
   void forBlocks(const Features &features, FeatureBody body);
   void forRange(const Features &features, int64_t first, int64_t end, int64_t step,
                 FeatureBody body);
+  /// Packs the rows of all panels.
+  virtual void makeRows();
+  /// Runs `body` unless this task only makes its rows.
+  virtual void unlessMaking(llvm::function_ref<void()> body) { body(); }
+  /// Rows that are swept, if positions are the lanes; and the position of a panel's first, counted
+  /// from the chunk's.
+  virtual mlir::Value sweptRows() { return kernel.chunkRows; }
+  virtual mlir::Value firstOfPanel(mlir::Value panel) { return mul(panel, panelRows); }
   mlir::Value rangeMemory(const SweepOperand &operand);
   /// Sets ranges to those of nothing. Those of rows are one a panel and, the last, one of all.
   void clearRanges(const SweepOperand &operand, int64_t count);
@@ -192,6 +202,7 @@ protected:
   /// Visits tiles of columns from one interval of the domain to the next.
   void sweepColumns();
   void visitPanel(mlir::Value panel, mlir::Value first, mlir::Value count);
+  virtual void visitPanels(const PairBox &chunk, mlir::Value first, mlir::Value count);
 
   //===--- tiles -----------------------------------------------------------===//
 

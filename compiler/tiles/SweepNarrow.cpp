@@ -21,7 +21,41 @@ constexpr int64_t kSums = 8;
 // Scopes
 //===----------------------------------------------------------------------===//
 
+Value NarrowSweepEmitter::sweptRows() {
+  return kernel.sweepsRows ? select(kernel.sweepsRows, kernel.groupRows, kernel.chunkRows)
+                           : kernel.chunkRows;
+}
+
+/// The rows of a group are those of one task after those of another, for the same positions.
+Value NarrowSweepEmitter::firstOfPanel(Value panel) {
+  if (!kernel.sweepsRows)
+    return panel;
+  return arith::RemUIOp::create(builder, loc, panel, maximum(kernel.chunkRows, constant(1)));
+}
+
+void NarrowSweepEmitter::makeRows() {
+  if (!kernel.sweepsRows)
+    return SweepEmitter::makeRows();
+  when(
+      kernel.sweepsRows, [] {},
+      [&] {
+        Value isFirst = isLess(kernel.firstRow, constant(1));
+        when(isFirst, [&] {
+          for (const SweepOperand &operand : plan.rows)
+            clearRanges(operand, plan.allRows() + 1);
+        });
+        kernel.forEach(kernel.chunkRows, 1, [&](Value panel) { packRows(panel, {}); });
+      });
+}
+
+void NarrowSweepEmitter::unlessMaking(function_ref<void()> body) {
+  if (!kernel.makesRows)
+    return body();
+  when(kernel.makesRows, [] {}, body);
+}
+
 void NarrowSweepEmitter::packRows(Value panel, Value /*last*/) {
+  Value slot = kernel.sweepsRows ? add(panel, kernel.firstRow) : panel;
   for (const SweepOperand &operand : plan.rows) {
     const BufferLayout *buffer = bufferOf(operand.name);
     assert(buffer && "what is read at a row has a buffer");
@@ -30,7 +64,7 @@ void NarrowSweepEmitter::packRows(Value panel, Value /*last*/) {
     Strided from = bufferElements(kernel, *buffer), to;
     from.base = kernel.address(*buffer, IndexValue::of(panel), IndexValue::constant(0), zeros);
     to.memref = memoryAt(operand.offset, kernel.elementType(operand.kind));
-    to.base = IndexValue::of(mul(panel, operand.elements));
+    to.base = IndexValue::of(mul(slot, operand.elements));
     to.strides.assign(2, IndexValue::constant(0));
     SmallVector<IndexValue> sizes(2, IndexValue::constant(1));
     for (auto [size, stride] : llvm::zip_equal(info.sizes, operand.strides)) {
@@ -40,8 +74,8 @@ void NarrowSweepEmitter::packRows(Value panel, Value /*last*/) {
     emitCopy(kernel, from, to, sizes, sizes.size() - 1);
     if (operand.rangeOffset < 0)
       continue;
-    Value value = memref::LoadOp::create(builder, loc, to.memref, panel);
-    widenRange(operand, panel, value);
+    Value value = memref::LoadOp::create(builder, loc, to.memref, slot);
+    widenRange(operand, slot, value);
     widenRange(operand, constant(plan.allRows()), value);
   }
 }
@@ -104,7 +138,7 @@ Value NarrowSweepEmitter::emitLanes(Tile &tile, Block *part, Value column, Value
     if (op->getBlock() != part)
       continue;
     Emitted value;
-    value.values.push_back(load(memoryAt(offset), column));
+    value.values.push_back(load(memoryAt(offset), place(tile, column)));
     tile.pairs.known[op] = value;
   }
   SmallVector<Emitted> further;
@@ -230,51 +264,92 @@ std::optional<NarrowSweepEmitter::Place> NarrowSweepEmitter::standing(const Swee
 
 void NarrowSweepEmitter::visitTile(Value panel, Value firstRow, Value firstColumn, Value count,
                                    bool masked) {
-  Tile tile = makeTile(panel, firstRow, firstColumn, count, masked);
+  visitRows(
+      [&](function_ref<void(Tile &)> body) {
+        Tile tile = makeTile(panel, firstRow, firstColumn, count, masked);
+        body(tile);
+      },
+      count, masked);
+}
+
+/// Where all rows take all columns of a tile, each piece of it serves all rows while it is in the
+/// first-level cache.
+void NarrowSweepEmitter::visitPanels(const PairBox &chunk, Value first, Value count) {
+  Value whole = constant(plan.tile);
+  Value isWhole = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, count, whole);
+  Value together = arith::AndIOp::create(
+      builder, loc, arith::AndIOp::create(builder, loc, isWhole, isLess(constant(1), panelCount)),
+      boxState(kernel, pairs, chunk, extent).isFull);
+  when(
+      together,
+      [&] {
+        visitRows(
+            [&](function_ref<void(Tile &)> body) {
+              kernel.forEach(panelCount, 1, [&](Value panel) {
+                Value row = add(firstPosition(), firstOfPanel(panel));
+                Tile tile = makeTile(panel, row, first, whole, /*masked=*/false);
+                body(tile);
+              });
+            },
+            whole, /*masked=*/false);
+      },
+      [&] { SweepEmitter::visitPanels(chunk, first, count); });
+}
+
+Value NarrowSweepEmitter::place(const Tile &tile, Value column) {
+  return add(mul(tile.panel, plan.tile), column);
+}
+
+void NarrowSweepEmitter::visitRows(ForRows forRows, Value count, bool masked) {
   for (Region &region : pairs.getParts())
-    emitInner(tile, &region.front());
-  if (pairs.getScore())
-    emitRowScores(tile);
-  emitRowWeights(tile);
+    emitInner(forRows, count, masked, &region.front());
+  forRows([&](Tile &tile) {
+    if (pairs.getScore())
+      emitRowScores(tile);
+    emitRowWeights(tile);
+  });
   for (auto [number, result] : llvm::enumerate(results))
     if (result.getValue() >= 0 &&
         !kernel.layout.symbol(result.getProduced().getAttr()).sizes.empty())
-      emitRowValues(tile, number);
+      emitRowValues(forRows, number);
 }
 
-void NarrowSweepEmitter::emitInner(Tile &tile, Block *part) {
+void NarrowSweepEmitter::emitInner(ForRows forRows, Value count, bool masked, Block *part) {
   SmallVector<Operation *> wanted;
   for (auto reduce : part->getOps<ReduceOp>())
     if (plan.innerOffsets.contains(reduce))
       wanted.push_back(reduce);
   if (wanted.empty())
     return;
+  auto row = [&](Tile &tile, Value column, int64_t together) {
+    Scope scope;
+    scope.rows = together;
+    scope.pairs = &tile.pairs;
+    SmallVector<Emitted> arguments = rowNumbers(tile);
+    arguments.push_back(columnPositions(tile, column, together));
+    auto values = ExprEmitter(kernel, scope).values(*part, arguments, wanted);
+    if (failed(values)) {
+      status = failure();
+      return;
+    }
+    for (auto [op, value] : llvm::zip_equal(wanted, *values))
+      for (int64_t at = 0; at < together; ++at)
+        memref::StoreOp::create(builder, loc, value.value(at, 0),
+                                memoryAt(plan.innerOffsets.lookup(op)),
+                                place(tile, add(column, constant(at))));
+  };
   auto some = [&](Value from, Value to, int64_t together) {
     loop(from, to, together, {}, [&](Value column, ArrayRef<Value>) -> SmallVector<Value> {
-      Scope scope;
-      scope.rows = together;
-      scope.pairs = &tile.pairs;
-      SmallVector<Emitted> arguments = rowNumbers(tile);
-      arguments.push_back(columnPositions(tile, column, together));
-      auto values = ExprEmitter(kernel, scope).values(*part, arguments, wanted);
-      if (failed(values)) {
-        status = failure();
-        return {};
-      }
-      for (auto [op, value] : llvm::zip_equal(wanted, *values))
-        for (int64_t row = 0; row < together; ++row)
-          memref::StoreOp::create(builder, loc, value.value(row, 0),
-                                  memoryAt(plan.innerOffsets.lookup(op)),
-                                  add(column, constant(row)));
+      forRows([&](Tile &tile) { row(tile, column, together); });
       return {};
     });
   };
   Value together = constant(kTogether);
-  Value rest = arith::RemUIOp::create(builder, loc, tile.count, together);
-  Value whole = sub(tile.count, rest);
+  Value rest = arith::RemUIOp::create(builder, loc, count, together);
+  Value whole = sub(count, rest);
   some(constant(0), whole, kTogether);
-  if (tile.masked)
-    some(whole, tile.count, 1);
+  if (masked)
+    some(whole, count, 1);
 }
 
 void NarrowSweepEmitter::emitRowScores(Tile &tile) {
@@ -287,7 +362,7 @@ void NarrowSweepEmitter::emitRowScores(Tile &tile) {
                           return {carried[0]};
                         if (tile.masked)
                           score = select(laneMask(tile, column), score, real(-kInf));
-                        store(score, memoryAt(plan.scoreOffset), column);
+                        store(score, memoryAt(plan.scoreOffset), place(tile, column));
                         return {larger(score, carried[0])};
                       });
   Value maximum = broadcast(reduceLanes(PairKind::Max, largest[0]));
@@ -323,7 +398,7 @@ void NarrowSweepEmitter::emitRowWeights(Tile &tile) {
     SmallVector<Value> next(carried);
     Value exponential;
     if (hasScore)
-      exponential = exp(minus(load(memoryAt(plan.scoreOffset), column), shift));
+      exponential = exp(minus(load(memoryAt(plan.scoreOffset), place(tile, column)), shift));
     Value mask = tile.masked ? laneMask(tile, column) : Value();
     auto inside = [&](Value value, double outside) {
       return mask ? select(mask, value, real(outside)) : value;
@@ -335,7 +410,7 @@ void NarrowSweepEmitter::emitRowWeights(Tile &tile) {
         return next;
       weights[part] = inside(weight, 0);
       if (auto offset = plan.weightOffsets.find(part); offset != plan.weightOffsets.end())
-        store(weights[part], memoryAt(offset->second), column);
+        store(weights[part], memoryAt(offset->second), place(tile, column));
     }
     for (auto [place, number] : llvm::enumerate(plain)) {
       PairResultAttr result = results[number];
@@ -357,43 +432,46 @@ void NarrowSweepEmitter::emitRowWeights(Tile &tile) {
     store(sums[place], memoryAt(plan.accumulatorOffsets[number]), sumPlace(number, tile.panel));
 }
 
-void NarrowSweepEmitter::emitRowValues(Tile &tile, size_t number) {
+/// Adds the tile's columns to `count` vectors of a row's sums from number `offset` on.
+void NarrowSweepEmitter::emitRowValues(Tile &tile, size_t number, ArrayRef<Emitted> features,
+                                       Value offset, int64_t count) {
   PairResultAttr result = results[number];
-  const SymbolInfo &info = kernel.layout.symbol(result.getProduced().getAttr());
-  SmallVector<Emitted> features(info.sizes.size(), Emitted::integer(IndexValue::constant(0)));
   Value memory = memoryAt(plan.accumulatorOffsets[number]);
+  Value start = add(sumPlace(number, tile.panel), offset);
+  SmallVector<Value> initial;
+  for (int64_t vector = 0; vector < count; ++vector)
+    initial.push_back(load(memory, start, vector * kernel.lanes));
+  auto sums = loop(constant(0), tile.count, 1, initial, [&](Value column, ArrayRef<Value> carried) {
+    SmallVector<Value> next(carried);
+    Emitted columns = columnPositions(tile, column, 1);
+    Value weight;
+    if (result.getWeight() >= 0)
+      weight = broadcast(memref::LoadOp::create(
+          builder, loc, memoryAt(plan.weightOffsets.lookup(result.getWeight())),
+          place(tile, column)));
+    auto value = emitPart(tile, pairs.getPart(result.getValue()), columns, features);
+    Mask mask;
+    if (tile.masked && !weight)
+      mask = emitMask(tile, columns, column);
+    if (!value || failed(status))
+      return next;
+    for (int64_t vector = 0; vector < count; ++vector) {
+      Value own = broadcast(value->value(0, vector));
+      next[vector] = weight ? multiplyAdd(own, weight, next[vector])
+                            : combine(result.getKind(), next[vector],
+                                      masked(mask, 0, 0, own, identityOf(result.getKind())));
+    }
+    return next;
+  });
+  for (int64_t vector = 0; vector < count; ++vector)
+    store(sums[vector], memory, start, vector * kernel.lanes);
+}
+
+void NarrowSweepEmitter::emitRowValues(ForRows forRows, size_t number) {
+  const SymbolInfo &info = kernel.layout.symbol(results[number].getProduced().getAttr());
+  SmallVector<Emitted> features(info.sizes.size(), Emitted::integer(IndexValue::constant(0)));
   int64_t last = info.sizes.size() - 1, size = info.sizes[last];
   int64_t vectorsInAll = llvm::divideCeil(size, kernel.lanes);
-  auto registers = [&](Value place, int64_t count) {
-    SmallVector<Value> initial;
-    for (int64_t vector = 0; vector < count; ++vector)
-      initial.push_back(load(memory, place, vector * kernel.lanes));
-    auto sums =
-        loop(constant(0), tile.count, 1, initial, [&](Value column, ArrayRef<Value> carried) {
-          SmallVector<Value> next(carried);
-          Emitted columns = columnPositions(tile, column, 1);
-          Value weight;
-          if (result.getWeight() >= 0)
-            weight = broadcast(memref::LoadOp::create(
-                builder, loc, memoryAt(plan.weightOffsets.lookup(result.getWeight())), column));
-          auto value = emitPart(tile, pairs.getPart(result.getValue()), columns, features);
-          Mask mask;
-          if (tile.masked && !weight)
-            mask = emitMask(tile, columns, column);
-          if (!value || failed(status))
-            return next;
-          for (int64_t vector = 0; vector < count; ++vector) {
-            Value own = broadcast(value->value(0, vector));
-            next[vector] = weight ? multiplyAdd(own, weight, next[vector])
-                                  : combine(result.getKind(), next[vector],
-                                            masked(mask, 0, 0, own, identityOf(result.getKind())));
-          }
-          return next;
-        });
-    for (int64_t vector = 0; vector < count; ++vector)
-      store(sums[vector], memory, place, vector * kernel.lanes);
-  };
-  Value start = sumPlace(number, tile.panel);
   auto nest = [&](auto &self, int64_t dim, Value outer) -> void {
     if (dim < last) {
       kernel.forEach(constant(info.sizes[dim]), 1, [&](Value index) {
@@ -402,12 +480,13 @@ void NarrowSweepEmitter::emitRowValues(Tile &tile, size_t number) {
       });
       return;
     }
-    Value place = add(start, mul(outer, vectorsInAll * kernel.lanes));
+    Value offset = mul(outer, vectorsInAll * kernel.lanes);
     for (int64_t vector = 0; vector < vectorsInAll; vector += kSums) {
       int64_t count = std::min(kSums, vectorsInAll - vector);
       features[last] =
           laneIndices(kernel, IndexValue::constant(vector * kernel.lanes), size, count);
-      registers(add(place, constant(vector * kernel.lanes)), count);
+      Value at = add(offset, constant(vector * kernel.lanes));
+      forRows([&](Tile &tile) { emitRowValues(tile, number, features, at, count); });
     }
   };
   nest(nest, 0, constant(0));

@@ -28,6 +28,11 @@ protected:
   /// A row or a few share too little to make exponentials of columns for them.
   bool isFactored() override { return false; }
   void packRows(mlir::Value panel, mlir::Value last) override;
+  void makeRows() override;
+  void unlessMaking(llvm::function_ref<void()> body) override;
+  mlir::Value sweptRows() override;
+  mlir::Value firstOfPanel(mlir::Value panel) override;
+  void visitPanels(const PairBox &chunk, mlir::Value first, mlir::Value count) override;
   void packColumns(mlir::Value first, mlir::Value count, bool integers) override;
   void start(mlir::Value panel) override;
   void visitTile(mlir::Value panel, mlir::Value firstRow, mlir::Value firstColumn,
@@ -58,8 +63,14 @@ private:
   Strided sums(size_t result, mlir::Value panel);
   llvm::SmallVector<IndexValue> featureSizes(size_t result);
 
-  /// Reductions inside of a part that depend on a column, evaluated for all columns of the tile.
-  void emitInner(Tile &tile, mlir::Block *part);
+  /// Calls a body for the tile of a row, or of all rows.
+  using ForRows = llvm::function_ref<void(llvm::function_ref<void(Tile &)>)>;
+  void visitRows(ForRows forRows, mlir::Value count, bool masked);
+  /// Where what a row has for a column of the tile stands in scratch memory.
+  mlir::Value place(const Tile &tile, mlir::Value column);
+  /// Reductions inside of a part that depend on a column, evaluated for all columns of the tile:
+  /// for all rows while some columns are near.
+  void emitInner(ForRows forRows, mlir::Value count, bool masked, mlir::Block *part);
   /// Columns as lanes: their numbers in the tile, and the scope's.
   Emitted laneColumns(Tile &tile, mlir::Value column);
   /// A part for a vector of columns.
@@ -68,7 +79,9 @@ private:
   mlir::Value laneMask(Tile &tile, mlir::Value column);
   void emitRowScores(Tile &tile);
   void emitRowWeights(Tile &tile);
-  void emitRowValues(Tile &tile, size_t number);
+  void emitRowValues(ForRows forRows, size_t number);
+  void emitRowValues(Tile &tile, size_t number, llvm::ArrayRef<Emitted> features,
+                     mlir::Value offset, int64_t count);
   /// Makes one number of the lanes of the sum of a result without features.
   void foldLanes(mlir::Value panel);
   mlir::Value partialMemory();

@@ -117,7 +117,8 @@ Value NarrowSweepEmitter::partialMemory() {
 
 Value NarrowSweepEmitter::partialRow(Value part, Value panel) {
   int64_t elements = kernel.layout.partialBytes / (kernel.real.getIntOrFloatBitWidth() / 8);
-  Value token = add(add(mul(part, kernel.tokens), kernel.chunkStart), panel);
+  Value rows = kernel.groupRows ? kernel.groupRows : kernel.tokens;
+  Value token = add(add(mul(part, rows), kernel.chunkStart), panel);
   return add(mul(token, elements), constant(plan.partialStart));
 }
 

@@ -16,6 +16,8 @@
 
 #include "llvm/ADT/DenseSet.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix;
@@ -74,6 +76,34 @@ int64_t seqmix::partialBytes(const Layout &layout, MixerOp mixer, KernelOp kerne
       areChained(mixer))
     return 0;
   return elements * (layout.real.getIntOrFloatBitWidth() / 8);
+}
+
+void seqmix::findGroup(Layout &layout, MixerOp mixer, KernelOp kernel) {
+  SmallVector<SweepOp> sweeps;
+  kernel.walk([&](SweepOp sweep) { sweeps.push_back(sweep); });
+  SmallVector<StringAttr> batch;
+  for (auto dim : mixer.getOps<DimOp>())
+    if (dim.getKind() == DimKind::Batch)
+      batch.push_back(dim.getSymNameAttr());
+  if (layout.partialBytes == 0 || sweeps.size() != 1 || batch.size() < 2)
+    return;
+  SweepPlan plan = planSweep(layout, mixer, sweeps[0]);
+  if (!plan.narrow)
+    return;
+  int64_t shared = 0; // so far none tells them apart
+  for (Region &part : plan.op.getParts())
+    part.walk([&](ReadOp read) {
+      auto name = read.getSourceAttr().getAttr();
+      bool isRow = llvm::any_of(plan.rows, [&](auto &row) { return row.name == name; });
+      bool isColumn = llvm::any_of(plan.columns, [&](auto &column) { return column.name == name; });
+      if (isRow && !isColumn)
+        return;
+      for (BatchAttr own : batchDimsOf(mixer, name.getValue()))
+        if (own.getDim().getAttr() == batch.back())
+          shared = std::gcd(shared, own.getDiv());
+    });
+  layout.group = shared ? shared : std::numeric_limits<int32_t>::max();
+  layout.groupRows = plan.narrowRows();
 }
 
 int64_t seqmix::partialStart(const Layout &layout, MixerOp mixer, SweepOp op) {

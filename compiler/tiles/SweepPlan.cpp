@@ -157,7 +157,7 @@ public:
     if (!plan.narrow)
       return;
     for (ReduceOp reduce : columnReductions(plan.op))
-      plan.innerOffsets[reduce] = place(plan.tile * real);
+      plan.innerOffsets[reduce] = place(plan.narrowRows() * plan.tile * real);
   }
 
 private:

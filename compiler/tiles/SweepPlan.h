@@ -77,11 +77,11 @@ struct SweepPlan {
   /// Fixed dims of the rows, which the results have in front of their features.
   int64_t fixedRows = 0;
   llvm::SmallVector<SweepOperand> rows, columns;
-  /// Scores and weights of a tile: [tile, width]. Weights by the number of their part; the first
-  /// one takes the place of the scores.
+  /// Scores and weights of a tile: [tile, width], or [rows, tile]. Weights by the number of their
+  /// part; the first one takes the place of the scores.
   int64_t scoreOffset = -1;
   llvm::DenseMap<int64_t, int64_t> weightOffsets;
-  /// Of a tile's columns for one row: reductions inside of scores and weights.
+  /// Of a tile's columns for each row: reductions inside of scores and weights.
   llvm::MapVector<mlir::Operation *, int64_t> innerOffsets;
   /// Of factored forms; none: the parts as written are taken. Vectors of the largest exponentials
   /// (infinite where there is one beyond the bound, or NaN) of the rows of each panel and the
@@ -134,6 +134,9 @@ SweepPlan planSweep(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::S
 /// when the range of s cannot be divided among tasks that merge these: a sweep needs another's
 /// results, or the kernel walks tokens one by one.
 int64_t partialBytes(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
+/// Finds the tasks that may be reduced together when they have few rows: there is one sweep, and
+/// what it reads but at its rows is the same for them.
+void findGroup(Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::KernelOp kernel);
 /// Where those of a sweep begin in the row, in elements.
 int64_t partialStart(const Layout &layout, mlir::seq::MixerOp mixer, mlir::seq::SweepOp op);
 

@@ -74,11 +74,22 @@ LogicalResult emitSteps(Kernel &kernel, Block::iterator it, Block::iterator end)
 /// A part of the positions s needs no step behind the last sweep.
 LogicalResult emitSteps(Kernel &kernel, Block &steps) {
   auto rest = steps.begin();
+  auto sweep = steps.begin();
   for (auto it = steps.begin(); it != steps.end(); ++it)
-    if (isa<SweepOp>(*it))
+    if (isa<SweepOp>(*it)) {
+      sweep = it;
       rest = std::next(it);
-  if (failed(emitSteps(kernel, steps.begin(), rest)))
+    }
+  if (kernel.sweepsRows) { // there is one sweep, whose rows are made
+    LogicalResult result = success();
+    emitIf(
+        kernel, kernel.sweepsRows, [] {},
+        [&] { result = emitSteps(kernel, steps.begin(), sweep); });
+    if (failed(result) || failed(emitSteps(kernel, sweep, rest)))
+      return failure();
+  } else if (failed(emitSteps(kernel, steps.begin(), rest))) {
     return failure();
+  }
   if (rest == steps.begin())
     return emitSteps(kernel, rest, steps.end());
   return unlessPart(kernel, [&] { return emitSteps(kernel, rest, steps.end()); });
@@ -162,6 +173,10 @@ func::FuncOp makeFunction(MixerOp mixer, const Layout &layout, ModuleOp into, co
   function->setAttr(kSharedBytes, builder.getI64IntegerAttr(layout.sharedBytes));
   function->setAttr(kSequenceBytes, builder.getI64IntegerAttr(layout.sequenceBytes));
   function->setAttr(kPartialBytes, builder.getI64IntegerAttr(layout.partialBytes));
+  if (layout.group > 1) {
+    function->setAttr(kGroup, builder.getI64IntegerAttr(layout.group));
+    function->setAttr(kGroupRows, builder.getI64IntegerAttr(layout.groupRows));
+  }
   SmallVector<NamedAttribute> storage;
   for (auto &[dim, bytes] : layout.storageBytes)
     if (bytes > 0)

@@ -20,6 +20,8 @@ inline constexpr llvm::StringLiteral kSharedBytes = "seq.shared_bytes";
 inline constexpr llvm::StringLiteral kSequenceBytes = "seq.sequence_bytes_a_token";
 inline constexpr llvm::StringLiteral kPartialBytes = "seq.partial_bytes_a_token";
 /// By name of a run-time dim other than the token dim, where there are any.
+inline constexpr llvm::StringLiteral kGroup = "seq.group";
+inline constexpr llvm::StringLiteral kGroupRows = "seq.group_rows";
 inline constexpr llvm::StringLiteral kStorageBytes = "seq.storage_bytes_a_position";
 /// Set where a kernel finds the carry's rows through a table of pages.
 inline constexpr llvm::StringLiteral kTakesPages = "seq.takes_pages";

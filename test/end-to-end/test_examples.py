@@ -359,3 +359,64 @@ def test_latent_rows(threads):
     for begin, end in ((0, 600), (600, 640), (640, 641), (641, 650)):
         got, paged = function(**part(begin, end), **params, carry=paged, pages=pages, threads=threads, return_carry=True)
         np.testing.assert_allclose(got, whole[:, begin:end], **tolerance)
+
+
+@pytest.mark.parametrize("dtype", ("f32", "f64"))
+@pytest.mark.parametrize("name, window", [("grouped_query_attention", None), ("mla", None), ("shared", 300)])
+def test_heads_that_share_keys_are_swept_together(name, window, dtype):
+    """Steps and calls of few tokens: with keys that several query heads share, with those of all heads, and in a ring."""
+    H = 12
+    if name == "mla":
+        source, dims = ROOT / "examples/attention/mla.seq", {"N": 24, "M": 8, "R": 40, "V": 20}
+        shapes = {"qn": (H, 24), "qr": (H, 8), "c": (40,), "kr": (8,)}
+        params = {"Wk": (H, 24, 40), "Wv": (H, 20, 40)}
+    elif name == "shared":
+        source, dims, params = """mixer shared
+  dims   B, H batch; t, s in T; i in K = 20; j in V = 35
+  input  q[t,i], k[s,i], v[s,j] : bf16
+  input  on[s] : bool per B
+  input  r[t] : i32
+  p[t,s] = softmax[s] (sum[i] q[t,i] * k[s,i])
+    where s <= t and t - s < 300 and (on[s] or s // 8 == r[t])
+  o[t,j] = sum[s] p[t,s] * v[s,j]
+  output o[t,j]
+""".replace("k[s,i], v[s,j] : bf16", "").replace("q[t,i], ", "q[t,i]\n  input  k[s,i], v[s,j] per B, H/6"), {}, {}
+        shapes = {"q": (H, 20), "k": (2, 20), "v": (2, 35), "on": (), "r": (H,)}
+    else:
+        source, dims, params = ROOT / f"examples/attention/{name}.seq", {"K": 32, "V": 24}, {}
+        shapes = {"q": (H, 32), "k": (3, 32), "v": (3, 24)}
+    real = np.float32 if dtype == "f32" else np.float64
+    function = getattr(seqmix.compile(source, dims=dims, dtype=dtype), name)
+    random = np.random.default_rng(8)
+    params = {n: (random.standard_normal(s) / 5).astype(real) for n, s in params.items()}
+    arrays = {n: random.standard_normal((2, 720, *s)).astype(real) for n, s in shapes.items()}
+    if name == "shared":
+        arrays["on"], arrays["r"] = arrays["on"] > 0, random.integers(0, 90, (2, 720, H)).astype(np.int32)
+    part = lambda a, b: {n: x[:, a:b] for n, x in arrays.items()}
+    whole = function(**arrays, **params, threads=1)
+    tolerance = {"rtol": 0, "atol": (2e-5 if dtype == "f32" else 1e-12) * np.abs(whole).max()}
+    for threads in (1, 3, 16, 60):
+        _, carry = function(**part(0, 700), **params, return_carry=True, rows=720)
+        at = 700
+        for tokens in (1, 2, 1, 3, 5, 1):
+            row, carry = function(**part(at, at + tokens), **params, carry=carry, threads=threads, return_carry=True)
+            np.testing.assert_allclose(row, whole[:, at : at + tokens], **tolerance)
+            at += tokens
+        row, carry = function.step(**{n: x[:, at] for n, x in arrays.items()}, **params, carry=carry, threads=threads)
+        np.testing.assert_allclose(row, whole[:, at], **tolerance)
+        # The bits of a sequence do not depend on its slot.
+        workspace = function.workspace(threads=threads, B=3, H=H, T=4)
+        token, found = {n: np.concatenate([x[:1, 714:716]] * 3) for n, x in arrays.items()}, {}
+        for order in ((714, 714, 20), (20, 714, 714), (714, 20, 714)):
+            mixed = {n: np.concatenate([a[:1]] * 3) for n, a in carry.items()}
+            mixed["position"] = np.array(order, np.int32)
+            out = function(**token, **params, carry=mixed, threads=threads, workspace=workspace)
+            for position, rows in zip(order, out):
+                assert np.array_equal(rows, found.setdefault(position, rows)), order
+        if window is None: # the ring has lost what the first tokens saw
+            np.testing.assert_allclose(found[714], whole[0, 714:716], **tolerance)
+    packed = {n: np.concatenate([x[:1, 712:714], x[1:, 712:714]], axis=1) for n, x in arrays.items()}
+    _, carry = function(**part(0, 712), **params, return_carry=True, rows=720)
+    got, _ = function(**packed, **params, carry=carry, return_carry=True, cu_seqlens=[0, 2, 4])
+    np.testing.assert_allclose(got[0, :2], whole[0, 712:714], **tolerance)
+    np.testing.assert_allclose(got[0, 2:], whole[1, 712:714], **tolerance)

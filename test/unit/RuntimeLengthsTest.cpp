@@ -54,8 +54,8 @@ void kernel(const int64_t *frame) {
     z[n * tensors[11]] = static_cast<float>(frame[SEQ_FRAME_TOKENS]);
 }
 
-const SeqKernel kKernel = {"x86-64", 0,  nullptr, kernel,           64, 0,       0,
-                           0,        -1, 1,       SEQ_KERNEL_WHOLE, 0,  kStorage};
+const SeqKernel kKernel = {"x86-64", 0, nullptr,          kernel, 64,       0, 0, 0,
+                           -1,       1, SEQ_KERNEL_WHOLE, 0,      kStorage, 1, 0};
 const SeqMixer kMixer = {"lengths", nullptr, kDims,  kTensors, nullptr,
                          &kKernel,  nullptr, derive, 0,        SEQ_DESCRIPTOR_VERSION,
                          DimCount,  4,       0,      1,        T,

@@ -41,15 +41,15 @@ const SeqComponent kComponents[] = {
 
 // A kernel that no CPU can run stands first: it must be passed over.
 SeqKernel impossible() {
-  return {"imaginary", UINT64_C(1) << 60, nullptr, nullptr, 0, 0, 0, 0, -1, 1, 0, 0, nullptr};
+  return {"imaginary", UINT64_C(1) << 60, nullptr, nullptr, 0, 0, 0, 0, -1, 1, 0, 0, nullptr, 1, 0};
 }
 
 const SeqKernel kKernels8[] = {impossible(),
                                {"x86-64", UINT64_C(1) << SEQ_CPU_SSE3, sampleScan8Shared,
                                 sampleScan8Forward, 256, 32, 0, 4, K, 3, SEQ_KERNEL_POSITION, 0,
-                                nullptr}};
+                                nullptr, 1, 0}};
 const SeqKernel kKernels5[] = {{"x86-64", 0, sampleScan5Shared, sampleScan5Forward, 256, 20, 0, 4,
-                                K, 3, SEQ_KERNEL_POSITION, 0, nullptr}};
+                                K, 3, SEQ_KERNEL_POSITION, 0, nullptr, 1, 0}};
 
 const SeqDim kDims8[] = {{"B", 0, SEQ_DIM_BATCH, 0},
                          {"H", 0, SEQ_DIM_BATCH, 0},
@@ -63,7 +63,7 @@ const SeqComponent kMade[] = {{"S", kState, 0, 0, SEQ_CARRY_STATE, SEQ_F32, 3, 0
                               {"S.product", kProduct, 1, 0, SEQ_CARRY_STATE, SEQ_F32, 2, 0},
                               {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
 const SeqKernel kMaking[] = {
-    impossible(), {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0, nullptr}};
+    impossible(), {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0, nullptr, 1, 0}};
 const SeqMixer kSummary = {
     "scan.summary",         nullptr, kDims8, kTensors, kMade, kMaking, nullptr, nullptr, 1u << H,
     SEQ_DESCRIPTOR_VERSION, 4,       3,      3,        2,     T,       nullptr};
