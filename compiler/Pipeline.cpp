@@ -174,7 +174,7 @@ public:
       : options(options), errors(errors), times(times) {}
   ~LibraryBuilder() {
     for (const std::string &path : objects)
-      llvm::sys::fs::remove(path);
+      (void)llvm::sys::fs::remove(path);
   }
 
   LogicalResult build(llvm::ArrayRef<SourceFile> sources, const Outputs &outputs) {

@@ -281,18 +281,7 @@ void NarrowSweepEmitter::visitPanels(const PairBox &chunk, Value first, Value co
       builder, loc, arith::AndIOp::create(builder, loc, isWhole, isLess(constant(1), panelCount)),
       boxState(kernel, pairs, chunk, extent).isFull);
   when(
-      together,
-      [&] {
-        visitRows(
-            [&](function_ref<void(Tile &)> body) {
-              kernel.forEach(panelCount, 1, [&](Value panel) {
-                Value row = add(firstPosition(), firstOfPanel(panel));
-                Tile tile = makeTile(panel, row, first, whole, /*masked=*/false);
-                body(tile);
-              });
-            },
-            whole, /*masked=*/false);
-      },
+      together, [&] { visitTogether(first); },
       [&] { SweepEmitter::visitPanels(chunk, first, count); });
 }
 
@@ -302,7 +291,7 @@ Value NarrowSweepEmitter::place(const Tile &tile, Value column) {
 
 void NarrowSweepEmitter::visitRows(ForRows forRows, Value count, bool masked) {
   for (Region &region : pairs.getParts())
-    emitInner(forRows, count, masked, &region.front());
+    emitInner(forRows, count, masked, &region.front(), innerOf(&region.front()));
   forRows([&](Tile &tile) {
     if (pairs.getScore())
       emitRowScores(tile);
@@ -314,11 +303,16 @@ void NarrowSweepEmitter::visitRows(ForRows forRows, Value count, bool masked) {
       emitRowValues(forRows, number);
 }
 
-void NarrowSweepEmitter::emitInner(ForRows forRows, Value count, bool masked, Block *part) {
+SmallVector<Operation *> NarrowSweepEmitter::innerOf(Block *part) {
   SmallVector<Operation *> wanted;
   for (auto reduce : part->getOps<ReduceOp>())
     if (plan.innerOffsets.contains(reduce))
       wanted.push_back(reduce);
+  return wanted;
+}
+
+void NarrowSweepEmitter::emitInner(ForRows forRows, Value count, bool masked, Block *part,
+                                   ArrayRef<Operation *> wanted) {
   if (wanted.empty())
     return;
   auto row = [&](Tile &tile, Value column, int64_t together) {

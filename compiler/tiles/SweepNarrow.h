@@ -66,11 +66,26 @@ private:
   /// Calls a body for the tile of a row, or of all rows.
   using ForRows = llvm::function_ref<void(llvm::function_ref<void(Tile &)>)>;
   void visitRows(ForRows forRows, mlir::Value count, bool masked);
+  /// A tile that all rows take as a whole, some rows at once where they read the same columns.
+  void visitTogether(mlir::Value first);
+  Tile wholeTile(mlir::Value panel, mlir::Value first);
+  /// The product of a row and a column, features side by side, that a reduction is.
+  struct Dot {
+    mlir::StringAttr row, column;
+    int64_t size;
+  };
+  std::optional<Dot> dotOf(mlir::Block *part, mlir::Operation *op);
+  void emitDots(const Dot &dot, int64_t offset, mlir::Value first, mlir::Value panels);
+  /// Whether a result's values are the same for all rows.
+  bool hasSharedValues(size_t number);
+  void emitSharedValues(size_t number, mlir::Value first, mlir::Value panels);
   /// Where what a row has for a column of the tile stands in scratch memory.
   mlir::Value place(const Tile &tile, mlir::Value column);
   /// Reductions inside of a part that depend on a column, evaluated for all columns of the tile:
   /// for all rows while some columns are near.
-  void emitInner(ForRows forRows, mlir::Value count, bool masked, mlir::Block *part);
+  void emitInner(ForRows forRows, mlir::Value count, bool masked, mlir::Block *part,
+                 llvm::ArrayRef<mlir::Operation *> wanted);
+  llvm::SmallVector<mlir::Operation *> innerOf(mlir::Block *part);
   /// Columns as lanes: their numbers in the tile, and the scope's.
   Emitted laneColumns(Tile &tile, mlir::Value column);
   /// A part for a vector of columns.
