@@ -88,7 +88,7 @@ struct KernelPlan {
   int32_t batchBlock = 1;
   int32_t partialBytes = 0;
   int32_t group = 1, groupRows = 0; ///< tasks that may be reduced together, and rows of them
-  bool takesPages = false; ///< finds the carry's rows through a table of pages
+  bool takesPages = false;          ///< finds the carry's rows through a table of pages
 };
 
 struct SummaryPlan;
