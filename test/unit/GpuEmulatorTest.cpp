@@ -55,6 +55,24 @@ TEST(GpuEmulator, FindsAccessesOutsideOfBuffers) {
       << report.message;
 }
 
+TEST(GpuEmulator, TellsOpsOfOneLocationApart) {
+  Kernels kernels(inModule(R"mlir(
+llvm.func @kernel(%a: !llvm.ptr<1>) attributes {gpu.kernel, nvvm.kernel} {
+  %p1 = llvm.getelementptr %a[1] : (!llvm.ptr<1>) -> !llvm.ptr<1>, f32
+  %x = llvm.load %a : !llvm.ptr<1> -> f32 loc("here")
+  %y = llvm.load %p1 : !llvm.ptr<1> -> f32 loc("here")
+  llvm.return
+})mlir"));
+  std::vector<uint8_t> a(1);
+  GlobalMemory memory;
+  uint64_t address = memory.add("a", a, BufferUse::Input);
+  LaunchResult result = kernels.run("kernel", {{1, 1, 1}, {32, 1, 1}}, {address}, memory);
+  ASSERT_EQ(result.reports.size(), 2U) << result.text();
+  EXPECT_EQ(result.reports[0].site.location, result.reports[1].site.location);
+  EXPECT_LT(result.reports[0].site.instruction, result.reports[1].site.instruction);
+  EXPECT_EQ(result.reports[1].count, 32U);
+}
+
 TEST(GpuEmulator, FindsWritesToInputsAndMisalignedAccesses) {
   Kernels kernels(kernelFile("basics.mlir"));
   std::vector<float> a = numbers(32), b = numbers(32), c(32);

@@ -121,7 +121,7 @@ void Block::reportDeadlock() {
     warp->report(ReportKind::Deadlock, warp->barrierPc, lane,
                  hasEnded ? "this barrier waits for threads that have ended"
                           : "this barrier waits for threads that wait at another",
-                 Site{launch.program.locations[where], absent->threadIndex(0)});
+                 absent->site(where, 0));
   }
 }
 

@@ -34,6 +34,8 @@
 
 #include "llvm/Support/Error.h"
 
+#include <cstring>
+
 namespace seqmix::gpu {
 
 /// The bytes of one kernel argument.

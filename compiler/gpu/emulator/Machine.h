@@ -60,6 +60,9 @@ public:
   /// Leaves the barrier.
   void resume();
   Dim3 threadIndex(unsigned lane) const;
+  Site site(uint32_t pc, unsigned lane) const {
+    return {launch.program.locations[pc], threadIndex(lane), pc};
+  }
   uint32_t programCounter(unsigned lane) const { return counters[lane]; }
   LaneMask liveLanes() const { return live; }
 

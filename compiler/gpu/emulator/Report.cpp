@@ -48,12 +48,12 @@ std::string Report::text() const {
   llvm::raw_string_ostream os(result);
   os << site.location << ": " << nameOf(kind) << ": " << message << " [block ";
   printPlace(os, block);
-  os << ", thread ";
+  os << ", instruction " << site.instruction << ", thread ";
   printPlace(os, site.thread);
   if (other) {
     os << "; thread ";
     printPlace(os, other->thread);
-    os << " at " << other->location;
+    os << " at " << other->location << ", instruction " << other->instruction;
   }
   os << ']';
   if (count > 1)
@@ -62,9 +62,9 @@ std::string Report::text() const {
 }
 
 void ReportLog::add(Report report) {
-  const void *other = report.other ? report.other->location.getAsOpaquePointer() : nullptr;
-  auto [entry, isNew] = known.try_emplace(
-      {report.kind, report.site.location.getAsOpaquePointer(), other}, reports.size());
+  const uint32_t other = report.other ? report.other->instruction : ~0U;
+  auto [entry, isNew] =
+      known.try_emplace({report.kind, report.site.instruction, other}, reports.size());
   if (isNew)
     reports.push_back(std::move(report));
   else

@@ -32,10 +32,12 @@ enum class ReportKind : uint8_t {
   Limit,      // the kernel runs longer than the launch allows
 };
 
-/// One thread at one op.
+/// One thread at one op. Ops of a kernel that a compiler made may share a location; the number of
+/// the instruction in the program tells them apart.
 struct Site {
   mlir::Location location;
   Dim3 thread;
+  uint32_t instruction = 0;
 };
 
 struct Report {
@@ -59,7 +61,7 @@ public:
 
 private:
   std::vector<Report> reports;
-  std::map<std::tuple<ReportKind, const void *, const void *>, size_t> known;
+  std::map<std::tuple<ReportKind, uint32_t, uint32_t>, size_t> known;
 };
 
 } // namespace seqmix::gpu

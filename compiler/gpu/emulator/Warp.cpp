@@ -130,14 +130,12 @@ void Warp::runLanes(uint32_t pc, LaneMask active) {
 }
 
 Site Warp::siteOf(const Accessor &accessor) const {
-  return {launch.program.locations[accessor.pc],
-          block.warps[accessor.warp]->threadIndex(accessor.lane)};
+  return block.warps[accessor.warp]->site(accessor.pc, accessor.lane);
 }
 
 void Warp::report(ReportKind kind, uint32_t pc, unsigned lane, std::string message,
                   std::optional<Site> other) {
-  launch.log.add({kind, std::move(message), block.index,
-                  Site{launch.program.locations[pc], threadIndex(lane)}, other});
+  launch.log.add({kind, std::move(message), block.index, site(pc, lane), other});
 }
 
 void Warp::reportConflict(uint32_t pc, unsigned lane, const Conflict &conflict, bool isWrite) {
@@ -176,7 +174,7 @@ void Warp::reportStuck() {
     report(ReportKind::Divergence, pc, lane,
            live >> absent & 1 ? "this op names a thread that waits elsewhere"
                               : "this op names a thread that has ended",
-           Site{launch.program.locations[counters[absent]], threadIndex(absent)});
+           site(counters[absent], absent));
   });
 }
 
