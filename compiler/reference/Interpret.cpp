@@ -456,10 +456,11 @@ bool Interpreter::runsBackward(const Program::Group &group) const {
       bool inGroup = llvm::any_of(group.members, [&](unsigned other) {
         return program.equations()[other].variable == program.variableNumber(read.getSource());
       });
+      if (!inGroup || read.getMap().getNumResults() == 0)
+        return;
       auto sum = dyn_cast<AffineBinaryOpExpr>(read.getMap().getResult(0));
       auto offset = sum ? dyn_cast<AffineConstantExpr>(sum.getRHS()) : AffineConstantExpr();
-      backward |=
-          inGroup && offset && sum.getKind() == AffineExprKind::Add && offset.getValue() > 0;
+      backward |= offset && sum.getKind() == AffineExprKind::Add && offset.getValue() > 0;
     });
   }
   return backward;

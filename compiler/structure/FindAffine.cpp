@@ -251,11 +251,30 @@ private:
     mixer.walk([&](ReadOp read) { isRead.insert(read.getSourceAttr().getAttr()); });
     for (auto output : mixer.getOps<OutputOp>())
       isRead.insert(output.getSourceAttr().getAttr());
+    for (auto convolution : mixer.getOps<ConvolutionOp>())
+      for (StringAttr operand : sourcesOf(convolution))
+        isRead.insert(operand);
     for (auto affine : mixer.getOps<AffineOp>())
       dropUnreadResults(affine, isRead);
+    for (auto pairs : llvm::make_early_inc_range(mixer.getOps<PairsOp>()))
+      dropUnreadResults(pairs, isRead);
+    for (auto convolution : llvm::make_early_inc_range(mixer.getOps<ConvolutionOp>()))
+      if (!isRead.contains(convolution.getProducedAttr().getAttr()))
+        convolution.erase();
     for (auto produced : llvm::make_early_inc_range(mixer.getOps<ProducedOp>()))
       if (!isRead.contains(produced.getSymNameAttr()))
         produced.erase();
+  }
+
+  static void dropUnreadResults(PairsOp pairs, const llvm::DenseSet<StringAttr> &isRead) {
+    SmallVector<Attribute> results;
+    for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
+      if (isRead.contains(result.getProduced().getAttr()))
+        results.push_back(result);
+    if (results.empty())
+      pairs.erase();
+    else
+      pairs.setOutsAttr(ArrayAttr::get(pairs.getContext(), results));
   }
 
   static void dropUnreadResults(AffineOp affine, const llvm::DenseSet<StringAttr> &isRead) {
