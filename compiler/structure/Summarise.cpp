@@ -304,8 +304,10 @@ private:
     SmallVector<Attribute> factors, places;
   };
 
-  bool addProducts(ArrayRef<StringAttr> cluster, Transition at, SmallVector<Var> left,
+  bool addProducts(ArrayRef<StringAttr> cluster, Transition at, ArrayRef<Var> vars,
                    const ProductShape &shape, Location loc, std::string &why) {
+    // They may be those of an equation, which moves when others are added.
+    SmallVector<Var> left(vars);
     size_t count = cluster.size();
     auto reach = closure(at);
     if (!bounds.apply(at, cluster, left, loc, why))
