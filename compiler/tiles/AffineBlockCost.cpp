@@ -97,8 +97,8 @@ double cyclesPerToken(const AffineBlockSpec &spec) {
   const double reads = spec.reads.size(), updates = spec.updates.size(), block = spec.block;
   const double before = llvm::count_if(spec.reads, [](auto &read) { return read.before; });
   const int64_t vectors = llvm::divideCeil(spec.cols, spec.lanes);
-  const auto whole = static_cast<double>(vectors / spec.panel);
-  double panels = whole * cyclesOfPanel(spec, spec.panel, before);
+  const int64_t whole = vectors / spec.panel;
+  double panels = static_cast<double>(whole) * cyclesOfPanel(spec, spec.panel, before);
   if (vectors % spec.panel !=
       0) // the code of the narrower panel counts for a little more than its time
     panels = 1.03 * (panels + cyclesOfPanel(spec, vectors % spec.panel, before));
