@@ -26,8 +26,10 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Path.h"
 
+#include <deque>
 #include <fmt/format.h>
 
 using namespace mlir;
@@ -167,15 +169,11 @@ OwningOpRef<ModuleOp> runTiles(ModuleOp module, const TargetInfo &target, llvm::
   return failed(verify(*tiles)) ? OwningOpRef<ModuleOp>() : std::move(tiles);
 }
 
-/// Everything that is compiled into one library, and the objects made so far.
+/// Everything that is compiled into one library, and the objects made so far, which it removes.
 class LibraryBuilder {
 public:
   LibraryBuilder(const Options &options, llvm::raw_ostream &errors, StageTimes *times)
       : options(options), errors(errors), times(times) {}
-  ~LibraryBuilder() {
-    for (const std::string &path : objects)
-      (void)llvm::sys::fs::remove(path);
-  }
 
   LogicalResult build(llvm::ArrayRef<SourceFile> sources, const Outputs &outputs) {
     auto found = targetsNamed(options.cpu);
@@ -199,6 +197,7 @@ private:
   std::vector<TargetInfo> targets;
   LibraryPlan plan;
   std::vector<std::string> objects;
+  std::deque<llvm::FileRemover> removers; // one an object
   unsigned modules = 0;
 
   LogicalResult report(llvm::Error error) {
@@ -324,6 +323,7 @@ private:
     llvm::SmallString<128> path;
     if (auto failed = llvm::sys::fs::createTemporaryFile("seqmix", "o", path))
       return llvm::createStringError("cannot make a temporary file: " + failed.message());
+    removers.emplace_back(path);
     objects.push_back(path.str().str());
     return objects.back();
   }

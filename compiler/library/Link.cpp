@@ -54,7 +54,8 @@ Expected<Linker> findLinker() {
 // A relative directory would be looked up from wherever the program runs.
 std::string absolute(StringRef directory) {
   SmallString<256> path(directory);
-  sys::fs::make_absolute(path);
+  if (sys::fs::make_absolute(path))
+    return directory.str();
   sys::path::remove_dots(path, /*remove_dot_dot=*/true);
   return path.str().str();
 }

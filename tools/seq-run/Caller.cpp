@@ -10,6 +10,7 @@
 #include "llvm/ADT/STLExtras.h"
 
 #include <array>
+#include <bit>
 #include <cassert>
 #include <cstring>
 #include <dlfcn.h>
@@ -263,7 +264,7 @@ int call(void *function, Arguments arguments) {
   return table[arguments.size()](function, arguments);
 }
 
-void *asPointer(int64_t value) { return reinterpret_cast<void *>(static_cast<intptr_t>(value)); }
+void *asPointer(int64_t value) { return std::bit_cast<void *>(static_cast<intptr_t>(value)); }
 
 } // namespace
 
@@ -298,7 +299,7 @@ Error CompiledMixer::forward(ArrayRef<DLTensor *> tensors, const seq_options *op
 Error CompiledMixer::step(ArrayRef<DLTensor *> tensors, ArrayRef<DLTensor *> carry,
                           const seq_options *options) const {
   std::vector<void *> arguments(tensors.begin(), tensors.end());
-  arguments.push_back(const_cast<DLTensor **>(carry.data()));
+  arguments.push_back(static_cast<void *>(const_cast<DLTensor **>(carry.data())));
   arguments.push_back(const_cast<seq_options *>(options));
   return check(call(stepFunction, arguments));
 }

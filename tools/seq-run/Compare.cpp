@@ -7,8 +7,8 @@
 #include "tools/seq-run/Compare.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -109,7 +109,8 @@ Difference compareBits(const std::string &name, const reference::Array &got,
     return {INFINITY, false, fmt::format("{} has another shape", name)};
   for (int64_t i = 0; i < want.size(); ++i) {
     double g = got.values[i], w = want.values[i];
-    bool same = std::isnan(w) ? std::isnan(g) : std::memcmp(&g, &w, sizeof g) == 0;
+    bool same =
+        std::isnan(w) ? std::isnan(g) : std::bit_cast<uint64_t>(g) == std::bit_cast<uint64_t>(w);
     if (!same)
       return {std::fabs(g - w), false,
               fmt::format("{} is {:.17g}, not the same bits as {:.17g}",

@@ -102,7 +102,7 @@ private:
   std::string condition(const Scope &scope, int depth);
   std::string reduction(const Scope &scope, int depth);
   std::string freshRead(const DimList &list, const Scope &scope, Value::Class cls = Value::Real);
-  std::string normalised(const std::string &operand, unsigned dim, const Scope &scope);
+  std::string normalised(const std::string &operand, unsigned dim);
   std::string number(double low, double high);
   std::string root(unsigned dim) const; ///< K^-0.5
   bool bind(Scope &scope, unsigned dim, std::string &index) const;

@@ -51,7 +51,7 @@ void Generator::coupledMatrices(bool backward) {
     if (n == 0 || random.chance(0.5))
       add(fmt::format("{} * {}", unit(rows, 1), unit(columns, 1)));
     if (canBind && random.chance(0.4)) {
-      Value key = define({row}, normalised(freshRead({row}, rows), row, rows));
+      Value key = define({row}, normalised(freshRead({row}, rows), row));
       const Value &from = group[random.below(count)];
       std::string old = read(from, inner, past(from));
       add(fmt::format("{} * {} * ({} - (sum[{}] {} * {}))", number(0.05, 0.3), read(key, scope),

@@ -229,7 +229,7 @@ std::string Generator::fraction(const Scope &scope, int depth) {
 }
 
 /// `operand` (which uses the scope's index of `dim`) with length 1 over that dim.
-std::string Generator::normalised(const std::string &operand, unsigned dim, const Scope &scope) {
+std::string Generator::normalised(const std::string &operand, unsigned dim) {
   std::string &function = normFunctions[dim];
   if (function.empty()) {
     function = newName("unit");

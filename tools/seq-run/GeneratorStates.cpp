@@ -99,7 +99,7 @@ std::string Generator::deltaTerms(const Value &state, unsigned row, unsigned col
     unsigned summed = byColumns ? column : row;
     DimList keyDims{summed}, valueDims{byColumns ? row : column};
     Scope keyScope = scopeOf(keyDims), valueScope = scopeOf(valueDims);
-    Value key = define(keyDims, normalised(freshRead(keyDims, keyScope), summed, keyScope));
+    Value key = define(keyDims, normalised(freshRead(keyDims, keyScope), summed));
     Scope inner = scope;
     std::string index;
     if (!bind(inner, summed, index))
@@ -118,7 +118,7 @@ std::string Generator::deltaTerms(const Value &state, unsigned row, unsigned col
                                     index, read(key, inner), old);
       terms += fmt::format(" + {} * {}", read(key, scope), read(define(valueDims, rhs), scope));
     } else if (form < 0.85) {
-      Value other = define(keyDims, normalised(freshRead(keyDims, keyScope), summed, keyScope));
+      Value other = define(keyDims, normalised(freshRead(keyDims, keyScope), summed));
       terms += fmt::format(" - {} * {} * (sum[{}] {} * {})", number(0.1, 0.5 * strength),
                            read(other, scope), index, read(key, inner), old);
     } else {
@@ -129,7 +129,7 @@ std::string Generator::deltaTerms(const Value &state, unsigned row, unsigned col
       base = read(middle, scope);
       if (random.chance(0.5))
         return terms;
-      Value key2 = define(keyDims, normalised(freshRead(keyDims, keyScope), summed, keyScope));
+      Value key2 = define(keyDims, normalised(freshRead(keyDims, keyScope), summed));
       terms += fmt::format(" - {} * (sum[{}] {} * {})", read(key2, scope), index, read(key2, inner),
                            read(middle, inner));
       return terms;

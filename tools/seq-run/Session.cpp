@@ -23,7 +23,10 @@ TemporaryDirectory::TemporaryDirectory() {
   path = made.str().str();
 }
 
-TemporaryDirectory::~TemporaryDirectory() { sys::fs::remove_directories(path); }
+TemporaryDirectory::~TemporaryDirectory() {
+  if (std::error_code code = sys::fs::remove_directories(path, /*IgnoreErrors=*/false))
+    errs() << "seq-run: cannot remove '" << path << "': " << code.message() << "\n";
+}
 
 Expected<std::vector<SourceFile>> readSources(ArrayRef<std::string> names) {
   std::vector<SourceFile> sources;

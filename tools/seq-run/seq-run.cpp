@@ -140,8 +140,8 @@ int main(int argc, char **argv) {
   std::string self = llvm::sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&fail));
   compile.runtimeDirectory =
       (llvm::sys::path::parent_path(llvm::sys::path::parent_path(self)) + "/lib").str();
-  std::optional<ast::DType> type;
-  if (!dtype.empty() && !(type = dtypeNamed(dtype)))
+  std::optional<ast::DType> type = dtypeNamed(dtype);
+  if (!dtype.empty() && !type)
     return fail(
         fmt::format("unknown --dtype '{}'; expected f64, f32, bf16 or f16", dtype.getValue()));
   unsigned processes = jobs ? jobs : run::availableCpus();

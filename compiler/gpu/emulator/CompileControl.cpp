@@ -8,6 +8,7 @@
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 #include <algorithm>
 
@@ -38,7 +39,7 @@ FailureOr<std::unique_ptr<Program>> ProgramCompiler::compile() {
                 program->requiredThreads);
   Frame outer;
   outer.isKernel = true;
-  frame = &outer;
+  llvm::SaveAndRestore within(frame, &outer);
   if (failed(compileParameters()) || failed(compileBody(kernel, outer)))
     return failure();
   program->staticShared = llvm::alignTo(program->staticShared, program->dynamicAlignment);
@@ -67,8 +68,7 @@ LogicalResult ProgramCompiler::compileParameters() {
 }
 
 LogicalResult ProgramCompiler::compileBody(LLVM::LLVMFuncOp function, Frame &inner) {
-  Frame *outer = frame;
-  frame = &inner;
+  llvm::SaveAndRestore within(frame, &inner);
   // Values may be asked for before their op is translated, so their types are checked first.
   for (Block &block : function.getBody()) {
     for (Type type : block.getArgumentTypes())
@@ -86,7 +86,6 @@ LogicalResult ProgramCompiler::compileBody(LLVM::LLVMFuncOp function, Frame &inn
     program->code[at].target = inner.begins.at(block);
   for (uint32_t at : inner.returns)
     program->code[at].target = program->code.size();
-  frame = outer;
   return success();
 }
 
