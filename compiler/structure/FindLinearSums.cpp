@@ -21,13 +21,18 @@ namespace seqmix {
 namespace {
 
 /// A state pays where the work for a token is less than that for the pairs of a token in a long
-/// sequence: half of this many.
+/// sequence: half of this many. A score that another sum takes over the pairs anyway is free there.
 constexpr double kLongSequence = 8192;
 
 class LinearSums {
 public:
   explicit LinearSums(MixerOp mixer)
-      : model(mixer), context(model.exprs()), token(tokenDimOf(mixer)), states(model) {}
+      : model(mixer), context(model.exprs()), token(tokenDimOf(mixer)), states(model) {
+    if (!token)
+      return;
+    anyRow = context.freshVar(token.getAttr(), context.attr("t"));
+    anyOver = context.freshVar(token.getAttr(), context.attr("s"));
+  }
 
   void run() {
     if (!token)
@@ -38,6 +43,16 @@ public:
         names.push_back(name);
     for (auto &[name, equation] : model.nexts())
       names.push_back(name);
+    isDry = true;
+    for (size_t known = 1; known != scoresOfPairs.size();) {
+      known = scoresOfPairs.size();
+      for (StringAttr name : names) {
+        Equation equation = *model.equation(name);
+        current = &equation;
+        rewrite(equation.body);
+      }
+    }
+    isDry = false;
     for (StringAttr name : names) {
       Equation equation = *model.equation(name);
       current = &equation;
@@ -62,6 +77,9 @@ private:
   Equation *current = nullptr;
   SumStates states;
   std::vector<std::string> notes; // why other sums stay
+  Var anyRow = nullptr, anyOver = nullptr;
+  llvm::DenseSet<Expr> scoresOfPairs; // over anyRow and anyOver, of sums that stay
+  bool isDry = false;                 // to find those only
 
   bool isRuntime(Var var) const { return model.isRuntime(var->dim); }
   int64_t positions(const Equation &equation) const {
@@ -127,19 +145,24 @@ private:
     if (!row || row->dim != over->dim || over->dim != token.getAttr())
       return nullptr;
 
-    // A state varies over all batch dims, and so would what is read from it.
-    if (!variesOverWholeBatch(current->name)) {
-      note("it varies over fewer batch dims than a state");
-      return nullptr;
-    }
-
     size_t before = states.size();
     body = rewrite(body);
     std::string reason;
     SeparableSum separable(model, row, over);
     auto terms = separable.run(body, domain, rank, reason);
+    bool isState = terms && pays(body, row, over, *terms, reason);
+    // A state varies over all batch dims, and so would what is read from it.
+    if (!variesOverWholeBatch(current->name)) {
+      reason = "it varies over fewer batch dims than a state";
+      isState = false;
+    }
+    if (isDry) {
+      if (!isState)
+        scoresOfPairs.insert_range(scores(body, row, over));
+      return nullptr;
+    }
     Expr result = nullptr;
-    if (terms && pays(body, *terms, reason)) {
+    if (isState) {
       result = context.real(0);
       for (const SeparableTerm &term : *terms) {
         Expr read = states.read(term, reason);
@@ -179,21 +202,33 @@ private:
     return count;
   }
 
-  bool pays(Expr body, ArrayRef<SeparableTerm> terms, std::string &reason) {
-    double pair = 0, state = 0;
+  /// Reductions of a term at a position and one at another, whatever the positions are called.
+  SmallVector<Expr> scores(Expr body, Var row, Var over) {
+    SmallVector<Expr> found;
     context.walk(body, [&](Expr node) {
-      if (node->is(ExprKind::Reduce))
-        pair += elements(node->boundVars());
+      if (node->is(ExprKind::Reduce) && node->dependsOn(row) && node->dependsOn(over))
+        found.push_back(context.substitute(
+            node, {{row, context.index(anyRow)}, {over, context.index(anyOver)}}));
     });
+    return found;
+  }
+
+  bool pays(Expr body, Var row, Var over, ArrayRef<SeparableTerm> terms, std::string &reason) {
+    double pair = 0, known = 0, state = 0;
+    for (Expr score : scores(body, row, over))
+      (scoresOfPairs.contains(score) ? known : pair) += elements(score->boundVars());
     SmallVector<Var> features;
     llvm::copy_if(body->freeVars(), std::back_inserter(features),
                   [&](Var var) { return !isRuntime(var); });
     pair += elements(features);
     for (const SeparableTerm &term : terms)
       state += elements(states.dimsOf(term));
-    if (state / (kLongSequence / 2) <= pair)
+    constexpr double most = kLongSequence / 2;
+    if (state <= most * pair)
       return true;
-    reason = fmt::format("its rank makes a state of {:.0f} elements, more than pairs cost", state);
+    reason =
+        fmt::format("its rank makes a state of {:.0f} elements, more than pairs cost{}", state,
+                    state > most * (pair + known) ? "" : " where another sum has their scores");
     return false;
   }
 };
