@@ -308,8 +308,11 @@ std::pair<AffineBlockSpec, AffineLayoutOptions> anySpec(Random &random) {
 
 /// More on demand: SEQMIX_AFFINE_SEEDS=1000.
 int anyCount() {
+  int count = 48;
   const char *text = std::getenv("SEQMIX_AFFINE_SEEDS");
-  return text ? std::atoi(text) : 48;
+  if (text && llvm::StringRef(text).getAsInteger(10, count))
+    llvm::report_fatal_error("SEQMIX_AFFINE_SEEDS is no number", /*gen_crash_diag=*/false);
+  return count;
 }
 
 class AnyAffine : public testing::TestWithParam<int> {};

@@ -34,6 +34,9 @@ struct Shape {
   Place (*b)(unsigned lane, unsigned i);
 };
 
+/// The tests' names, else full of addresses.
+void PrintTo(const Shape &shape, std::ostream *os) { *os << shape.element << ", k " << shape.k; }
+
 // ".f16 and .bf16" of m16n8k16.
 Place a16(unsigned lane, unsigned i) {
   unsigned groupId = lane >> 2, threadIdInGroup = lane % 4;

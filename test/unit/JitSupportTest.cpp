@@ -60,8 +60,7 @@ TEST(JitSupport, RefusesLibm) {
   EXPECT_NE(llvm::toString(jit.takeError()).find("tanf"), std::string::npos);
 
   JitOptions options;
-  options.symbols.emplace_back("tanf",
-                               reinterpret_cast<void *>(static_cast<float (*)(float)>(&std::tan)));
+  options.symbols.emplace_back("tanf", reinterpret_cast<void *>(&::tanf));
   auto linked = llvm::cantFail(JitModule::compile(*module, options));
   EXPECT_FLOAT_EQ(linked->get<float(float)>("f")(1.0f), std::tan(1.0f));
 }
