@@ -50,6 +50,8 @@ typedef struct SeqCall {
   const DLTensor *seqlens;       // null when not packed
   const DLTensor *pages;         // null unless the carry's rows stand in pages
   int64_t pageRows;              // rows of a page
+  int32_t device;       // of a mixer for GPUs: the number of the one that its tensors are on
+  const char *deviceOf; // the tensor that says so
   SeqView tensors[SEQ_MAX_TENSORS];
   SeqView carryIn[SEQ_MAX_COMPONENTS];
   SeqView carryOut[SEQ_MAX_COMPONENTS];
@@ -163,6 +165,33 @@ int64_t seqTokens(const SeqCall *call, int64_t sequence);
 
 int seqCheckOverlap(const SeqCall *call);
 int seqCheckRanges(const SeqCall *call);
+
+//===----------------------------------------------------------------------===//
+// Device.c
+//===----------------------------------------------------------------------===//
+
+/// Sets the device of the call, which is that of its first tensor on one.
+void seqBindDevice(SeqCall *call, const DLTensor *const *tensors);
+
+/// Checks that a tensor is where the mixer's code runs.
+int seqCheckDevice(const SeqCall *call, const char *name, const DLTensor *tensor);
+
+/// The rest of the checks of a call on a device, none of which reads its memory.
+int seqCheckDeviceCall(const SeqCall *call);
+
+//===----------------------------------------------------------------------===//
+// CudaRun.c
+//===----------------------------------------------------------------------===//
+
+/// Bytes of workspace that suffice for calls up to the extents of this one, on any device; false
+/// when they are too many.
+bool seqDeviceWorkspace(const SeqCall *call, int64_t *bytes);
+
+/// Launches the kernels of a checked call.
+int seqDeviceRun(const SeqCall *call);
+
+/// Loads the kernels of the call's mixer for the call's device.
+int seqDevicePrepare(const SeqCall *call);
 
 //===----------------------------------------------------------------------===//
 // Cpu.c

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { SEQ_DESCRIPTOR_VERSION = 3 };
+enum { SEQ_DESCRIPTOR_VERSION = 4 };
 
 enum SeqDimKind { SEQ_DIM_BATCH = 0, SEQ_DIM_RUNTIME = 1, SEQ_DIM_FIXED = 2 };
 enum SeqRole { SEQ_ROLE_INPUT = 0, SEQ_ROLE_PARAM = 1, SEQ_ROLE_OUTPUT = 2 };
@@ -157,6 +157,110 @@ typedef struct SeqKernel {
   int32_t group_rows; // rows that such tasks can be swept together with at most
 } SeqKernel;
 
+//===----------------------------------------------------------------------===//
+// GPUs
+//===----------------------------------------------------------------------===//
+
+enum SeqImageKind { SEQ_IMAGE_CUBIN = 0, SEQ_IMAGE_PTX = 1 };
+
+/// The kernels of a code in one form.
+typedef struct SeqImage {
+  const char *target; // "sm_90a"
+  const void *bytes;  // PTX ends with a null byte
+  int64_t size;
+  int32_t kind;         // SeqImageKind
+  int32_t architecture; // 90
+  int32_t exact; // 1: for that architecture alone. 0: machine code also for later ones of the
+                 // same tens, PTX for all later ones
+  int32_t reserved;
+} SeqImage;
+
+/// Kernels of a library. Of the images, the first one that the driver takes for a device is used
+/// there.
+typedef struct SeqCode {
+  const SeqImage *images;
+  const char *const *kernels; // their names
+  void **state;               // the runtime's; null before the first call
+  int32_t image_count;
+  int32_t kernel_count;
+} SeqCode;
+
+enum SeqFactorKind {
+  SEQ_FACTOR_DIM = 0,   // the extent of a dim divided by `divisor`, rounded up. Of packed sequences
+                        // the first batch dim is their number, the token dim all of their tokens
+  SEQ_FACTOR_TILES = 1, // tiles of `divisor` tokens that do not reach from one sequence into the
+                        // next; of packed ones an upper bound: tokens / divisor + sequences
+  SEQ_FACTOR_SEGMENTS = 2, // segments that each sequence is cut into
+};
+
+typedef struct SeqFactor {
+  int32_t kind; // SeqFactorKind
+  int32_t dim;
+  int64_t divisor; // at least 1
+} SeqFactor;
+
+/// A number that depends on a call: the product of a constant and some factors.
+typedef struct SeqAmount {
+  int64_t number;
+  const SeqFactor *factors;
+  int32_t count;
+  int32_t reserved;
+} SeqAmount;
+
+enum SeqArgumentKind {
+  SEQ_ARGUMENT_FRAME = 0,     // by value: the numbers of the call, runtime/Frame.h
+  SEQ_ARGUMENT_TENSOR = 1,    // pointer to the first element of the `index`-th tensor
+  SEQ_ARGUMENT_CARRY_IN = 2,  // pointer to the `index`-th component, null for the initial value
+  SEQ_ARGUMENT_CARRY_OUT = 3, // likewise, null when it is not wanted
+  SEQ_ARGUMENT_WORKSPACE = 4, // pointer to the `index`-th region
+  SEQ_ARGUMENT_SEQLENS = 5,   // pointer to cu_seqlens, null when there are none
+  SEQ_ARGUMENT_PAGES = 6,     // pointer to the table of pages, likewise
+};
+
+typedef struct SeqArgument {
+  int32_t kind; // SeqArgumentKind
+  int32_t index;
+} SeqArgument;
+
+/// One kernel in a stream.
+typedef struct SeqLaunch {
+  SeqAmount grid[3];
+  const SeqArgument *arguments;
+  int32_t argument_count;
+  int32_t kernel; // of the code
+  int32_t threads[3];
+  int32_t shared_bytes; // dynamic
+} SeqLaunch;
+
+/// What a call launches, one after the other, and the regions of its workspace (in bytes, each
+/// aligned to SEQ_REGION_ALIGN).
+typedef struct SeqSchedule {
+  const SeqLaunch *launches;
+  const SeqAmount *regions;
+  int32_t launch_count;
+  int32_t region_count;
+  int64_t segment_tokens; // 0: sequences are not cut; else the least tokens of a segment
+} SeqSchedule;
+
+/// A mixer's kernels for some chips.
+typedef struct SeqDeviceTarget {
+  const char *name; // "sm_90a"
+  const SeqCode *code;
+  const SeqSchedule *forward; // one that does not cut sequences; behind it perhaps one that does,
+                              // which is used where the blocks of the first one's first launch
+                              // leave multiprocessors idle
+  const SeqSchedule *step;    // null: the forward's, with one token
+  int32_t forward_count;
+  int32_t flags; // SeqKernelFlags
+} SeqDeviceTarget;
+
+/// A mixer that runs on GPUs.
+typedef struct SeqDevice {
+  const SeqDeviceTarget *targets; // the best first
+  int32_t target_count;
+  int32_t reserved;
+} SeqDevice;
+
 struct SeqMixer;
 
 /// How a state behind a segment follows from those in front of it:
@@ -202,6 +306,8 @@ typedef struct SeqMixer {
   // Another form for sequences without earlier positions: the same dims, tensors and components, as
   // many kernels in the same order; or null.
   const struct SeqMixer *expanded;
+  const SeqDevice *device; // null: it runs on the CPU. Otherwise there are no kernels, no summary
+                           // and no other form above
 } SeqMixer;
 
 /// All sizes of a mixer in a library.
@@ -224,6 +330,10 @@ SEQ_API int seq_rt_forward(const SeqMixerSet *set, const DLTensor *const *tensor
 /// component) is updated in place.
 SEQ_API int seq_rt_step(const SeqMixerSet *set, const DLTensor *const *tensors,
                         DLTensor *const *carry, const seq_options *options);
+
+/// Loads the kernels of all sizes for a device, so that the first call has nothing to load. Does
+/// nothing for mixers that run on the CPU.
+SEQ_API int seq_rt_prepare(const SeqMixerSet *set, int32_t device);
 
 /// Bytes that suffice as workspace for every size in the set. `extents`: the batch dims in order
 /// (for packed sequences their number as the first), then the tokens of the longest sequence, then

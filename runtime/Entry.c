@@ -44,6 +44,8 @@ static void *allocateWorkspace(int64_t bytes) {
 
 static int runCall(SeqCall *call) {
   int status = seqCheckOverlap(call);
+  if (call->mixer->device)
+    return status == SEQ_OK ? seqDeviceRun(call) : status;
   if (status == SEQ_OK && call->options && (call->options->flags & SEQ_CHECKED))
     status = seqCheckRanges(call);
   if (status != SEQ_OK)
@@ -148,12 +150,29 @@ int seq_rt_workspace_size(const SeqMixerSet *set, const int64_t *extents, int32_
     call.sequences = seqHasBatch(call.mixer) ? call.extent[0] : 1;
     call.longest = call.tokens = call.extent[call.mixer->token_dim];
     SeqPlans plans;
-    if (!seqMakePlans(&call, false, &plans))
+    int64_t bytesHere = 0;
+    bool fits = call.mixer->device ? seqDeviceWorkspace(&call, &bytesHere)
+                                   : seqMakePlans(&call, false, &plans);
+    if (!fits)
       return seqFail(&call, SEQ_OUT_OF_MEMORY, "the workspace would be larger than memory");
-    most = plans.bytes > most ? plans.bytes : most;
+    bytesHere = call.mixer->device ? bytesHere : plans.bytes;
+    most = bytesHere > most ? bytesHere : most;
   }
   *bytes = (size_t)most;
   return SEQ_OK;
+}
+
+int seq_rt_prepare(const SeqMixerSet *set, int32_t device) {
+  SeqCall call;
+  startCall(&call, set, "prepare", NULL);
+  call.device = device;
+  int status = SEQ_OK;
+  for (int32_t i = 0; status == SEQ_OK && i < set->count; ++i) {
+    call.mixer = set->sizes[i];
+    if (call.mixer->device)
+      status = seqDevicePrepare(&call);
+  }
+  return status;
 }
 
 int seq_rt_carry_component(const SeqMixerSet *set, int32_t size, int32_t component,

@@ -73,6 +73,8 @@ const char *seq_status_name(int status) {
     return "value out of range";
   case SEQ_UNSUPPORTED:
     return "unsupported";
+  case SEQ_DRIVER_ERROR:
+    return "driver error";
   default:
     return "unknown status";
   }

@@ -67,4 +67,34 @@ enum SeqFramePhase {
 // is read in front of the first token and behind the last one.
 enum { SEQ_SEQUENCE_EDGE = 64 };
 
+// Kernels of a GPU are launched once for all tasks of a call, so their frame has no pointers and no
+// offsets of a task: a block finds out which task it is from its number and the extents here, and
+// adds the strides. Pointers are arguments of their own (SeqArgument). The frame is one argument by
+// value, an array of int64:
+//
+//   [0, SEQ_DEVICE_FIRST)   the slots below
+//   then, for every dim in declared order, its extent. Of packed sequences the first batch dim is
+//       their number, the token dim all of their tokens
+//   then, for every tensor in the order of the descriptor, the stride of each of its axes
+//   then, for every component of the carry (the position, too) the strides of its axes, first on
+//       the side that is read, then on the side that is written; 0 where a side is not given
+//
+// Strides are in elements, in the order of the buffer; an axis of extent 1 has stride 0 (1 when it
+// is the last one, as has the token axis in a step).
+
+enum SeqDeviceSlot {
+  SEQ_DEVICE_SEGMENTS = 0,       // segments that each sequence is cut into, at least 1
+  SEQ_DEVICE_SEQLENS_BITS = 1,   // 32 or 64; 0: sequences are not packed
+  SEQ_DEVICE_SEQLENS_STRIDE = 2, // in elements
+  SEQ_DEVICE_PAGE_STRIDE = 3,    // between the lines of the table of pages, in elements; 0: none
+  SEQ_DEVICE_PAGE_ROWS = 4,      // rows of a page
+  SEQ_DEVICE_FIRST = 8
+};
+
+// Of all arguments of a kernel together: what every driver takes.
+enum { SEQ_DEVICE_ARGUMENT_BYTES = 4096 };
+
+// Alignment of a region of the workspace, which is that of the driver's allocations.
+enum { SEQ_REGION_ALIGN = 256 };
+
 #endif // SEQMIX_RUNTIME_FRAME_H

@@ -31,8 +31,9 @@ int seqCheckPageTable(SeqCall *call, const seq_options *options) {
                    "pages must have the shape [sequences, pages of a sequence]");
   if (table->dtype.code != kDLInt || table->dtype.bits != 32 || table->dtype.lanes != 1)
     return seqFail(call, SEQ_INVALID_DTYPE, "pages must be i32");
-  if (table->device.device_type != kDLCPU && table->device.device_type != kDLCUDAHost)
-    return seqFail(call, SEQ_INVALID_DEVICE, "pages must be in the CPU's memory");
+  int status = seqCheckDevice(call, "pages", table);
+  if (status != SEQ_OK)
+    return status;
   bool isEmpty = table->shape[0] == 0 || table->shape[1] == 0;
   if (!isEmpty && (!table->data || ((uintptr_t)table->data + table->byte_offset) % 4 != 0))
     return seqFail(call, SEQ_INVALID_LAYOUT, "pages has no data, or is not aligned");
@@ -111,7 +112,7 @@ static bool hasRing(const SeqCall *call) {
 int seqCheckPages(SeqCall *call) {
   if (!call->pages)
     return SEQ_OK;
-  if (!(call->kernel->flags & SEQ_KERNEL_PAGES))
+  if (call->kernel && !(call->kernel->flags & SEQ_KERNEL_PAGES)) // of a device: when it is known
     return seqFail(call, SEQ_UNSUPPORTED,
                    "the carry of this mixer has no rows that could stand in pages");
   int64_t pages;
@@ -121,6 +122,8 @@ int seqCheckPages(SeqCall *call) {
   if (call->pages->shape[0] != call->sequences)
     return seqFail(call, SEQ_INVALID_SHAPE, "pages has %lld lines; expected one a sequence, %lld",
                    (long long)call->pages->shape[0], (long long)call->sequences);
+  if (call->mixer->device)
+    return SEQ_OK; // the table is in its memory
   for (int64_t i = 0; i < call->sequences; ++i) {
     int64_t position = seqPosition(call, i), tokens = seqTokens(call, i);
     // Heads that share keys would read rows that another has overwritten.

@@ -147,7 +147,7 @@ static int checkOptions(const SeqCall *call, const seq_options *options) {
   if (options->threads < 0 || options->threads > SEQ_MAX_THREADS)
     return seqFail(call, SEQ_INVALID_ARGUMENT, "options.threads is %d; expected 0 to %d",
                    options->threads, SEQ_MAX_THREADS);
-  if (options->stream)
+  if (options->stream && !call->mixer->device)
     return seqFail(call, SEQ_INVALID_ARGUMENT, "options.stream must be null on the CPU");
   bool carry = options->carry_in || options->carry_out;
   if (carry && options->carry_count != call->mixer->component_count)
@@ -176,7 +176,7 @@ static int64_t seqlen(const SeqCall *call, int64_t index) {
 
 // Tokens of the longest sequence, before the lengths are checked.
 static int64_t longestSequence(const SeqCall *call) {
-  if (!call->seqlens)
+  if (!call->seqlens || call->mixer->device)
     return call->extent[call->mixer->token_dim];
   int64_t longest = 0;
   for (int64_t i = 0; i + 1 < call->seqlens->shape[0]; ++i) {
@@ -292,8 +292,9 @@ static int checkSeqlensTensor(SeqCall *call, const DLTensor *seqlens) {
                   (seqlens->dtype.bits == 32 || seqlens->dtype.bits == 64);
   if (!integers)
     return seqFail(call, SEQ_INVALID_DTYPE, "cu_seqlens must be i32 or i64");
-  if (seqlens->device.device_type != kDLCPU && seqlens->device.device_type != kDLCUDAHost)
-    return seqFail(call, SEQ_INVALID_DEVICE, "cu_seqlens must be in the CPU's memory");
+  int status = seqCheckDevice(call, "cu_seqlens", seqlens);
+  if (status != SEQ_OK)
+    return status;
   if (!seqlens->data ||
       ((uintptr_t)seqlens->data + seqlens->byte_offset) % (seqlens->dtype.bits / 8) != 0)
     return seqFail(call, SEQ_INVALID_LAYOUT, "cu_seqlens has no data, or is not aligned");
@@ -310,7 +311,7 @@ static int checkSeqlens(SeqCall *call) {
   call->tokens = call->extent[call->mixer->token_dim];
   call->sequences = seqHasBatch(call->mixer) ? call->extent[0] : 1;
   call->longest = call->tokens;
-  if (!call->seqlens)
+  if (!call->seqlens || call->mixer->device)
     return SEQ_OK;
   if (seqlen(call, 0) != 0)
     return seqFail(call, SEQ_INVALID_SEQLENS, "cu_seqlens starts with %lld; expected 0",
@@ -400,6 +401,8 @@ static int checkPositions(const SeqCall *call) {
 
 int seqSelectTarget(SeqCall *call) {
   const char *missing;
+  if (call->mixer->device)
+    return SEQ_OK; // by its tensors' device
   call->kernel = seqSelectKernel(call->mixer, &missing);
   if (call->kernel)
     return SEQ_OK;
@@ -439,6 +442,7 @@ int seqValidate(SeqCall *call, const DLTensor *const *tensors, DLTensor *const *
     status = checkOptions(call, options);
   if (status == SEQ_OK)
     status = seqSelectTarget(call);
+  seqBindDevice(call, tensors);
   if (status == SEQ_OK)
     status = checkSeqlensTensor(call, options ? options->cu_seqlens : NULL);
   if (status == SEQ_OK)
@@ -460,6 +464,6 @@ int seqValidate(SeqCall *call, const DLTensor *const *tensors, DLTensor *const *
     status = seqValidateCarry(call, options ? options->carry_in : NULL,
                               options ? options->carry_out : NULL);
   if (status == SEQ_OK)
-    status = checkPositions(call);
+    status = call->mixer->device ? seqCheckDeviceCall(call) : checkPositions(call);
   return status == SEQ_OK ? seqCheckPages(call) : status;
 }

@@ -54,11 +54,7 @@ static int checkType(const SeqCall *call, const SeqExpected *expected, const DLT
     return seqFail(call, SEQ_INVALID_DTYPE, "%s is %s; expected %s", expected->name, name,
                    seqTypeName(expected->dtype));
   }
-  if (tensor->device.device_type != kDLCPU && tensor->device.device_type != kDLCUDAHost)
-    return seqFail(call, SEQ_INVALID_DEVICE,
-                   "%s is on a device of type %d; expected the CPU's memory (DLPack device type 1)",
-                   expected->name, (int)tensor->device.device_type);
-  return SEQ_OK;
+  return seqCheckDevice(call, expected->name, tensor);
 }
 
 // Strides as given, or those of a compact tensor.

@@ -37,7 +37,9 @@ enum {
   SEQ_OUT_OF_MEMORY = 8,
   SEQ_UNSUPPORTED_CPU = 9, /**< the library holds no code that this CPU can run */
   SEQ_OUT_OF_RANGE = 10,   /**< checked call: a NaN, or a value outside its declared range */
-  SEQ_UNSUPPORTED = 11 /**< the mixer cannot do this (a step when it looks ahead, for instance) */
+  SEQ_UNSUPPORTED = 11, /**< the mixer cannot do this (a step when it looks ahead, for instance) */
+  SEQ_DRIVER_ERROR = 12 /**< no driver for the device, no code in the library for it, or the driver
+                           refused something; what was launched before may have written outputs */
 };
 
 /** Bits of seq_options.flags. */
@@ -74,9 +76,11 @@ typedef struct seq_options {
                           either is given */
   int32_t threads;     /**< at most this many; 0: seq_num_threads() */
   void *workspace; /**< at least NAME_workspace_size() bytes, aligned to 64; null: allocated in the
-                      call */
+                      call. Of a library for CUDA: memory of the device, aligned to 256; null only
+                      when the size is 0 */
   size_t workspace_bytes;
-  void *stream; /**< reserved for other devices; must be null */
+  void *stream; /**< of a library for CUDA the stream (a CUstream or cudaStream_t) that the call
+                   goes into, null for the default stream; else it must be null */
   /** [sequences, pages of a sequence], i32: rows of the carry stand in pages, [pages, other batch
    * dims, rows of a page, features] instead of [batch dims, rows, features], and row n of a
    * sequence in the page that stands here at n / rows of a page. Null: they do not. */

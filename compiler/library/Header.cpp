@@ -173,6 +173,11 @@ private:
     std::string extents;
     for (int32_t dim : workspaceDims(first))
       extents += fmt::format("int64_t {}, ", parameterName(first.dims[dim].name));
+    if (!first.device.empty()) {
+      line("/** Loads the kernels for a CUDA device, so that no call has to: before a graph is");
+      line(" *  captured, say. */");
+      line(fmt::format("SEQ_API int {}_prepare(int32_t device);\n", family.name));
+    }
     line("/** seq_last_error() of the runtime that this library calls. */");
     line(fmt::format("SEQ_API const char *{}_last_error(void);\n", family.name));
     line("/** Bytes of a workspace that suffices for calls up to these extents (for packed");

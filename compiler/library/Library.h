@@ -11,6 +11,7 @@
 #ifndef SEQMIX_COMPILER_LIBRARY_LIBRARY_H
 #define SEQMIX_COMPILER_LIBRARY_LIBRARY_H
 
+#include "compiler/library/Device.h"
 #include "dialect/Seq.h"
 #include "runtime/Descriptor.h"
 
@@ -109,6 +110,8 @@ struct MixerPlan {
   std::shared_ptr<SummaryPlan> summary; ///< null: sequences are never cut
   std::shared_ptr<MixerPlan> expanded;  ///< the form for sequences without earlier positions, or
                                         ///< null; its kernels are added target by target
+  std::vector<DeviceTargetPlan> device; ///< for GPUs, the best first; then there are no kernels, no
+                                        ///< summary and no expanded form
 };
 
 /// SeqTransition, with numbers of the summary's components.

@@ -79,6 +79,8 @@ json::Value sizeOf(const MixerPlan &mixer) {
     carry.push_back(partOf(mixer, part));
   for (const KernelPlan &kernel : mixer.kernels)
     targets.push_back(kernel.target);
+  for (const DeviceTargetPlan &target : mixer.device)
+    targets.push_back(target.name);
   return json::Object{{"fixed", std::move(fixed)},
                       {"tensors", std::move(tensors)},
                       {"carry", std::move(carry)},
@@ -122,6 +124,7 @@ json::Value familyOf(const FamilyPlan &family) {
   json::Object object{{"name", family.name},
                       {"token_dim", first.dims[first.tokenDim].name},
                       {"no_step", first.noStep ? json::Value(*first.noStep) : json::Value(nullptr)},
+                      {"device", first.device.empty() ? "cpu" : "cuda"},
                       {"dims", std::move(dims)},
                       {"sizes", std::move(sizes)}};
   if (!first.source.empty())

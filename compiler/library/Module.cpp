@@ -4,10 +4,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/library/Constants.h"
 #include "compiler/library/Library.h"
 
-#include "llvm/IR/Constants.h"
-#include "llvm/IR/DataLayout.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
 
@@ -16,67 +15,19 @@ using namespace llvm;
 namespace seqmix {
 namespace {
 
-class ModuleBuilder {
+class ModuleBuilder : Constants {
 public:
-  ModuleBuilder(const LibraryPlan &plan, LLVMContext &context)
-      : plan(plan), module(std::make_unique<Module>("library", context)), context(context) {
-    module->setTargetTriple(Triple("x86_64-unknown-linux-gnu"));
-    module->setDataLayout(
-        "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128");
-    pointer = PointerType::get(context, 0);
-    i32 = Type::getInt32Ty(context);
-    i64 = Type::getInt64Ty(context);
-  }
+  ModuleBuilder(const LibraryPlan &plan, Module &module) : Constants(module), plan(plan) {}
 
-  std::unique_ptr<Module> run() {
+  void run() {
     for (const FamilyPlan &family : plan.mixers)
       addFamily(family);
     IRBuilder<> builder(context);
     startFunction("seqmix_manifest", pointer, {}, builder);
     builder.CreateRet(text(manifestText(plan)));
-    return std::move(module);
   }
 
 private:
-  //===--------------------------------------------------------------------===//
-  // Constants
-  //===--------------------------------------------------------------------===//
-
-  Constant *number(int64_t value) { return ConstantInt::get(i64, static_cast<uint64_t>(value)); }
-  Constant *number32(int32_t value) { return ConstantInt::getSigned(i32, value); }
-  Constant *real(double value) { return ConstantFP::get(Type::getDoubleTy(context), value); }
-  Constant *null() { return ConstantPointerNull::get(pointer); }
-
-  Constant *global(Constant *value, const Twine &name) {
-    auto *variable = new GlobalVariable(*module, value->getType(), /*isConstant=*/true,
-                                        GlobalValue::PrivateLinkage, value, name);
-    variable->setAlignment(Align(8));
-    return variable;
-  }
-
-  Constant *text(StringRef value) {
-    Constant *&known = texts[value];
-    if (!known)
-      known = global(ConstantDataArray::getString(context, value), "text");
-    return known;
-  }
-
-  /// A struct of the runtime's; its size must be what the C compiler makes of the declaration.
-  Constant *structure(ArrayRef<Constant *> fields, size_t bytes) {
-    Constant *value = ConstantStruct::getAnon(context, fields);
-    assert(module->getDataLayout().getTypeAllocSize(value->getType()) == bytes &&
-           "the struct is laid out as in Descriptor.h");
-    (void)bytes;
-    return value;
-  }
-
-  Constant *array(ArrayRef<Constant *> elements, const Twine &name) {
-    if (elements.empty())
-      return null();
-    auto *type = ArrayType::get(elements.front()->getType(), elements.size());
-    return global(ConstantArray::get(type, elements), name);
-  }
-
   //===--------------------------------------------------------------------===//
   // Descriptors
   //===--------------------------------------------------------------------===//
@@ -97,13 +48,6 @@ private:
           {text(dim.name), number(dim.size), number32(dim.kind), number32(dim.by.empty() ? 0 : 1)},
           sizeof(SeqDim)));
     return array(elements, "dims");
-  }
-
-  Constant *numbers(ArrayRef<int64_t> values) {
-    SmallVector<Constant *> elements;
-    for (int64_t value : values)
-      elements.push_back(number(value));
-    return array(elements, "numbers");
   }
 
   Constant *tensors(const MixerPlan &mixer) {
@@ -131,7 +75,7 @@ private:
     if (name.empty())
       return null();
     auto *type = FunctionType::get(Type::getVoidTy(context), {pointer}, false);
-    auto *function = cast<Function>(module->getOrInsertFunction(name, type).getCallee());
+    auto *function = cast<Function>(module.getOrInsertFunction(name, type).getCallee());
     function->setVisibility(GlobalValue::HiddenVisibility);
     function->setDSOLocal(true);
     return function;
@@ -237,15 +181,14 @@ private:
   }
 
   Constant *mixer(const MixerPlan &mixer) {
-    auto count = [&](size_t size) { return number32(static_cast<int32_t>(size)); };
     return global(
         structure({text(mixer.name), mixer.noStep ? text(*mixer.noStep) : null(), dims(mixer),
                    tensors(mixer), components(mixer), kernels(mixer), summary(mixer), derive(mixer),
                    number(static_cast<int64_t>(mixer.sharedDims)), number32(SEQ_DESCRIPTOR_VERSION),
                    count(mixer.dims.size()), count(mixer.tensors.size()),
                    count(mixer.components.size()), count(mixer.kernels.size()),
-                   number32(mixer.tokenDim),
-                   mixer.expanded ? this->mixer(*mixer.expanded) : null()},
+                   number32(mixer.tokenDim), mixer.expanded ? this->mixer(*mixer.expanded) : null(),
+                   device(mixer.device)},
                   sizeof(SeqMixer)),
         mixer.name + ".size");
   }
@@ -257,7 +200,7 @@ private:
   Function *startFunction(const Twine &name, Type *result, ArrayRef<Type *> arguments,
                           IRBuilder<> &builder) {
     auto *function = Function::Create(FunctionType::get(result, arguments, false),
-                                      GlobalValue::ExternalLinkage, name, *module);
+                                      GlobalValue::ExternalLinkage, name, module);
     function->addFnAttr(Attribute::NoUnwind);
     builder.SetInsertPoint(BasicBlock::Create(context, "entry", function));
     return function;
@@ -276,7 +219,7 @@ private:
     SmallVector<Type *> types;
     for (Value *argument : arguments)
       types.push_back(argument->getType());
-    auto callee = module->getOrInsertFunction(name, FunctionType::get(i32, types, false));
+    auto callee = module.getOrInsertFunction(name, FunctionType::get(i32, types, false));
     builder.CreateRet(builder.CreateCall(callee, arguments));
   }
 
@@ -317,11 +260,17 @@ private:
                 {set, arguments[0], arguments[1], extents, arguments.back()});
   }
 
+  void addPrepare(const FamilyPlan &family, Constant *set) {
+    IRBuilder<> builder(context);
+    auto *function = startFunction(family.name + "_prepare", i32, {i32}, builder);
+    callRuntime(builder, "seq_rt_prepare", {set, function->getArg(0)});
+  }
+
   /// Bound as the calls are, so it finds their runtime's text even when a process holds several.
   void addLastError(const FamilyPlan &family) {
     IRBuilder<> builder(context);
     startFunction(family.name + "_last_error", pointer, {}, builder);
-    auto callee = module->getOrInsertFunction("seq_last_error", FunctionType::get(pointer, false));
+    auto callee = module.getOrInsertFunction("seq_last_error", FunctionType::get(pointer, false));
     builder.CreateRet(builder.CreateCall(callee));
   }
 
@@ -347,6 +296,8 @@ private:
       addCall(family, set, /*step=*/true);
     addWorkspaceSize(family, set);
     addCarryComponent(family, set, batchDims);
+    if (!first.device.empty())
+      addPrepare(family, set);
     addLastError(family);
     addCount(family.name + "_carry_count", first.components.size());
     addCount(family.name + "_size_count", family.sizes.size());
@@ -356,17 +307,17 @@ private:
   }
 
   const LibraryPlan &plan;
-  std::unique_ptr<Module> module;
-  LLVMContext &context;
-  PointerType *pointer;
-  Type *i32, *i64;
-  StringMap<Constant *> texts;
 };
 
 } // namespace
 
 std::unique_ptr<Module> buildLibraryModule(const LibraryPlan &plan, LLVMContext &context) {
-  return ModuleBuilder(plan, context).run();
+  auto module = std::make_unique<Module>("library", context);
+  module->setTargetTriple(Triple("x86_64-unknown-linux-gnu"));
+  module->setDataLayout(
+      "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128");
+  ModuleBuilder(plan, *module).run();
+  return module;
 }
 
 std::vector<std::string> exportedSymbols(const LibraryPlan &plan) {
@@ -378,6 +329,8 @@ std::vector<std::string> exportedSymbols(const LibraryPlan &plan) {
       names.push_back(family.name + suffix);
     if (!family.sizes.front().noStep)
       names.push_back(family.name + "_step");
+    if (!family.sizes.front().device.empty())
+      names.push_back(family.name + "_prepare");
   }
   return names;
 }

@@ -59,7 +59,7 @@ const SeqKernel kKernel = {"x86-64", 0, nullptr,          kernel, 64,       0, 0
 const SeqMixer kMixer = {"lengths", nullptr, kDims,  kTensors, nullptr,
                          &kKernel,  nullptr, derive, 0,        SEQ_DESCRIPTOR_VERSION,
                          DimCount,  4,       0,      1,        T,
-                         nullptr};
+                         nullptr,   nullptr};
 const SeqMixer *const kSizes[] = {&kMixer};
 const SeqMixerSet kSet = {"lengths", kSizes, 1, 0};
 

@@ -66,7 +66,7 @@ const SeqKernel kMaking[] = {
     impossible(), {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0, nullptr, 1, 0}};
 const SeqMixer kSummary = {
     "scan.summary",         nullptr, kDims8, kTensors, kMade, kMaking, nullptr, nullptr, 1u << H,
-    SEQ_DESCRIPTOR_VERSION, 4,       3,      3,        2,     T,       nullptr};
+    SEQ_DESCRIPTOR_VERSION, 4,       3,      3,        2,     T,       nullptr, nullptr};
 const int32_t kOwn[] = {0, -1, 3};
 const SeqTransition kTransition = {0, 0, {1, -1}, {0, 0}};
 const SeqSummary kSegments = {&kSummary, kOwn, &kTransition, 0.5, 1, 0};
@@ -74,11 +74,11 @@ const SeqSummary kSegments = {&kSummary, kOwn, &kTransition, 0.5, 1, 0};
 const SeqMixer kScan8 = {"scan",    nullptr,    kDims8,  kTensors, kComponents,
                          kKernels8, &kSegments, nullptr, 1u << H,  SEQ_DESCRIPTOR_VERSION,
                          4,         4,          4,       2,        T,
-                         nullptr};
+                         nullptr,   nullptr};
 const SeqMixer kScan5 = {"scan",    nullptr, kDims5,  kTensors, kComponents,
                          kKernels5, nullptr, nullptr, 1u << H,  SEQ_DESCRIPTOR_VERSION,
                          4,         4,       4,       1,        T,
-                         nullptr};
+                         nullptr,   nullptr};
 const SeqMixer *const kSizes[] = {&kScan8, &kScan5};
 const SeqMixerSet kSet = {"scan", kSizes, 2, 0}, kSet8 = {"scan", kSizes, 1, 0};
 

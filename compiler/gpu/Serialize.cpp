@@ -1,0 +1,151 @@
+//===- Serialize.cpp - from lowered kernels to PTX ---------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/Serialize.h"
+
+#include "compiler/gpu/Assemble.h"
+
+#include "mlir/Conversion/NVVMToLLVM/NVVMToLLVM.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+
+#include <mutex>
+
+using namespace mlir;
+
+// The AMD and CPU code generators of the LLVM library are not wanted, so not InitializeAllTargets.
+extern "C" {
+void LLVMInitializeNVPTXTargetInfo();
+void LLVMInitializeNVPTXTarget();
+void LLVMInitializeNVPTXTargetMC();
+void LLVMInitializeNVPTXAsmPrinter();
+}
+
+namespace seqmix::gpu {
+namespace {
+
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeMachine(const Chip &chip) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
+  });
+  llvm::Triple triple("nvptx64-nvidia-cuda");
+  std::string message;
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, message);
+  if (!target)
+    return llvm::createStringError(message);
+  std::unique_ptr<llvm::TargetMachine> machine(
+      target->createTargetMachine(triple, chip.name, chip.features(), {}, std::nullopt,
+                                  std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+  if (!machine)
+    return llvm::createStringError("no code generator for " + chip.name);
+  return machine;
+}
+
+void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager graphs;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(graphs);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, graphs, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
+}
+
+/// A copy of the module whose ops can all be translated. Some nvvm ops have inline PTX as their
+/// only form, which a pass writes.
+OwningOpRef<ModuleOp> lowered(Operation *module) {
+  OwningOpRef<ModuleOp> holder = ModuleOp::create(module->getLoc());
+  holder->getBody()->push_back(module->clone());
+  PassManager passes(module->getContext());
+  passes.addPass(createConvertNVVMToLLVMPass());
+  return failed(passes.run(*holder)) ? OwningOpRef<ModuleOp>() : std::move(holder);
+}
+
+llvm::Expected<std::string> emitPtx(llvm::Module &module, const Chip &chip) {
+  auto machine = makeMachine(chip);
+  if (!machine)
+    return machine.takeError();
+  module.setTargetTriple((*machine)->getTargetTriple());
+  module.setDataLayout((*machine)->createDataLayout());
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", chip.name);
+    function.addFnAttr("target-features", chip.features());
+    function.setDoesNotThrow();
+  }
+  std::string message;
+  llvm::raw_string_ostream errors(message);
+  if (llvm::verifyModule(module, &errors))
+    return llvm::createStringError("the kernels' LLVM IR is not well-formed: " + message);
+  optimise(module, **machine);
+  llvm::SmallString<0> text;
+  llvm::raw_svector_ostream stream(text);
+  llvm::legacy::PassManager emit;
+  if ((*machine)->addPassesToEmitFile(emit, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
+    return llvm::createStringError("the target does not write assembly");
+  emit.run(module);
+  return text.str().str();
+}
+
+} // namespace
+
+llvm::FailureOr<Image> serialize(Operation *module, const Chip &chip) {
+  if (failed(checkChip(module, chip)))
+    return failure();
+  Image image;
+  image.chip = chip;
+  module->walk([&](LLVM::LLVMFuncOp function) {
+    if (!function.isExternal() && function->hasAttr(NVVM::NVVMDialect::getKernelFuncAttrName()))
+      image.kernels.push_back(function.getName().str());
+  });
+  if (image.kernels.empty())
+    return module->emitError("has no kernel (a function with the attribute nvvm.kernel)");
+  OwningOpRef<ModuleOp> holder = lowered(module);
+  if (!holder)
+    return failure();
+  MLIRContext &context = *module->getContext();
+  registerBuiltinDialectTranslation(context);
+  registerLLVMDialectTranslation(context);
+  registerGPUDialectTranslation(context);
+  registerNVVMDialectTranslation(context);
+  llvm::LLVMContext llvmContext;
+  auto translated = translateModuleToLLVMIR(&holder->getBody()->front(), llvmContext, "kernels");
+  if (!translated)
+    return failure();
+  llvm::Expected<std::string> ptx = emitPtx(*translated, chip);
+  if (!ptx)
+    return module->emitError(llvm::toString(ptx.takeError()));
+  image.ptx = std::move(*ptx);
+  if (llvm::Error error = assemble(image))
+    return module->emitError(llvm::toString(std::move(error)));
+  return image;
+}
+
+} // namespace seqmix::gpu
