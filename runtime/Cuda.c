@@ -71,10 +71,10 @@ static int openDriver(const SeqCall *call) {
   }
   const char *missing = NULL;
   // An object pointer becomes a function pointer: POSIX's way is through the bytes.
-#define SEQ_CUDA_LOOKUP(NAME, SYMBOL, PARAMETERS)                                                  \
+#define SEQ_CUDA_LOOKUP(NAME, SYMBOL, ...)                                                         \
   {                                                                                                \
     void *symbol = symbolOf(library, SYMBOL, &missing);                                            \
-    memcpy(&functions.NAME, &symbol, sizeof symbol);                                               \
+    memcpy((void *)&functions.NAME, (const void *)&symbol, sizeof symbol);                         \
   }
   SEQ_CUDA_FUNCTIONS(SEQ_CUDA_LOOKUP)
 #undef SEQ_CUDA_LOOKUP

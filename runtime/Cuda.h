@@ -29,38 +29,35 @@ enum {
   SEQ_CU_ORDINARY_SHARED_BYTES = 48 * 1024, // that a kernel can have without asking
 };
 
-// X(name here, symbol, parameters). Where cuda.h renames a function, the symbol is the new name.
+// X(name here, symbol, parameters...). Where cuda.h renames a function, the symbol is the new name.
 #define SEQ_CUDA_FUNCTIONS(X)                                                                      \
-  X(init, "cuInit", (unsigned flags))                                                              \
-  X(driverGetVersion, "cuDriverGetVersion", (int *version))                                        \
-  X(deviceGetCount, "cuDeviceGetCount", (int *count))                                              \
-  X(deviceGet, "cuDeviceGet", (CUdevice * device, int ordinal))                                    \
-  X(deviceGetName, "cuDeviceGetName", (char *name, int length, CUdevice device))                   \
-  X(deviceGetAttribute, "cuDeviceGetAttribute", (int *value, int attribute, CUdevice device))      \
-  X(devicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (CUcontext * context, CUdevice device))    \
-  X(ctxGetCurrent, "cuCtxGetCurrent", (CUcontext * context))                                       \
-  X(ctxGetDevice, "cuCtxGetDevice", (CUdevice * device))                                           \
-  X(ctxPushCurrent, "cuCtxPushCurrent_v2", (CUcontext context))                                    \
-  X(ctxPopCurrent, "cuCtxPopCurrent_v2", (CUcontext * context))                                    \
-  X(streamGetCtx, "cuStreamGetCtx", (CUstream stream, CUcontext * context))                        \
-  X(libraryLoadData, "cuLibraryLoadData",                                                          \
-    (CUlibrary * library, const void *code, int *jitOptions, void **jitValues, unsigned jitCount,  \
-     int *options, void **values, unsigned count))                                                 \
-  X(libraryUnload, "cuLibraryUnload", (CUlibrary library))                                         \
-  X(libraryGetKernel, "cuLibraryGetKernel",                                                        \
-    (CUkernel * kernel, CUlibrary library, const char *name))                                      \
-  X(kernelGetFunction, "cuKernelGetFunction", (CUfunction * function, CUkernel kernel))            \
-  X(kernelSetAttribute, "cuKernelSetAttribute",                                                    \
-    (int attribute, int value, CUkernel kernel, CUdevice device))                                  \
-  X(launchKernel, "cuLaunchKernel",                                                                \
-    (CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,         \
-     unsigned blockY, unsigned blockZ, unsigned sharedBytes, CUstream stream, void **arguments,    \
-     void **extra))                                                                                \
-  X(getErrorName, "cuGetErrorName", (CUresult error, const char **name))                           \
-  X(getErrorString, "cuGetErrorString", (CUresult error, const char **text))
+  X(init, "cuInit", unsigned flags)                                                                \
+  X(driverGetVersion, "cuDriverGetVersion", int *version)                                          \
+  X(deviceGetCount, "cuDeviceGetCount", int *count)                                                \
+  X(deviceGet, "cuDeviceGet", CUdevice *device, int ordinal)                                       \
+  X(deviceGetName, "cuDeviceGetName", char *name, int length, CUdevice device)                     \
+  X(deviceGetAttribute, "cuDeviceGetAttribute", int *value, int attribute, CUdevice device)        \
+  X(devicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", CUcontext *context, CUdevice device)       \
+  X(ctxGetCurrent, "cuCtxGetCurrent", CUcontext *context)                                          \
+  X(ctxGetDevice, "cuCtxGetDevice", CUdevice *device)                                              \
+  X(ctxPushCurrent, "cuCtxPushCurrent_v2", CUcontext context)                                      \
+  X(ctxPopCurrent, "cuCtxPopCurrent_v2", CUcontext *context)                                       \
+  X(streamGetCtx, "cuStreamGetCtx", CUstream stream, CUcontext *context)                           \
+  X(libraryLoadData, "cuLibraryLoadData", CUlibrary *library, const void *code, int *jitOptions,   \
+    void **jitValues, unsigned jitCount, int *options, void **values, unsigned count)              \
+  X(libraryUnload, "cuLibraryUnload", CUlibrary library)                                           \
+  X(libraryGetKernel, "cuLibraryGetKernel", CUkernel *kernel, CUlibrary library, const char *name) \
+  X(kernelGetFunction, "cuKernelGetFunction", CUfunction *function, CUkernel kernel)               \
+  X(kernelSetAttribute, "cuKernelSetAttribute", int attribute, int value, CUkernel kernel,         \
+    CUdevice device)                                                                               \
+  X(launchKernel, "cuLaunchKernel", CUfunction function, unsigned gridX, unsigned gridY,           \
+    unsigned gridZ, unsigned blockX, unsigned blockY, unsigned blockZ, unsigned sharedBytes,       \
+    CUstream stream, void **arguments, void **extra)                                               \
+  X(getErrorName, "cuGetErrorName", CUresult error, const char **name)                             \
+  X(getErrorString, "cuGetErrorString", CUresult error, const char **text)
 
 typedef struct SeqCuda {
-#define SEQ_CUDA_MEMBER(NAME, SYMBOL, PARAMETERS) CUresult(*NAME) PARAMETERS;
+#define SEQ_CUDA_MEMBER(NAME, SYMBOL, ...) CUresult (*(NAME))(__VA_ARGS__);
   SEQ_CUDA_FUNCTIONS(SEQ_CUDA_MEMBER)
 #undef SEQ_CUDA_MEMBER
 } SeqCuda;

@@ -34,7 +34,7 @@ typedef struct LoadedCode {
 
 static void destroyCode(LoadedCode *state, const SeqCode *code) {
   for (int32_t i = 0; i < code->image_count; ++i) {
-    free(state->images[i].kernels);
+    free((void *)state->images[i].kernels);
     free((void *)state->images[i].allowed);
   }
   pthread_mutex_destroy(&state->lock);
@@ -49,7 +49,7 @@ static LoadedCode *createCode(const SeqCode *code) {
   pthread_mutex_init(&state->lock, NULL);
   for (size_t i = 0; i < images; ++i) {
     LoadedImage *image = &state->images[i];
-    image->kernels = calloc(kernels, sizeof *image->kernels);
+    image->kernels = (CUkernel *)calloc(kernels, sizeof *image->kernels);
     image->allowed = calloc(kernels * SEQ_MAX_DEVICES, sizeof *image->allowed);
     if (!image->kernels || !image->allowed) {
       destroyCode(state, code);

@@ -113,7 +113,7 @@ static int64_t mostSegments(const SeqCall *call, const SeqDeviceTarget *target, 
   int64_t most = call->tokens / cutting(target)->segment_tokens;
   int64_t asked = seqEnvironmentNumber("SEQMIX_SEGMENTS", INT32_MAX, 0);
   int64_t segments =
-      asked > 0 ? asked : dividedUp(4 * SEQ_MOST_MULTIPROCESSORS, blocks > 0 ? blocks : 1);
+      asked > 0 ? asked : dividedUp(INT64_C(4) * SEQ_MOST_MULTIPROCESSORS, blocks > 0 ? blocks : 1);
   segments = segments < most ? segments : most;
   return segments > 1 ? segments : 1;
 }
@@ -211,7 +211,7 @@ static void *pointerOf(const DeviceRun *run, const SeqArgument *argument) {
   case SEQ_ARGUMENT_CARRY_OUT:
     return call->carryOut[argument->index].present ? call->carryOut[argument->index].data : NULL;
   case SEQ_ARGUMENT_WORKSPACE:
-    return run->workspace + run->regionAt[argument->index];
+    return run->workspace ? run->workspace + run->regionAt[argument->index] : NULL;
   case SEQ_ARGUMENT_SEQLENS:
     return dataOf(call->seqlens);
   default:

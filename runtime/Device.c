@@ -17,7 +17,7 @@ static bool isCuda(DLDevice device) {
 // "CUDA device 1"
 static void appendDevice(SeqText *text, DLDevice device) {
   if (isCuda(device))
-    seqTextAppend(text, "on CUDA device %d", (int)device.device_id);
+    seqTextAppend(text, "on CUDA device %d", device.device_id);
   else if (isCpu(device))
     seqTextAppend(text, "in the CPU's memory");
   else

@@ -6,8 +6,8 @@
 
 #include "compiler/gpu/Assemble.h"
 
-#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/raw_ostream.h"
@@ -30,7 +30,7 @@ llvm::Expected<std::string> temporary(llvm::StringRef suffix, llvm::StringRef co
   if (!os.has_error())
     return path.str().str();
   os.clear_error();
-  (void)llvm::sys::fs::remove(path);
+  llvm::FileRemover remove(path);
   return llvm::createStringError("cannot write " + path.str().str());
 }
 
@@ -99,16 +99,14 @@ llvm::Error assemble(Image &image) {
     return llvm::Error::success();
   }
   std::vector<std::string> paths;
-  llvm::scope_exit remove([&] {
-    for (const std::string &path : paths)
-      (void)llvm::sys::fs::remove(path);
-  });
+  llvm::FileRemover removers[3];
   const std::pair<const char *, llvm::StringRef> files[] = {
       {"ptx", image.ptx}, {"cubin", ""}, {"log", ""}};
   for (auto [suffix, content] : files) {
     auto path = temporary(suffix, content);
     if (!path)
       return path.takeError();
+    removers[paths.size()].setFile(*path);
     paths.push_back(*path);
   }
   const std::string architecture = "-arch=" + image.chip.name;
