@@ -20,6 +20,9 @@ namespace seqmix {
 /// How recurrences are computed; `Auto` lets the cost model choose.
 enum class Form { Auto, Block, Sequential };
 
+/// What libraries run on.
+enum class Target { Cpu, Cuda };
+
 /// What a compilation is asked for. The command line fills it through `registerOptions`; programs
 /// fill it directly.
 struct Options {
@@ -28,6 +31,8 @@ struct Options {
   ast::DType dtype = ast::DType::F32;
   /// native, x86-64-v2, x86-64-v3, x86-64-v4, or portable for all of these in one library.
   std::string cpu = "native";
+  Target target = Target::Cpu;
+  std::vector<std::string> chips = {"sm_90a", "sm_80"}; ///< of Target::Cuda, the best first
   int64_t chunk = 0; ///< tokens of a chunk; 0: chosen by the cost model
   Form form = Form::Auto;
   bool staticRuntime = false;

@@ -11,6 +11,7 @@
 #include "compiler/chunk/Materialise.h"
 #include "compiler/chunk/Schedule.h"
 #include "compiler/cpu/Object.h"
+#include "compiler/gpu/Chip.h"
 #include "compiler/library/Library.h"
 #include "compiler/seq/Import.h"
 #include "compiler/structure/CarryRows.h"
@@ -128,6 +129,34 @@ LogicalResult runStructure(ModuleOp module, const Options &options) {
 
 namespace {
 
+/// What is not there of the way to CUDA, said at each mixer.
+LogicalResult lowerForCuda(ModuleOp module) {
+  LogicalResult result = success();
+  for (auto mixer : module.getOps<seq::MixerOp>()) {
+    if (mixer.getSummaryOf() || mixer.getFormOf())
+      continue; // with their mixer
+    auto diagnostic = mixer.emitError("is not lowered for CUDA yet");
+    diagnostic.attachNote() << "kernels are made for the CPU only; what CUDA has so far is what "
+                               "lowered kernels become libraries with, and run on";
+    result = failure();
+  }
+  return result;
+}
+
+/// The chips of a library for CUDA.
+llvm::Expected<std::vector<gpu::Chip>> chipsOf(const Options &options) {
+  std::vector<gpu::Chip> chips;
+  for (const std::string &name : options.chips) {
+    auto chip = gpu::chipNamed(name);
+    if (!chip)
+      return chip.takeError();
+    chips.push_back(std::move(*chip));
+  }
+  if (chips.empty())
+    return llvm::createStringError("--chips names no chip; expected some of " + gpu::chipNames());
+  return chips;
+}
+
 /// The targets of a `--cpu` value, best first.
 llvm::Expected<std::vector<TargetInfo>> targetsNamed(llvm::StringRef name) {
   auto levels = llvm::StringSwitch<std::vector<TargetLevel>>(name)
@@ -180,6 +209,11 @@ public:
     if (!found)
       return report(found.takeError());
     targets = std::move(*found);
+    if (options.target == Target::Cuda) {
+      auto chips = chipsOf(options);
+      if (!chips)
+        return report(chips.takeError());
+    }
     for (const SourceFile &source : sources)
       for (const Overrides &sizes : options.sizes)
         if (failed(addSource(source, sizes)))
@@ -233,6 +267,8 @@ private:
       if (failed(runStructure(*module, options)))
         return failure();
     }
+    if (options.target == Target::Cuda && failed(lowerForCuda(*module)))
+      return failure();
     for (auto mixer : module->getOps<seq::MixerOp>())
       if (auto of = mixer.getSummaryOfAttr();
           of && failed(addSummary(mixers[of.getAttr()], mixer, summaryWork(mixer))))
@@ -394,6 +430,8 @@ LogicalResult forEachModule(llvm::ArrayRef<SourceFile> sources, Stage last, cons
         return failure();
       SourceReporter reporter(*context, source, errors);
       if (last >= Stage::Structure && failed(runStructure(*module, options)))
+        return failure();
+      if (last >= Stage::Chunk && options.target == Target::Cuda && failed(lowerForCuda(*module)))
         return failure();
       if (last >= Stage::Chunk && failed(runChunk(*module, options, targets->front())))
         return failure();

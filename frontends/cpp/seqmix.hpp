@@ -126,6 +126,13 @@ public:
       steps.assign(other.strides, other.strides + other.ndim);
   }
 
+  /// The same view of memory of a CUDA device.
+  Tensor onCuda(int device) const {
+    Tensor other = *this;
+    other.value.device = {kDLCUDA, device};
+    return other;
+  }
+
   const std::vector<int64_t> &shape() const { return extents; }
   DLDataType dtype() const { return value.dtype; }
   template <typename T> T *data() const {
@@ -206,6 +213,13 @@ public:
       pointers.push_back(part.get());
     pointers.push_back(nullptr); // where a step of a mixer with more components stops
   }
+  /// Of tensors that the caller has made (on a device, say), one a component, in order.
+  explicit Carry(std::vector<Tensor> components) : parts(std::move(components)) {
+    names.resize(parts.size());
+    for (Tensor &part : parts)
+      pointers.push_back(part.get());
+    pointers.push_back(nullptr);
+  }
   Carry(Carry &&) = default;
   Carry &operator=(Carry &&) = default;
 
@@ -282,6 +296,13 @@ public:
     value.workspace = buffer.data();
     return value.workspace_bytes = buffer.size(), *this;
   }
+  /// Of a library for CUDA: memory of the device.
+  Options &workspace(void *memory, size_t bytes) {
+    value.workspace = memory;
+    return value.workspace_bytes = bytes, *this;
+  }
+  /// Of a library for CUDA: the stream (CUstream, cudaStream_t) that the call goes into.
+  Options &stream(void *handle) { return value.stream = handle, *this; }
 
   operator const seq_options *() const { return &value; }
 
@@ -338,14 +359,21 @@ public:
 
   /// A workspace for calls up to these extents: the batch dims, the tokens, other run-time dims.
   template <typename... Extents> Buffer workspace(int32_t threads, Extents... extents) const {
+    return Buffer(workspaceBytes(threads, extents...));
+  }
+  /// Its size; of a library for CUDA the caller allocates it.
+  template <typename... Extents> size_t workspaceBytes(int32_t threads, Extents... extents) const {
     static_assert(sizeof...(extents) > 0, "the last extent is the number of tokens");
     auto lengths = static_cast<size_t>(find<int32_t()>("_length_count")());
     checkBatch(sizeof...(extents) - std::min(sizeof...(extents), lengths));
     size_t bytes = 0;
     auto query = find<int(as<int64_t, Extents>..., int32_t, size_t *)>("_workspace_size");
     checkStatus(query(static_cast<int64_t>(extents)..., threads, &bytes));
-    return Buffer(bytes);
+    return bytes;
   }
+
+  /// Of a library for CUDA: loads the kernels for a device, so that no call has to.
+  void prepare(int32_t device) const { checkStatus(find<int(int32_t)>("_prepare")(device)); }
 
 private:
   friend class Library;

@@ -7,6 +7,7 @@
 #include "sample.h"
 
 #include "frontends/cpp/seqmix.hpp"
+#include "test/gpu/driver/FakeCuda.h"
 
 #include <gtest/gtest.h>
 
@@ -174,6 +175,39 @@ TEST(FrontendCpp, WrongTensors) {
                 [&] { seqmix::Tensor{raw}; });
   raw.ndim = -1;
   expectRefused(SEQ_INVALID_SHAPE, "a tensor has -1 dims", [&] { seqmix::Tensor{raw}; });
+}
+
+TEST(FrontendCpp, CallsLibrariesForCuda) {
+  auto &fake = seqmix::test::FakeCuda::get();
+  seqmix::Library library(SEQMIX_DEVICE_LIBRARY);
+  seqmix::Mixer decay = library.mixer("decay");
+  decay.prepare(0);
+  EXPECT_TRUE(fake.launches.empty());
+  // Addresses of a device, which nobody may touch here.
+  auto at = [](uintptr_t address, std::vector<int64_t> shape) {
+    return seqmix::Tensor(reinterpret_cast<float *>(address), std::move(shape)).onCuda(0);
+  };
+  seqmix::Tensor x = at(0x10000000, {2, 4096, 3, 4}), y = at(0x20000000, {2, 4096, 3, 4});
+  expectRefused(SEQ_WORKSPACE_TOO_SMALL, "this call needs",
+                [&] { decay.forward(seqmix::Options(), x, y); });
+  size_t bytes = decay.workspaceBytes(0, 2, 3, 4096);
+  ASSERT_GT(bytes, 0U);
+  auto *stream = fake.makeStream(fake.primary(0));
+  decay.forward(
+      seqmix::Options().workspace(reinterpret_cast<void *>(0x50000000), bytes).stream(stream), x,
+      y);
+  ASSERT_EQ(fake.launches.size(), 2U);
+  EXPECT_EQ(fake.launches[1].stream, stream);
+  std::vector<seqmix::Tensor> parts = {
+      at(0x30000000, {2, 3, 4}),
+      seqmix::Tensor(reinterpret_cast<int32_t *>(0x40000000), {2}).onCuda(0)};
+  seqmix::Carry carry(parts);
+  decay.step(carry, {}, at(0x10000000, {2, 3, 4}), at(0x20000000, {2, 3, 4}));
+  EXPECT_EQ(fake.launches.size(), 3U);
+  std::vector<float> host(2 * 20 * 3 * 4);
+  seqmix::Tensor onHost(host.data(), {2, 20, 3, 4});
+  expectRefused(SEQ_INVALID_DEVICE, "x is in the CPU's memory; expected a CUDA device",
+                [&] { decay.forward(seqmix::Options(), onHost, onHost); });
 }
 
 } // namespace

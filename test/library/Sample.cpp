@@ -88,7 +88,50 @@ MixerPlan copyPlan() {
   return plan;
 }
 
+MixerPlan decayPlan() {
+  MixerPlan plan;
+  plan.name = "decay";
+  plan.dims = {{"B", SEQ_DIM_BATCH, 0, {}},
+               {"H", SEQ_DIM_BATCH, 0, {}},
+               {"T", SEQ_DIM_RUNTIME, 0, {}},
+               {"K", SEQ_DIM_FIXED, 4, {}}};
+  plan.tokenDim = T;
+  std::vector<AxisPlan> rows = {batch(B), own(T, 0), batch(H), own(Feature, 1)};
+  plan.tensors = {{"x", SEQ_ROLE_INPUT, SEQ_F32, -kInf, kInf, rows},
+                  {"y", SEQ_ROLE_OUTPUT, SEQ_F32, -kInf, kInf, rows}};
+  plan.components = {
+      {"S", SEQ_CARRY_STATE, SEQ_F32, 0, 0, {batch(B), batch(H), own(Feature, 0)}},
+      {"position", SEQ_CARRY_POSITION, SEQ_I32, 0, 0, {batch(B)}},
+  };
+  const SeqFactor heads[] = {{SEQ_FACTOR_DIM, B, 1}, {SEQ_FACTOR_DIM, H, 1}};
+  const SeqFactor segments = {SEQ_FACTOR_SEGMENTS, 0, 1};
+  LaunchPlan launch;
+  launch.grid[0] = {1, {heads[0], heads[1]}};
+  launch.threads = {32, 1, 1};
+  launch.arguments = {{SEQ_ARGUMENT_TENSOR, 0},    {SEQ_ARGUMENT_TENSOR, 1},
+                      {SEQ_ARGUMENT_CARRY_IN, 0},  {SEQ_ARGUMENT_CARRY_OUT, 0},
+                      {SEQ_ARGUMENT_CARRY_OUT, 1}, {SEQ_ARGUMENT_FRAME, 0}};
+  SchedulePlan whole, cut;
+  whole.launches = {launch};
+  launch.grid[1] = {1, {segments}};
+  cut.launches = {launch, launch};
+  cut.regions = {{16, {heads[0], heads[1], segments}}};
+  cut.segmentTokens = 64;
+  auto code = std::make_shared<CodePlan>();
+  code->images = {{"sm_80", SEQ_IMAGE_PTX, 80, false,
+                   ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry decay(\n)\n"}};
+  code->kernels = {"decay"};
+  plan.device = {{"sm_80", code, {whole, cut}, std::nullopt, false}};
+  return plan;
+}
+
 } // namespace
+
+LibraryPlan deviceSamplePlan() {
+  LibraryPlan plan;
+  plan.add(decayPlan());
+  return plan;
+}
 
 LibraryPlan samplePlan() {
   LibraryPlan plan;

@@ -14,6 +14,10 @@ namespace seqmix {
 /// The mixers of SampleKernels.c: `scan` at K = 8 and K = 5, and `copy`.
 LibraryPlan samplePlan();
 
+/// The mixer `decay` for GPUs, with the PTX of kernels that do nothing: for tests of calls on a
+/// fake driver.
+LibraryPlan deviceSamplePlan();
+
 } // namespace seqmix
 
 #endif // SEQMIX_TEST_LIBRARY_SAMPLE_H

@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 // write-sample DIRECTORY RUNTIME_DIRECTORY KERNELS.o [static]: makes libsample.so, sample.h and
-// sample.json.
+// sample.json, and the same of `device`, a library for GPUs.
 
 #include "test/library/Sample.h"
 
@@ -14,18 +14,20 @@
 using namespace llvm;
 using namespace seqmix;
 
-static Error write(const LibraryPlan &plan, const std::string &directory, LinkOptions options) {
-  std::string object = directory + "/library.o";
+static Error write(const LibraryPlan &plan, const std::string &directory, const std::string &name,
+                   LinkOptions options) {
+  std::string object = directory + "/" + name + ".o";
   if (Error error = writeLibraryObject(plan, object))
     return error;
   options.objects.push_back(object);
-  options.output = directory + "/libsample.so";
+  options.output = directory + "/lib" + name + ".so";
   options.exports = exportedSymbols(plan);
   if (Error error = linkLibrary(options))
     return error;
   std::error_code code;
-  raw_fd_ostream header(directory + "/sample.h", code), manifest(directory + "/sample.json", code);
-  writeHeader(plan, "sample", header);
+  raw_fd_ostream header(directory + "/" + name + ".h", code),
+      manifest(directory + "/" + name + ".json", code);
+  writeHeader(plan, name, header);
   manifest << manifestText(plan);
   return code ? createStringError(code, "cannot write into '%s'", directory.c_str())
               : Error::success();
@@ -38,7 +40,8 @@ int main(int argc, char **argv) {
   sys::fs::create_directories(argv[1]);
   LinkOptions options;
   options.runtimeDirectory = argv[2];
-  options.objects = {argv[3]};
   options.staticRuntime = argc > 4;
-  exitOnError(write(samplePlan(), argv[1], options));
+  exitOnError(write(deviceSamplePlan(), argv[1], "device", options));
+  options.objects = {argv[3]};
+  exitOnError(write(samplePlan(), argv[1], "sample", options));
 }

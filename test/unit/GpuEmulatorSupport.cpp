@@ -98,6 +98,8 @@ const Program &Kernels::get(llvm::StringRef kernel) {
   return *program;
 }
 
+Operation *Kernels::module() const { return &impl->module->getBody()->front(); }
+
 std::string Kernels::error(llvm::StringRef kernel) {
   impl->diagnostics.clear();
   if (succeeded(compileKernel(impl->find(kernel))))

@@ -32,6 +32,8 @@ public:
   explicit Kernels(std::string text);
   ~Kernels();
   const Program &get(llvm::StringRef kernel);
+  /// The gpu.module, lowered.
+  mlir::Operation *module() const;
   /// What the emulator says to a kernel that it does not take.
   std::string error(llvm::StringRef kernel);
   /// Runs a kernel; the launch must be accepted.

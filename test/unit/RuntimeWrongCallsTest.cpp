@@ -118,7 +118,8 @@ const WrongCall kCalls[] = {
      [](Spoiled &s) { s.call.g.dl.dtype.bits = 64; }},
     {"Lanes", SEQ_INVALID_DTYPE, "x is f32 in vectors of 4; expected f32",
      [](Spoiled &s) { s.call.x.dl.dtype.lanes = 4; }},
-    {"Device", SEQ_INVALID_DEVICE, "x is on CUDA device 0; expected the CPU's memory: the library was compiled for the CPU "
+    {"Device", SEQ_INVALID_DEVICE,
+     "x is on CUDA device 0; expected the CPU's memory: the library was compiled for the CPU "
      "(--target=cuda makes one for GPUs)",
      [](Spoiled &s) { s.call.x.dl.device.device_type = kDLCUDA; }},
     {"NegativeStride", SEQ_INVALID_LAYOUT, "x has the negative stride -1 in dim 3",

@@ -43,6 +43,14 @@ cl::opt<std::string> cpu("cpu",
                          cl::desc("Instruction set; portable holds several and chooses at load"),
                          cl::value_desc("native|x86-64-v2|x86-64-v3|x86-64-v4|portable"),
                          cl::init("native"), cl::cat(category));
+cl::opt<Target> target("target", cl::desc("What the library runs on"), cl::init(Target::Cpu),
+                       cl::values(clEnumValN(Target::Cpu, "cpu", "the CPU"),
+                                  clEnumValN(Target::Cuda, "cuda", "GPUs of NVIDIA")),
+                       cl::cat(category));
+cl::list<std::string> chips("chips", cl::CommaSeparated,
+                            cl::desc("With --target=cuda: chips to compile for, the best first "
+                                     "(default: sm_90a,sm_80, which serves all later ones, too)"),
+                            cl::value_desc("sm_90a,sm_80"), cl::cat(category));
 cl::opt<int64_t> chunk("chunk", cl::desc("Tokens of a chunk (0: chosen by the cost model)"),
                        cl::init(0), cl::cat(category));
 cl::opt<Form> form("form", cl::desc("How affine matrix states are computed"), cl::init(Form::Auto),
@@ -116,6 +124,13 @@ int main(int argc, char **argv) {
         fmt::format("unknown --dtype '{}'; expected f64, f32, bf16 or f16", dtype.getValue()));
   options.dtype = *type;
   options.cpu = cpu;
+  options.target = target;
+  if (target == Target::Cuda && cpu.getNumOccurrences())
+    return fail("--cpu goes with --target=cpu; for GPUs there is --chips");
+  if (target == Target::Cpu && chips.getNumOccurrences())
+    return fail("--chips goes with --target=cuda");
+  if (chips.getNumOccurrences())
+    options.chips.assign(chips.begin(), chips.end());
   options.form = form;
   options.staticRuntime = staticRuntime;
   options.runtimeDirectory = runtimeDirectory;

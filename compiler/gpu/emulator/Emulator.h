@@ -45,9 +45,15 @@ public:
     static_assert(std::is_trivially_copyable_v<T>);
     std::memcpy(bytes.data(), &value, sizeof(T));
   }
+  static Argument ofBytes(llvm::ArrayRef<uint8_t> bytes) {
+    Argument argument;
+    argument.bytes = bytes;
+    return argument;
+  }
   llvm::ArrayRef<uint8_t> data() const { return bytes; }
 
 private:
+  Argument() = default;
   std::vector<uint8_t> bytes;
 };
 

@@ -34,6 +34,7 @@ class DLTensor(ctypes.Structure):
 DLTensorPointer = ctypes.POINTER(DLTensor)
 
 _CPU = _Device(1, 0)
+CUDA_TYPES = (2, 13)  # memory of a device, managed memory
 _CODES = {"i": 0, "u": 1, "f": 2, "b": 6, "c": 5}
 _BFLOAT = 4
 
@@ -71,13 +72,6 @@ def torch_dtype(name):
     }[name]
 
 
-def allocate(shape, dtype, as_torch):
-    """An array for a result, not initialised."""
-    if as_torch:
-        return sys.modules["torch"].empty(shape, dtype=torch_dtype(dtype))
-    return np.empty(shape, dtype=numpy_dtype(dtype))
-
-
 _EXTENTS = [ctypes.c_int64 * max(rank, 1) for rank in range(65)]
 _types = {}
 
@@ -105,8 +99,11 @@ def _of_numpy(array, name):
     return DLTensor(array.ctypes.data, _CPU, rank, dtype, extents(*array.shape), extents(*strides), 0)
 
 
-def as_dltensor(array, name, written=False):
-    """A DLTensor of the array, and what must be kept alive while it is used."""
+def as_dltensor(array, name, written=False, stream=None):
+    """A DLTensor of the array, and what must be kept alive while it is used.
+
+    stream        of CUDA, that the array is used in: what its owner has to wait for is then in it. None: the CPU uses it
+    """
     if isinstance(array, np.ndarray):
         if isinstance(array, np.ma.MaskedArray):
             raise SeqmixTypeError(f"{name} is a masked array, and the call would not see its mask; pass {name}.filled(...)")
@@ -118,7 +115,9 @@ def as_dltensor(array, name, written=False):
             f"{name} must be an array (NumPy's, or one with __dlpack__), not {type(array).__name__}"
         )
     try:
-        capsule = array.__dlpack__()
+        on_device = stream is not None and array.__dlpack_device__()[0] in CUDA_TYPES
+        # In the protocol 1 is the default stream; 0 could be either of two.
+        capsule = array.__dlpack__(stream=stream or 1) if on_device else array.__dlpack__()
     except Exception as error:
         raise SeqmixTypeError(f"{name} cannot be shared: {error}") from error
     tensor = ctypes.cast(_capsule_pointer(capsule, b"dltensor"), DLTensorPointer).contents

@@ -10,7 +10,8 @@ import os
 
 import numpy as np
 
-from . import _dlpack, _manifest
+from . import _dlpack, _makers, _manifest
+from ._device import DeviceCalls
 from ._dlpack import DLTensorPointer
 from ._errors import SeqmixError, SeqmixTypeError, SeqmixValueError, from_status
 
@@ -41,13 +42,13 @@ _LAST_POSITION = 2**31 - 1
 class _Call:
     """The arguments of one call in C, and what they keep alive."""
 
-    def __init__(self):
-        self.kept = []
+    def __init__(self, stream=None):
+        self.kept, self.stream = [], stream
 
     def pointer(self, array, name, written=False):
         if array is None:
             return None
-        tensor, owner = _dlpack.as_dltensor(array, name, written)
+        tensor, owner = _dlpack.as_dltensor(array, name, written, self.stream)
         self.kept.append((tensor, owner))
         return ctypes.pointer(tensor)
 
@@ -56,12 +57,13 @@ class _Call:
         return (DLTensorPointer * len(filled))(*(p if p is not None else DLTensorPointer() for p in filled))
 
 
-class _Function:
+class _Function(DeviceCalls):
     """What forward and step have in common."""
 
     def __init__(self, info, handle, step):
         self._info = info
         self._step = step
+        self._on_cuda = info.device == "cuda"
         self._name = info.name + (".step" if step else "")
         first = info.sizes[0]
         # For each size, what binding extents goes through: name, axes, whether it is an output.
@@ -72,6 +74,12 @@ class _Function:
         self._outputs = [t.name for t in first.tensors if t.role == "output"]
         self._last_error = getattr(handle, f"{info.name}_last_error")
         self._last_error.restype = ctypes.c_char_p
+        self._workspace_size = getattr(handle, f"{info.name}_workspace_size")
+        self._workspace_size.argtypes = [ctypes.c_int64] * len(info.workspace_dims) + [
+            ctypes.c_int32,
+            ctypes.POINTER(ctypes.c_size_t),
+        ]
+        self._workspace_size.restype = ctypes.c_int
         self._function = None
         if not (step and info.no_step):
             self._function = getattr(handle, f"{info.name}_{'step' if step else 'forward'}")
@@ -141,9 +149,9 @@ class _Function:
                     shape[i] = 1
         return tuple(shape)
 
-    def _make_outputs(self, size, extents, packed, as_torch):
+    def _make_outputs(self, size, extents, packed, maker):
         return [
-            _dlpack.allocate(self._output_shape(t, axes, extents, packed), t.dtype, as_torch)
+            maker.empty(self._output_shape(t, axes, extents, packed), t.dtype)
             for t, axes in self._axes[id(size)]
             if t.role == "output"
         ]
@@ -170,17 +178,17 @@ class _Function:
             raise SeqmixTypeError(f"{self._name}() carry has no part {unknown[0]!r}; expected {', '.join(names)}")
         return names
 
-    def _new_part(self, part, extents, as_torch, initial, rows):
+    def _new_part(self, part, extents, maker, initial, rows):
         shape = [axis.extent(extents) for axis in part.axes]
         if part.rows_axis is not None:
             shape[part.rows_axis] = rows
-        array = _dlpack.allocate(tuple(shape), part.dtype, as_torch)
+        array = maker.empty(tuple(shape), part.dtype)
         if initial:
             array[...] = int(part.init) if part.dtype == "i32" else part.init
         return array
 
-    def _new_carry(self, size, extents, as_torch, initial, rows=lambda part: 0):
-        return {part.name: self._new_part(part, extents, as_torch, initial, rows(part)) for part in size.carry}
+    def _new_carry(self, size, extents, maker, initial, rows=lambda part: 0):
+        return {part.name: self._new_part(part, extents, maker, initial, rows(part)) for part in size.carry}
 
     def _reached(self, size, carry, tokens):
         """The rows that sequences have after so many more tokens (a number, or one a sequence); 0 if none are carried."""
@@ -213,15 +221,24 @@ class _Function:
             return array
         shape = list(array.shape)
         shape[axis] = max(rows, 2 * array.shape[axis], 16)
-        larger = _dlpack.allocate(tuple(shape), part.dtype, _dlpack.is_torch(array))
+        larger = _makers.on_cpu([array]).empty(tuple(shape), part.dtype)
         larger[tuple(slice(0, extent) for extent in array.shape)] = array
         return larger
+
+    def _workspace_bytes(self, extents, threads):
+        needed = ctypes.c_size_t()
+        threads = _integer("threads", threads, most=_MAX_THREADS)
+        counts = [extents[d] for d in self._info.workspace_dims]
+        status = self._workspace_size(*counts, threads, ctypes.byref(needed))
+        if status != 0:
+            raise from_status(status, self._last_error().decode())
+        return needed.value
 
     def _options(self, call, threads, checked, workspace, unsplit=False):
         threads = _integer("threads", threads, most=_MAX_THREADS)
         flags = (_CHECKED if checked else 0) | (_UNSPLIT if unsplit else 0)
-        options = _Options(size=ctypes.sizeof(_Options), flags=flags, threads=threads)
-        if workspace is not None:
+        options = _Options(size=ctypes.sizeof(_Options), flags=flags, threads=threads, stream=call.stream or None)
+        if workspace is not None and not self._on_cuda:
             if not isinstance(workspace, np.ndarray) or not workspace.flags.c_contiguous or not workspace.flags.writeable:
                 raise SeqmixTypeError("workspace must be a contiguous, writable NumPy array (see Mixer.workspace)")
             options.workspace = workspace.ctypes.data
@@ -262,40 +279,52 @@ class Step(_Function):
         super().__init__(info, handle, step=True)
 
     def __call__(
-        self, *positional, carry=None, out=None, threads=0, checked=False, workspace=None, pages=None, **arrays
+        self,
+        *positional,
+        carry=None,
+        out=None,
+        threads=0,
+        checked=False,
+        workspace=None,
+        pages=None,
+        stream=None,
+        **arrays,
     ):
         """Arrays are without the token dim ([B, H, features]); returns the output (a tuple of several) and the carry.
 
         The carry's arrays are updated in place and returned; those that cannot be written (or are missing: they start
         from the initial value), and rows without room for another token, are replaced by new ones. `carry=None` starts
-        new sequences. With `pages` the rows in the carry are the pools that the pages are in, see Mixer.
+        new sequences. With `pages` the rows in the carry are the pools that the pages are in, see Mixer. On CUDA rows must
+        have room: no positions are read. `stream` as in Mixer.
         """
         if self._info.no_step:
             raise SeqmixError(f"{self._info.name} has no step: {self._info.no_step}")
         self._check_names(positional, arrays)
         _require_arrays(arrays)
-        size, call = self._choose_size(arrays), _Call()
+        size, maker = self._choose_size(arrays), self._maker(arrays)
+        call = _Call(self._stream(maker, stream))
         carry = {} if carry is None else carry
         self._check_carry_names(size, carry)
         outputs = self._given_outputs(out)
         extents = self._extents(size, arrays, None, outputs, carry)
-        as_torch = all(map(_dlpack.is_torch, arrays.values()))
-        outputs = outputs or self._make_outputs(size, extents, False, as_torch)
-        parts, rows = {}, 0 if pages is not None else self._reached(size, carry, 1)
+        outputs = outputs or self._make_outputs(size, extents, False, maker)
+        parts, rows = {}, 0 if pages is not None or self._on_cuda else self._reached(size, carry, 1)
         for part in size.carry:
             array = carry.get(part.name)
             if array is None and pages is not None and part.kind == "rows":
                 raise SeqmixTypeError(f"pages needs carry['{part.name}'], the pool that they are in")
             if array is None:
-                array = self._new_part(part, extents, as_torch, initial=True, rows=0)
+                array = self._new_part(part, extents, maker, initial=True, rows=0)
             elif pages is not None and part.kind == "rows":
                 parts[part.name] = array
                 continue
-            elif not _writable(array):
+            elif not self._on_cuda and not _writable(array):
                 _require_arrays({part.name: array})
                 array = np.array(array if isinstance(array, np.ndarray) else np.from_dlpack(array))
             parts[part.name] = self._grown(part, array, rows)
         options = self._options(call, threads, checked, workspace)
+        if self._on_cuda:
+            self._bind_device_workspace(call, options, workspace, maker, extents)
         options.pages = call.pointer(pages, "pages")
         given = [arrays[n] for n in self._given]
         self._run(
@@ -313,14 +342,9 @@ class Mixer(_Function):
     def __init__(self, info, handle):
         super().__init__(info, handle, step=False)
         self.step = Step(info, handle)
-        self._workspace_size = getattr(handle, f"{info.name}_workspace_size")
-        self._workspace_size.argtypes = [ctypes.c_int64] * len(info.workspace_dims) + [
-            ctypes.c_int32,
-            ctypes.POINTER(ctypes.c_size_t),
-        ]
-        self._workspace_size.restype = ctypes.c_int
         only = inspect.Parameter.KEYWORD_ONLY
         rest = {"carry": None, "return_carry": False, "cu_seqlens": None, "out": None, "threads": 0}
+        rest.update({"stream": None} if self._on_cuda else {})
         self.__signature__ = inspect.Signature(
             [inspect.Parameter(n, only) for n in self._given if n.isidentifier() and not keyword.iskeyword(n)]
             + [inspect.Parameter(n, only, default=d) for n, d in rest.items()]
@@ -357,27 +381,27 @@ class Mixer(_Function):
         lines.append(f"no step: {info.no_step}" if info.no_step else self.step.signature)
         return "\n".join(lines)
 
-    def workspace(self, *, threads=0, **extents):
+    def workspace(self, *, threads=0, like=None, **extents):
         """A workspace for calls up to these extents: `workspace(B=2, H=8, T=4096)`. Calls that get it allocate nothing.
 
-        For packed sequences the first batch dim is their number and the token dim the longest.
+        For packed sequences the first batch dim is their number and the token dim the longest (on CUDA: all of their tokens).
+
+        like          of a library for CUDA: an array on the device that it is to be on
         """
         dims = self._info.workspace_dims
         if set(extents) != set(dims):
             raise SeqmixTypeError(f"workspace() needs {', '.join(dims)}")
-        bytes_needed = ctypes.c_size_t()
-        counts = [_integer(d, extents[d]) for d in dims]
-        threads = _integer("threads", threads, most=_MAX_THREADS)
-        status = self._workspace_size(*counts, threads, ctypes.byref(bytes_needed))
-        if status != 0:
-            raise from_status(status, self._last_error().decode())
-        memory = np.empty(bytes_needed.value + 64, dtype=np.uint8)
+        count = self._workspace_bytes({d: _integer(d, extents[d]) for d in dims}, threads)
+        if self._on_cuda:
+            return self._beside(like).bytes(count)
+        memory = np.empty(count + 64, dtype=np.uint8)
         start = -memory.ctypes.data % 64
-        return memory[start : start + bytes_needed.value]
+        return memory[start : start + count]
 
-    def initial_carry(self, *, rows=0, **extents):
+    def initial_carry(self, *, rows=0, like=None, **extents):
         """What sequences start from: `initial_carry(B=2, H=8)`, and fixed dims where several sizes were compiled.
 
+        like          of a library for CUDA: an array on the device, of the framework that the carry's are to be of
         rows          how many tokens there is room for in parts that hold a row a token (steps make more as needed)
         """
         info = self._info
@@ -391,7 +415,7 @@ class Mixer(_Function):
             raise SeqmixTypeError(f"initial_carry() needs {', '.join(info.batch_dims)}")
         rows = _integer("rows", rows, most=_LAST_POSITION)
         extents = {d: _integer(d, extents[d]) for d in info.batch_dims}
-        return self._new_carry(size, {**size.fixed, **extents}, False, initial=True, rows=lambda part: rows)
+        return self._new_carry(size, {**size.fixed, **extents}, self._beside(like), initial=True, rows=lambda part: rows)
 
     def __call__(
         self,
@@ -406,6 +430,7 @@ class Mixer(_Function):
         rows=0,
         unsplit=False,
         pages=None,
+        stream=None,
         **arrays,
     ):
         """Runs whole sequences; returns the output (a tuple of several), with `return_carry` and the final carry.
@@ -420,10 +445,13 @@ class Mixer(_Function):
         unsplit       never run parts of one sequence at the same time: the same bits for every number of threads
         pages         [sequences, pages of a sequence], int32: rows in the carry stand in pages. The carry holds the pools
                       that they are in, [pages, other batch dims, rows of a page, features], which are updated in place
+        stream        of a library for CUDA: PyTorch's, CuPy's or a handle; None: the framework's current one. The call puts
+                      its work there and returns
         """
         self._check_names(positional, arrays)
         _require_arrays(arrays)
-        size, call = self._choose_size(arrays), _Call()
+        size, maker = self._choose_size(arrays), self._maker(arrays)
+        call = _Call(self._stream(maker, stream))
         rows = _integer("rows", rows, most=_LAST_POSITION)
         if isinstance(cu_seqlens, (list, tuple)):
             ends = [_integer(f"cu_seqlens[{i}]", end) for i, end in enumerate(cu_seqlens)]
@@ -433,11 +461,12 @@ class Mixer(_Function):
         names = self._check_carry_names(size, carry) if carry is not None else []
         outputs = self._given_outputs(out)
         extents = self._extents(size, arrays, sequences, outputs, carry)
-        if sequences and self._info.derived:
+        if sequences and self._info.derived and not self._on_cuda:
             self._info.derive(extents, int(_lengths(cu_seqlens).max(initial=0)))
-        as_torch = all(map(_dlpack.is_torch, arrays.values()))
-        outputs = outputs or self._make_outputs(size, extents, packed, as_torch)
+        outputs = outputs or self._make_outputs(size, extents, packed, maker)
         options = self._options(call, threads, checked, workspace, unsplit)
+        if self._on_cuda:
+            self._bind_device_workspace(call, options, workspace, maker, extents)
         options.cu_seqlens = call.pointer(cu_seqlens, "cu_seqlens")
         options.pages = call.pointer(pages, "pages")
         options.carry_count = len(size.carry)
@@ -445,8 +474,8 @@ class Mixer(_Function):
             options.carry_in = call.pointers([carry.get(n) for n in names], names)
         end = None
         if return_carry:
-            tokens = _lengths(cu_seqlens) if packed else extents[self._info.token_dim]
-            needed = rows if pages is not None else max(rows, self._reached(size, carry, tokens))
+            tokens = _lengths(cu_seqlens) if packed and not self._on_cuda else extents[self._info.token_dim]
+            needed = rows if pages is not None else max(rows, self._rows_reached(size, carry, tokens, rows))
 
             def room(part):
                 given = (carry or {}).get(part.name)
@@ -457,7 +486,7 @@ class Mixer(_Function):
             missing = [part.name for part in paged if part.name not in (carry or {})]
             if missing:
                 raise SeqmixTypeError(f"pages needs carry['{missing[0]}'], the pool that they are in")
-            end = self._new_carry(size, extents, as_torch, initial=False, rows=lambda p: 0 if p in paged else room(p))
+            end = self._new_carry(size, extents, maker, initial=False, rows=lambda p: 0 if p in paged else room(p))
             end.update({part.name: carry[part.name] for part in paged})
         if return_carry:
             options.carry_out = call.pointers(end.values(), end, written=True)

@@ -77,6 +77,7 @@ class MixerInfo:
     derived: dict  # run-time dims that follow from others: name -> expression
     sizes: tuple
     source: str
+    device: str  # "cpu" or "cuda"
 
     @property
     def batch_dims(self):
@@ -139,6 +140,7 @@ def parse(text):
             derived={d["name"]: d["by"] for d in m["dims"] if "by" in d},
             sizes=tuple(map(_size, m["sizes"])),
             source=m.get("source", ""),
+            device=m.get("device", "cpu"),
         )
         for m in manifest["mixers"]
     }

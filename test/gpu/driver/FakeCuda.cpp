@@ -293,6 +293,14 @@ SEQMIX_FAKE int cuLaunchKernel(void *function, unsigned gridX, unsigned gridY, u
   return fake.onLaunch ? fake.onLaunch(launch) : 0;
 }
 
+// For tests in Python.
+
+SEQMIX_FAKE int fakeLaunchCount() { return static_cast<int>(FakeCuda::get().launches.size()); }
+
+SEQMIX_FAKE void *fakeLaunchStream(int launch) {
+  return FakeCuda::get().launches[static_cast<size_t>(launch)].stream;
+}
+
 SEQMIX_FAKE int cuGetErrorName(int error, const char **name) {
   BEGIN("cuGetErrorName");
   *name = error == NoBinary ? "CUDA_ERROR_NO_BINARY_FOR_GPU" : "CUDA_ERROR_FAKE";
