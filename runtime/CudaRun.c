@@ -126,7 +126,7 @@ bool seqDeviceWorkspace(const SeqCall *call, int64_t *bytes) {
     int64_t own[3] = {placeRegions(call, &target->forward[0], 1, NULL, &size), 0, 0};
     if (target->step)
       own[1] = placeRegions(call, target->step, 1, NULL, &size);
-    if (cutting(target))
+    if (cutting(target) && call->tokens / cutting(target)->segment_tokens > 1)
       own[2] = placeRegions(call, cutting(target), mostSegments(call, target, &size), NULL, &size);
     for (int32_t j = 0; j < 3; ++j)
       *bytes = own[j] > *bytes ? own[j] : *bytes;

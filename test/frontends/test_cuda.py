@@ -101,7 +101,7 @@ def test_memory_of_a_device_is_the_callers(decay):
     with pytest.raises(TypeError, match="results beside arrays of Array cannot be made.*Pass out="):
         decay(x=x())
     long, out = Array(2, 4096, 3, 4), Array(2, 4096, 3, 4, address=0x20000000)
-    with pytest.raises(TypeError, match="a workspace of [0-9]+ bytes beside arrays of Array cannot be made"):
+    with pytest.raises(ValueError, match="the workspace has 0 bytes; this call needs"):
         decay(x=long, out=out)
     with pytest.raises(ValueError, match="the workspace has 16 bytes; this call needs"):
         decay(x=long, out=out, workspace=Array(4, address=0x50000000))
@@ -167,6 +167,11 @@ def test_carries_and_workspaces_stand_beside_an_array(decay, monkeypatch):
     torch = _Torch()
     monkeypatch.setitem(sys.modules, "torch", torch)
     assert decay.workspace(B=2, H=3, T=4096, like=torch.Tensor(1)).shape[0] > 0
+    carry = decay.initial_carry
+    with pytest.raises(TypeError, match="pass like="):
+        carry(B=2, H=3)
+    with pytest.raises(TypeError, match="a workspace of [0-9]+ bytes beside arrays of Array cannot be made"):
+        decay.workspace(B=2, H=3, T=4096, like=Array(1))
 
 
 def test_wrong_places_are_refused(decay, driver):

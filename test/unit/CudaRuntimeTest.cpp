@@ -175,6 +175,11 @@ TEST_F(CudaSegments, TellsAWorkspaceThatSuffices) {
   }
 }
 
+TEST_F(CudaSegments, TellsOfNoneWhereNothingIsCut) {
+  EXPECT_EQ(workspace(2, 6, 63), 0U);
+  EXPECT_GT(workspace(2, 6, 64), 0U);
+}
+
 TEST_F(CudaSegments, NeedsTheCallersWorkspace) {
   EXPECT_EQ(many.forward(mixer), SEQ_WORKSPACE_TOO_SMALL);
   EXPECT_STREQ(seq_last_error(), "scan_forward: the workspace has 0 bytes; this call needs 7680 of "

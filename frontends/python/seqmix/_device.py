@@ -33,7 +33,7 @@ class DeviceCalls:
 
     def _bind_device_workspace(self, call, options, workspace, maker, extents):
         """The caller's memory, or new memory of the framework: a call on a device allocates none itself."""
-        if workspace is None:
+        if workspace is None and maker.makes_arrays:
             count = self._workspace_bytes(extents, 0)
             workspace = maker.bytes(count) if count else None
         if workspace is None:

@@ -24,6 +24,8 @@ class _Numpy:
 class _Torch:
     """Tensors on one device; on a GPU their memory is that of a stream."""
 
+    makes_arrays = True
+
     def __init__(self, device=None):
         self._torch, self._device, self._stream = sys.modules["torch"], device, None
 
@@ -52,6 +54,8 @@ class _Torch:
 class _Cupy:
     """Arrays on one device, in memory of a stream."""
 
+    makes_arrays = True
+
     def __init__(self, device):
         self._cupy, self._device, self._stream = sys.modules["cupy"], device, None
 
@@ -79,6 +83,7 @@ class _Unknown:
     """Arrays of a framework that this package cannot make arrays of."""
 
     device_stream = 0
+    makes_arrays = False
 
     def __init__(self, name):
         self._name = name
