@@ -32,7 +32,8 @@ def ReassociateProducts : Pass<"seq-reassociate-products", "::mlir::ModuleOp"> {
     `sum[n] q[t,n] * k[s,n]` is `sum[r] (sum[n] q[t,n] * W[n,r]) * c[s,r]`, and `sum[s] p[t,s] * k[s,n]` is `sum[r] W[n,r] * (sum[s] p[t,s] * c[s,r])`.
     This is done for all definitions that are made from the same rows, or none: where their rows are fewer bytes a token, with batch dims behind the
     first one (heads) taken to be 8, and a pair takes at most 8 times the products; or where the bytes are equal and the products fewer. When a
-    pair then takes more products, a copy of the mixer as it was, `NAME.expanded` with `form_of`, is kept for sequences without earlier positions.
+    pair then takes more products, a copy of the mixer as it was, `NAME.expanded` with `form_of`, is kept, and `form_products` of both tell the
+    runtime which takes fewer for the lengths of a sequence.
     `seq.latent_rows` says in words what was chosen. Definitions that are read otherwise stay.
 
     *Requires*: the seq stage. Runs as part of the import, before the carry is fixed.

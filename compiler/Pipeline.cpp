@@ -83,6 +83,7 @@ static void recordCarry(ModuleOp module) {
       mixer.erase();
       expanded.setSymNameAttr(name);
       expanded.removeFormOfAttr();
+      expanded.removeFormProductsAttr();
       seq::recordCarryWindows(expanded);
       recordCarryRows(expanded);
     } else if (expanded) {
@@ -338,6 +339,7 @@ private:
         kernel.storageBytes.push_back(own ? own.getInt() : 0);
       }
     kernel.takesPages = forward->hasAttr(kTakesPages);
+    kernel.makesEarlier = forward->hasAttr(kMakesEarlier);
     addKernel(mixerPlan, *mixer.getOps<seq::KernelOp>().begin(), std::move(kernel));
   }
 

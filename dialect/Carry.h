@@ -55,7 +55,7 @@ void recordCarryWindows(MixerOp mixer);
 /// Notes the carry of one mixer on another, whose own equations would need a different one.
 void copyCarry(MixerOp from, MixerOp to);
 
-/// The form of a mixer for sequences without earlier positions (`form_of`), or null.
+/// The form of a mixer that makes what pairs read at s of other rows (`form_of`), or null.
 MixerOp expandedFormOf(MixerOp mixer);
 
 /// The least and greatest c for which a read at token t touches token t + c, over all values of the

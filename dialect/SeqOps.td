@@ -34,11 +34,12 @@ def Seq_MixerOp : Seq_Op<"mixer", [SymbolTable, Symbol, IsolatedFromAbove, NoTer
     `no_step` gives the reason why there is no decode step (reads ahead, runs backwards, uses the length as a number).
     `summary_of` names another mixer, of which this one is the summary: with the same tensors and no outputs it makes, for a segment of
     tokens, what its `seq.transition`s need to tell the state behind the segment from that in front of it.
-    `form_of` names another mixer with the same tensors, outputs and carry, which sequences without earlier positions may be run by this one
-    instead of.
+    `form_of` names another mixer with the same tensors, outputs and carry, which sequences may be run by this one instead of. `form_products`
+    of both holds how many products each takes for a pair of positions (t, s), for a position s, and for a position t.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$compute, OptionalAttr<StrAttr>:$no_step,
-                       OptionalAttr<FlatSymbolRefAttr>:$summary_of, OptionalAttr<FlatSymbolRefAttr>:$form_of);
+                       OptionalAttr<FlatSymbolRefAttr>:$summary_of, OptionalAttr<FlatSymbolRefAttr>:$form_of,
+                       OptionalAttr<DenseI64ArrayAttr>:$form_products);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `compute` $compute attr-dict-with-keyword $body";
   let hasVerifier = 1;

@@ -310,6 +310,11 @@ LogicalResult mlir::seq::verify::checkSummary(MixerOp mixer) {
 }
 
 LogicalResult mlir::seq::verify::checkForm(MixerOp mixer) {
+  // c74
+  if (auto products = mixer.getFormProducts();
+      products &&
+      (products->size() != 3 || llvm::any_of(*products, [](int64_t n) { return n < 0; })))
+    return mixer.emitOpError("has `form_products` that are not three numbers of at least 0");
   // c69
   FlatSymbolRefAttr of = mixer.getFormOfAttr();
   if (!of)
@@ -327,5 +332,8 @@ LogicalResult mlir::seq::verify::checkForm(MixerOp mixer) {
   if (!other || other.getFormOfAttr() || declarations(mixer) != declarations(other))
     return mixer.emitOpError() << "is a form of " << of
                                << ", which is no mixer beside it with the same tensors and outputs";
+  // c74
+  if (!mixer.getFormProducts() || !other.getFormProducts())
+    return mixer.emitOpError() << "is a form of " << of << ": both need `form_products`";
   return success();
 }

@@ -28,9 +28,8 @@ typedef struct SeqView {
   int64_t stride[SEQ_MAX_RANK];
 } SeqView;
 
-/// The sequences that a form of a mixer is run for: those without earlier positions may have one of
-/// their own.
-enum SeqTakes { SEQ_TAKES_ALL = 0, SEQ_TAKES_CONTINUED = 1, SEQ_TAKES_NEW = 2 };
+/// The forms of a mixer that sequences of a call may take.
+enum SeqForm { SEQ_FORM_OWN = 0, SEQ_FORM_EXPANDED = 1 };
 
 typedef struct SeqCall {
   const SeqMixerSet *set;
@@ -40,7 +39,8 @@ typedef struct SeqCall {
   const seq_options *options;
   const char *function; // "forward", ...
   bool step;
-  int32_t takes;                 // SeqTakes: what `mixer` and `kernel` are run for
+  int32_t form;                  // SeqForm: that of `mixer` and `kernel`
+  int32_t forcedForm;            // the one behind earlier positions; -1: what takes less work
   int32_t batchDims;             // batch dims of the mixer; they come first
   int64_t tokens;                // extent of the token dim in the buffers
   int64_t sequences;             // extent of the first batch dim (packed: number of sequences)
@@ -218,7 +218,7 @@ typedef void (*SeqTaskFn)(void *context, int64_t task, int32_t thread);
 void seqRunTasks(SeqTaskFn function, void *context, int64_t count, int32_t threads);
 
 //===----------------------------------------------------------------------===//
-// Plan.c, Segments.c, Parts.c, Run.c
+// Plan.c, Forms.c, Segments.c, Parts.c, Run.c
 //===----------------------------------------------------------------------===//
 
 /// How the tasks of a kernel divide the features, and where what they share stands.
@@ -331,11 +331,18 @@ typedef struct SeqPlans {
 /// As seqMakePlan, for all forms.
 bool seqMakePlans(SeqCall *call, bool exact, SeqPlans *plans);
 
-/// Makes the expanded form that of the call, or its own one again.
+/// The form that a sequence of so many tokens behind `position` others takes.
+int32_t seqFormFor(const SeqCall *call, int64_t position, int64_t tokens);
+
+/// Makes a form that of the call.
 void seqEnterForm(SeqCall *call, int32_t form);
 
 /// Whether the form that the call stands at is run for a sequence.
 bool seqTakes(const SeqCall *call, int64_t sequence);
+
+/// Positions for which storage is kept where the longest sequence of the form needs most. Without
+/// `exact` the tokens of a query are all positions.
+int64_t seqKeptPositions(const SeqCall *call, bool exact);
 
 /// Runs the form of a validated call that it stands at in its workspace.
 void seqRun(const SeqCall *call, const SeqPlan *plan, char *workspace);

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { SEQ_DESCRIPTOR_VERSION = 4 };
+enum { SEQ_DESCRIPTOR_VERSION = 5 };
 
 enum SeqDimKind { SEQ_DIM_BATCH = 0, SEQ_DIM_RUNTIME = 1, SEQ_DIM_FIXED = 2 };
 enum SeqRole { SEQ_ROLE_INPUT = 0, SEQ_ROLE_PARAM = 1, SEQ_ROLE_OUTPUT = 2 };
@@ -131,8 +131,10 @@ typedef void (*SeqDeriveFn)(int64_t *extents);
 enum SeqKernelFlags {
   SEQ_KERNEL_POSITION =
       1, // results depend on the position: elements of a batch block must agree in it
-  SEQ_KERNEL_WHOLE = 2, // reads all positions of a sequence: its call starts at position 0
-  SEQ_KERNEL_PAGES = 4, // finds the carry's rows through a table of pages
+  SEQ_KERNEL_WHOLE = 2,   // reads all positions of a sequence: its call starts at position 0
+  SEQ_KERNEL_PAGES = 4,   // finds the carry's rows through a table of pages
+  SEQ_KERNEL_EARLIER = 8, // of an expanded form: makes what it reads of earlier positions anew, in
+                          // the storage of the sequence, which then has room for those, too
 };
 
 /// The code of a mixer for one target, with the shape of its tasks.
@@ -286,6 +288,20 @@ typedef struct SeqSummary {
   int32_t backward; // 1: the states run from the last token to the first
 } SeqSummary;
 
+/// Products of numbers that a form of a mixer takes for a pair of positions (t, s), for a position
+/// s whose rows are made from others, and for a position t.
+typedef struct SeqWork {
+  double pair, column, row;
+} SeqWork;
+
+/// A form that makes the rows that pairs read from those that the carry holds, where the mixer
+/// itself reads the latter. It has the same dims, tensors and components, as many kernels in the
+/// same order.
+typedef struct SeqExpanded {
+  const struct SeqMixer *mixer;
+  SeqWork own, work; // of the mixer itself and of this form
+} SeqExpanded;
+
 /// One mixer at one choice of fixed sizes.
 typedef struct SeqMixer {
   const char *name;
@@ -303,9 +319,7 @@ typedef struct SeqMixer {
   int32_t component_count;
   int32_t kernel_count;
   int32_t token_dim;
-  // Another form for sequences without earlier positions: the same dims, tensors and components, as
-  // many kernels in the same order; or null.
-  const struct SeqMixer *expanded;
+  const SeqExpanded *expanded; // another form, which some sequences of a call take; or null
   const SeqDevice *device; // null: it runs on the CPU. Otherwise there are no kernels, no summary
                            // and no other form above
 } SeqMixer;

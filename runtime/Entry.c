@@ -17,13 +17,13 @@
 const char *seq_version(void) { return SEQMIX_VERSION; }
 
 static void runForms(SeqCall *call, const SeqPlans *plans, char *workspace) {
-  for (int32_t form = 0; form < 2; ++form) {
+  for (int32_t form = SEQ_FORM_OWN; form <= SEQ_FORM_EXPANDED; ++form) {
     if (!plans->isUsed[form])
       continue;
     seqEnterForm(call, form);
     seqRun(call, &plans->plan[form], workspace);
   }
-  seqEnterForm(call, 0);
+  seqEnterForm(call, SEQ_FORM_OWN);
   seqWritePositions(call);
 }
 

@@ -223,7 +223,7 @@ bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   seqReserve(&part, plan->frameBytes);
   plan->scratchAt = seqReserve(&part, larger(kernel->scratch_bytes, second->scratch_bytes));
   plan->sequenceAt =
-      seqReserve(&part, seqMultiply(&size, call->longest + SEQ_SEQUENCE_EDGE,
+      seqReserve(&part, seqMultiply(&size, seqKeptPositions(call, exact) + SEQ_SEQUENCE_EDGE,
                                     larger(kernel->sequence_bytes, second->sequence_bytes)));
   // Derived dims grow with the tokens, those of earlier calls among them.
   int64_t extents[SEQ_MAX_DIMS];
@@ -250,46 +250,4 @@ bool seqMakePlan(const SeqCall *call, bool exact, SeqPlan *plan) {
   }
   plan->bytes = size.value;
   return !size.overflow && !part.overflow;
-}
-
-//===----------------------------------------------------------------------===//
-// Forms
-//===----------------------------------------------------------------------===//
-
-bool seqTakes(const SeqCall *call, int64_t sequence) {
-  return call->takes == SEQ_TAKES_ALL ||
-         (seqPosition(call, sequence) == 0) == (call->takes == SEQ_TAKES_NEW);
-}
-
-void seqEnterForm(SeqCall *call, int32_t form) {
-  const SeqMixer *to = form ? call->whole->expanded : call->whole;
-  call->kernel = &to->kernels[call->kernel - call->mixer->kernels];
-  call->mixer = to;
-  call->takes = !call->whole->expanded ? SEQ_TAKES_ALL : form ? SEQ_TAKES_NEW : SEQ_TAKES_CONTINUED;
-}
-
-static bool takesAny(const SeqCall *call) {
-  bool some = call->takes == SEQ_TAKES_ALL;
-  for (int64_t i = 0; i < call->sequences && !some; ++i)
-    some = seqTakes(call, i);
-  return some;
-}
-
-bool seqMakePlans(SeqCall *call, bool exact, SeqPlans *plans) {
-  bool fits = true;
-  plans->bytes = 0;
-  call->whole = call->mixer;
-  for (int32_t form = 0; form < 2; ++form) {
-    plans->isUsed[form] = false;
-    if (form && !call->whole->expanded)
-      continue;
-    seqEnterForm(call, form);
-    plans->isUsed[form] = !exact || takesAny(call);
-    if (!plans->isUsed[form])
-      continue;
-    fits &= seqMakePlan(call, exact, &plans->plan[form]);
-    plans->bytes = larger(plans->bytes, plans->plan[form].bytes);
-  }
-  seqEnterForm(call, 0);
-  return fits;
 }

@@ -90,6 +90,7 @@ struct KernelPlan {
   int32_t partialBytes = 0;
   int32_t group = 1, groupRows = 0; ///< tasks that may be reduced together, and rows of them
   bool takesPages = false;          ///< finds the carry's rows through a table of pages
+  bool makesEarlier = false;        ///< makes what it reads of earlier positions from those rows
 };
 
 struct SummaryPlan;
@@ -108,8 +109,9 @@ struct MixerPlan {
   bool usesPosition = false;
   bool startsAtZero = false; ///< reads all positions: earlier calls leave nothing to go on from
   std::shared_ptr<SummaryPlan> summary; ///< null: sequences are never cut
-  std::shared_ptr<MixerPlan> expanded;  ///< the form for sequences without earlier positions, or
-                                        ///< null; its kernels are added target by target
+  std::shared_ptr<MixerPlan> expanded;  ///< another form for some sequences, or null; its kernels
+                                        ///< are added target by target
+  SeqWork work = {0, 0, 0};             ///< products that it takes beside another form
   std::vector<DeviceTargetPlan> device; ///< for GPUs, the best first; then there are no kernels, no
                                         ///< summary and no expanded form
 };

@@ -92,7 +92,8 @@ private:
            kernelSymbol(kernel.sharedSymbol), kernelSymbol(kernel.forwardSymbol),
            number(kernel.scratchBytes), number(kernel.sharedBytes), number(kernel.sequenceBytes),
            number(kernel.splitSize), number32(kernel.splitDim), number32(kernel.batchBlock),
-           number32(flags | (kernel.takesPages ? SEQ_KERNEL_PAGES : 0)),
+           number32(flags | (kernel.takesPages ? SEQ_KERNEL_PAGES : 0) |
+                    (kernel.makesEarlier ? SEQ_KERNEL_EARLIER : 0)),
            number32(kernel.partialBytes), numbers(kernel.storageBytes), number32(kernel.group),
            number32(kernel.groupRows)},
           sizeof(SeqKernel)));
@@ -180,6 +181,18 @@ private:
     return function;
   }
 
+  Constant *work(const SeqWork &work) {
+    return structure({real(work.pair), real(work.column), real(work.row)}, sizeof(SeqWork));
+  }
+
+  Constant *expanded(const MixerPlan &plan) {
+    if (!plan.expanded)
+      return null();
+    return global(structure({mixer(*plan.expanded), work(plan.work), work(plan.expanded->work)},
+                            sizeof(SeqExpanded)),
+                  plan.name + ".expanded");
+  }
+
   Constant *mixer(const MixerPlan &mixer) {
     return global(
         structure({text(mixer.name), mixer.noStep ? text(*mixer.noStep) : null(), dims(mixer),
@@ -187,8 +200,7 @@ private:
                    number(static_cast<int64_t>(mixer.sharedDims)), number32(SEQ_DESCRIPTOR_VERSION),
                    count(mixer.dims.size()), count(mixer.tensors.size()),
                    count(mixer.components.size()), count(mixer.kernels.size()),
-                   number32(mixer.tokenDim), mixer.expanded ? this->mixer(*mixer.expanded) : null(),
-                   device(mixer.device)},
+                   number32(mixer.tokenDim), expanded(mixer), device(mixer.device)},
                   sizeof(SeqMixer)),
         mixer.name + ".size");
   }

@@ -316,6 +316,8 @@ FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   if (succeeded(plan)) {
     plan->usesPosition = usesTokenNumber(mixer);
     plan->startsAtZero = (reducesOverTokens(mixer) || readsFarTokens(mixer)) && !carriesRows(mixer);
+    if (auto products = mixer.getFormProducts())
+      plan->work = {double((*products)[0]), double((*products)[1]), double((*products)[2])};
   }
   return plan;
 }

@@ -197,7 +197,8 @@ LogicalResult MixerImporter::run() {
     noStep = builder.getStringAttr(mixer.noStep->reason);
   auto op = seq::MixerOp::create(builder, loc(mixer.range), mixer.name, compute, noStep,
                                  /*summary_of=*/FlatSymbolRefAttr(),
-                                 /*form_of=*/FlatSymbolRefAttr());
+                                 /*form_of=*/FlatSymbolRefAttr(),
+                                 /*form_products=*/DenseI64ArrayAttr());
   OpBuilder::InsertionGuard guard(builder);
   builder.createBlock(&op.getBody());
   for (const ast::BatchDim *batch : mixer.batchDims)

@@ -98,6 +98,7 @@ bool LatentRows::isReplaced(Expr e) const {
 
 LatentRows::Bodies LatentRows::rewritten(const Names &replaced) {
   wanted = &replaced;
+  replacedReads.clear();
   Bodies bodies;
   auto add = [&](const Equation &equation) {
     own = positions(equation) == 1 ? model.tokenOf(equation) : nullptr;
@@ -166,8 +167,32 @@ Expr LatentRows::rewriteTerm(ArrayRef<Var> vars, const Product &term, Expr domai
   for (const Expr &factor : term.factors)
     if (&factor != read)
       rest.factors.push_back(factor);
-  return llvm::is_contained(vars, (*read)->operand(0)->var()) ? behindSum(vars, rest, *read, domain)
-                                                              : inScore(vars, rest, *read, domain);
+  bool isSummed = llvm::is_contained(vars, (*read)->operand(0)->var());
+  Expr result =
+      isSummed ? behindSum(vars, rest, *read, domain) : inScore(vars, rest, *read, domain);
+  if (result)
+    ++replacedReads[(*read)->symbol()];
+  return result;
+}
+
+LatentRows::Work LatentRows::work() {
+  Work work;
+  for (auto [name, count] : replacedReads) {
+    const Equation &equation = *model.equation(name);
+    int64_t elements = 1, products = 0;
+    for (Var var : ArrayRef(equation.left).drop_front())
+      elements *= model.size(var->dim);
+    auto terms = termsOf(equation.body, equation.left[0]);
+    for (const LatentTerm &term : *terms) {
+      int64_t each = elements;
+      for (Var var : term.summed)
+        each *= model.size(var->dim);
+      products += each;
+    }
+    work.ofColumns += products;
+    work.ofRows += count * products;
+  }
+  return work;
 }
 
 /// The terms of what a read of a replaced definition holds.

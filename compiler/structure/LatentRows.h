@@ -41,6 +41,13 @@ public:
   /// The equations with the definitions `replaced` read no more by sums over other positions.
   Bodies rewritten(const Names &replaced);
 
+  /// Products that the definitions took at a position of theirs which the last call of `rewritten`
+  /// found read, and what stands for the reads of them takes at the other one.
+  struct Work {
+    int64_t ofColumns = 0, ofRows = 0;
+  };
+  Work work();
+
   /// How often a pair of positions reads an element of the rows of each symbol.
   llvm::MapVector<mlir::StringAttr, int64_t> rowReads(const Bodies &bodies);
 
@@ -64,6 +71,7 @@ private:
   mlir::FlatSymbolRefAttr token;
   Names linear;
   const Names *wanted = nullptr;
+  llvm::MapVector<mlir::StringAttr, int64_t> replacedReads;
   Var own = nullptr; // the token of the equation that is being rewritten, if it has just one
 };
 

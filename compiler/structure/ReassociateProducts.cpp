@@ -9,6 +9,7 @@
 #include "dialect/Carry.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include <cmath>
 #include <fmt/format.h>
 
 using namespace mlir;
@@ -42,9 +43,9 @@ public:
     }
     if (best.replaced.empty())
       return;
-    // Sequences without earlier positions take what needs the fewest products.
+    // The runtime gives each sequence of a call the form that takes fewer products for its lengths.
     if (best.products > asWritten.products)
-      keepExpanded();
+      keepExpanded(best, asWritten);
     record(best, asWritten);
     for (auto &[name, body] : best.bodies)
       model.equation(name)->body = body;
@@ -56,6 +57,7 @@ private:
     LatentRows::Names replaced;
     LatentRows::Bodies bodies;
     llvm::MapVector<StringAttr, int64_t> reads;
+    LatentRows::Work work;
     double bytes = 0;    // of a token's rows, of all heads
     double products = 0; // of a pair
     bool isPossible = true;
@@ -68,6 +70,7 @@ private:
     Choice choice;
     choice.replaced = replaced;
     choice.bodies = rows.rewritten(replaced);
+    choice.work = rows.work();
     choice.reads = rows.rowReads(choice.bodies);
     for (auto [name, count] : choice.reads) {
       choice.products += double(count);
@@ -136,13 +139,18 @@ private:
     return count;
   }
 
-  void keepExpanded() {
+  void keepExpanded(const Choice &chosen, const Choice &asWritten) {
     MixerOp mixer = model.mixer();
     OpBuilder builder(mixer.getContext());
+    auto products = [&](const Choice &of, int64_t column, int64_t row) {
+      return builder.getDenseI64ArrayAttr({static_cast<int64_t>(of.products), column, row});
+    };
     builder.setInsertionPointAfter(mixer);
     auto copy = cast<MixerOp>(builder.clone(*mixer));
     copy.setSymName((mixer.getSymName() + ".expanded").str());
     copy.setFormOfAttr(FlatSymbolRefAttr::get(mixer.getSymNameAttr()));
+    copy.setFormProductsAttr(products(asWritten, chosen.work.ofColumns, 0));
+    mixer.setFormProductsAttr(products(chosen, 0, chosen.work.ofRows));
   }
 
   //===--- words ----------------------------------------------------------===//
@@ -177,11 +185,17 @@ private:
                     made),
         fmt::format("kept {}, instead of {}", latent.empty() ? "is nothing more" : latent,
                     list(asWritten, chosen)),
-        fmt::format("a pair takes {:.0f} products, instead of {:.0f}{}", chosen.products,
-                    asWritten.products,
-                    chosen.products > asWritten.products
-                        ? "; sequences without earlier positions take the latter"
-                        : "")};
+        fmt::format("a pair takes {:.0f} products, instead of {:.0f}", chosen.products,
+                    asWritten.products)};
+    if (chosen.products > asWritten.products) {
+      double more = chosen.products - asWritten.products;
+      lines.back() += fmt::format("; the weights {} at each position t, instead of {} at each s",
+                                  chosen.work.ofRows, chosen.work.ofColumns);
+      lines.push_back(fmt::format("each sequence takes what is fewer for its lengths: the latter "
+                                  "without earlier positions, "
+                                  "and behind many of them from {:.0f} tokens on",
+                                  std::floor(double(chosen.work.ofColumns) / more) + 1));
+    }
     model.mixer()->setAttr(
         "seq.latent_rows",
         Builder(model.mixer().getContext()).getStrArrayAttr(llvm::to_vector_of<StringRef>(lines)));

@@ -168,6 +168,48 @@ void Kernel::enterChunk(Value start, Value rows) {
   }
 }
 
+Kernel::RowPlaces Kernel::leaveRows() {
+  RowPlaces places;
+  places.memrefs = memrefs;
+  places.inPlace = inPlace;
+  places.position = position;
+  places.chunkStart = chunkStart;
+  places.chunkRows = chunkRows;
+  return places;
+}
+
+void Kernel::enterRows(RowPlaces places) {
+  memrefs = std::move(places.memrefs);
+  inPlace = std::move(places.inPlace);
+  position = places.position;
+  chunkStart = places.chunkStart;
+  chunkRows = places.chunkRows;
+}
+
+void Kernel::placeRows(const BufferLayout &buffer, Value pointer) {
+  InPlaceRows &rows = inPlace.find(&buffer)->second;
+  rows.pointer = pointer;
+  rows.stride = constant(buffer.rowStride);
+  memrefs[&buffer] = flatMemref(builder, loc, pointer, elementType(buffer.kind));
+}
+
+void Kernel::enterEarlier(Value first, Value rows) {
+  Value row = arith::SubIOp::create(builder, loc, first, firstStored(positions(walked)));
+  position = first;
+  chunkStart = constant(0);
+  chunkRows = rows;
+  for (auto &buffer : layout.buffers()) {
+    if (inPlace.contains(&buffer))
+      placeRows(buffer, advance(builder, loc, scratch, buffer.offset));
+    if (buffer.space != Space::Sequence)
+      continue;
+    Value bytes = constant(buffer.rowStride * bytesOf(buffer));
+    Value pointer =
+        advance(builder, loc, storedRows(buffer), arith::MulIOp::create(builder, loc, row, bytes));
+    memrefs[&buffer] = flatMemref(builder, loc, pointer, elementType(buffer.kind));
+  }
+}
+
 IndexValue Kernel::rowStride(const BufferLayout &buffer) const {
   auto found = inPlace.find(&buffer);
   return found == inPlace.end() ? IndexValue::constant(buffer.rowStride)

@@ -69,6 +69,11 @@ Kernel::Kernel(MixerOp mixer, KernelOp op, const TargetInfo &target, const Layou
                         loadPointerSlot(builder, loc, frame, layout.lengthSlot(dim) + 1)};
   }
   enter(layout.tokenDim);
+  if (layout.earlier) {
+    earlier = position;
+    if (layout.earlier->ring > 0)
+      earlier = arith::MinSIOp::create(builder, loc, position, constant(layout.earlier->ring));
+  }
   for (auto &buffer : layout.buffers())
     memrefs[&buffer] = flatMemref(builder, loc, pointer(buffer), elementType(buffer.kind));
   for (auto tensor : mixer.getOps<TensorOp>()) {
@@ -121,15 +126,35 @@ Value Kernel::pointer(const BufferLayout &buffer) {
   switch (buffer.space) {
   case Space::Shared:
     return advance(builder, loc, shared, buffer.offset);
-  case Space::Sequence:
-    return storageAt(positions(layout.symbol(buffer.of).position), buffer.offset);
+  case Space::Sequence: {
+    Value stored = storedRows(buffer);
+    if (!earlier)
+      return stored;
+    Value bytes = constant(buffer.rowStride * bytesOf(buffer));
+    return advance(builder, loc, stored, arith::MulIOp::create(builder, loc, earlier, bytes));
+  }
   default:
     return advance(builder, loc, scratch, buffer.offset);
   }
 }
 
+Value Kernel::storedRows(const BufferLayout &buffer) {
+  return storageAt(positions(layout.symbol(buffer.of).position), buffer.offset);
+}
+
+Value Kernel::firstStored(const Positions &own) {
+  return earlier ? arith::SubIOp::create(builder, loc, own.position, earlier).getResult()
+                 : own.position;
+}
+
+int64_t Kernel::bytesOf(const BufferLayout &buffer) const {
+  return elementType(buffer.kind).getIntOrFloatBitWidth() / 8;
+}
+
 Value Kernel::storageAt(const Positions &own, int64_t positionBytes) {
   Value rows = arith::AddIOp::create(builder, loc, own.tokens, constant(SEQ_SEQUENCE_EDGE));
+  if (earlier)
+    rows = arith::AddIOp::create(builder, loc, rows, earlier);
   Value bytes = arith::MulIOp::create(builder, loc, rows, constant(positionBytes));
   return advance(builder, loc, own.storage, bytes);
 }

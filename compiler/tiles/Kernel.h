@@ -65,6 +65,9 @@ public:
   /// Where the carry holds rows: the table of their pages (a null pointer when they stand behind
   /// each other), whether there is one, and rows of a page (otherwise more than there ever are).
   mlir::Value pages, isPaged, pageRows;
+  /// Positions in front of the call's that the storage of the sequence has room for; null where
+  /// nothing is made of them.
+  mlir::Value earlier;
 
   /// The pass being emitted: its direction, first token and number of tokens of the chunk.
   mlir::seq::Direction direction = mlir::seq::Direction::Forward;
@@ -86,6 +89,20 @@ public:
 
   /// Begins a chunk of `rows` tokens.
   void enterChunk(mlir::Value start, mlir::Value rows);
+
+  /// Where rows stand, and of which tokens.
+  class RowPlaces;
+  RowPlaces leaveRows();
+  void enterRows(RowPlaces places);
+  /// Begins `rows` positions in front of the call's, from number `first` on: none stand in the
+  /// caller's memory.
+  void enterEarlier(mlir::Value first, mlir::Value rows);
+  /// Has the chunk's rows of a buffer that may be in place stand side by side at `pointer`.
+  void placeRows(const BufferLayout &buffer, mlir::Value pointer);
+  /// Rows of a sequence's buffer from the first that it has room for on, and the number of its
+  /// position.
+  mlir::Value storedRows(const BufferLayout &buffer);
+  mlir::Value firstStored(const Positions &own);
 
   /// The flat memref of a buffer.
   mlir::Value memref(const BufferLayout &buffer) const { return memrefs.lookup(&buffer); }
@@ -123,12 +140,20 @@ private:
     mlir::Value usable, start, pointer, stride, step;
   };
   void placeInPlace();
+  int64_t bytesOf(const BufferLayout &buffer) const;
   CallerMemory loadCaller(const FrameSlots &slots, int64_t dims, mlir::Type dtype);
 
   llvm::DenseMap<mlir::StringAttr, Positions> positionsOf;
   llvm::DenseMap<const BufferLayout *, mlir::Value> memrefs;
   llvm::DenseMap<const BufferLayout *, InPlaceRows> inPlace;
   llvm::DenseMap<mlir::StringAttr, CallerMemory> tensors, outputs;
+};
+
+class Kernel::RowPlaces {
+  friend class Kernel;
+  llvm::DenseMap<const BufferLayout *, mlir::Value> memrefs;
+  llvm::DenseMap<const BufferLayout *, InPlaceRows> inPlace;
+  mlir::Value position, chunkStart, chunkRows;
 };
 
 } // namespace seqmix

@@ -7,6 +7,7 @@
 #include "compiler/tiles/Layout.h"
 
 #include "compiler/tiles/ConvolvePlan.h"
+#include "compiler/tiles/EarlierRows.h"
 #include "compiler/tiles/Prefetch.h"
 #include "compiler/tiles/Solve.h"
 #include "compiler/tiles/SweepPlan.h"
@@ -323,6 +324,7 @@ FailureOr<Layout> Layout::compute(MixerOp mixer, KernelOp kernel, const TargetIn
   layout.placeBuffers();
   layout.addConvolutions(mixer, kernel);
   layout.placeFrame(mixer);
+  layout.earlier = findEarlierRows(layout, mixer, kernel);
   return layout;
 }
 

@@ -76,6 +76,15 @@ struct FrameSlots {
   llvm::SmallVector<int64_t> order;
 };
 
+/// What an expanded form makes of rows of the carry, for positions in front of the call's.
+struct EarlierRows {
+  /// Tensors and definitions whose rows the carry holds, and how many of them; -1 for all.
+  llvm::SmallVector<mlir::StringAttr> sources;
+  int64_t ring = 0;
+  /// What makes the others.
+  llvm::SmallVector<mlir::seq::EvalOp> steps;
+};
+
 /// The layout of all data of one kernel.
 class Layout {
 public:
@@ -118,6 +127,8 @@ public:
   int64_t partialBytes = 0;
   /// Neighbours along the last batch dim whose tasks may be reduced together, and how many rows.
   int64_t group = 1, groupRows = 0;
+  /// Nothing where only the positions of a call are made.
+  std::optional<EarlierRows> earlier;
   int64_t chunk = 1, lanes = 1, batchBlock = 1, splitSize = 0;
   mlir::StringAttr split;
   mlir::Type real;

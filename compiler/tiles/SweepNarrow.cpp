@@ -225,8 +225,9 @@ std::optional<NarrowSweepEmitter::Place> NarrowSweepEmitter::standing(const Swee
   if (auto *buffer = bufferOf(operand.name); buffer && buffer->space == Space::Sequence) {
     if (ArrayRef(buffer->strides) == ArrayRef(operand.strides))
       own = {always,
-             pointerAt(kernel.pointer(*buffer),
-                       mul(add(number, constant(buffer->halo)), buffer->rowStride)),
+             pointerAt(kernel.storedRows(*buffer),
+                       mul(add(sub(first, kernel.firstStored(over)), constant(buffer->halo)),
+                           buffer->rowStride)),
              constant(buffer->rowStride)};
   } else if (const CallerMemory &memory = kernel.tensor(operand.name);
              isa<TensorOp>(info.op) && cast<TensorOp>(info.op).getRole() == Role::Input &&

@@ -279,7 +279,10 @@ Strided SweepEmitter::columnSource(const SweepOperand &operand, const SymbolInfo
   IndexMath math = kernel.index();
   if (auto *buffer = bufferOf(operand.name); buffer && buffer->space == Space::Sequence) {
     Strided from = bufferElements(kernel, *buffer);
-    Value row = add(sub(first, over.position), constant(buffer->halo));
+    if (kernel.earlier)
+      from.memref =
+          flatMemref(builder, loc, kernel.storedRows(*buffer), kernel.elementType(buffer->kind));
+    Value row = add(sub(first, kernel.firstStored(over)), constant(buffer->halo));
     from.base = math.scale(IndexValue::of(row), buffer->rowStride);
     return from;
   }

@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/tiles/EarlierRows.h"
 #include "compiler/tiles/SweepEmitter.h"
 #include "dialect/Carry.h"
 
@@ -122,15 +123,17 @@ void SweepEmitter::takePart(MutableArrayRef<Bounds> intervals) {
     low = minimum(low, interval.low);
     high = maximum(high, interval.high);
   }
-  // Parts are whole tiles. Uncut, the one part is everything.
-  Value parts = maximum(kernel.parts, constant(1));
-  Value tiles = arith::CeilDivSIOp::create(builder, loc, maximum(sub(high, low), constant(0)),
-                                           constant(plan.tile));
-  Value length = mul(arith::CeilDivSIOp::create(builder, loc, tiles, parts), plan.tile);
-  Value begin = add(low, mul(length, kernel.part)), end = add(begin, length);
+  // Rows of earlier positions that a part makes serve all its chunks: they are cut alike.
+  if (kernel.earlier) {
+    Bounds call = positionsOfCall(kernel, pairs, extent);
+    Value isCut = isLess(constant(0), kernel.earlier);
+    low = select(isCut, call.low, low);
+    high = select(isCut, call.high, high);
+  }
+  Bounds part = partOf(kernel, {low, high}, plan.tile);
   for (Bounds &interval : intervals) {
-    interval.low = maximum(interval.low, begin);
-    interval.high = minimum(interval.high, end);
+    interval.low = maximum(interval.low, part.low);
+    interval.high = minimum(interval.high, part.high);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "compiler/tiles/Tiles.h"
 
+#include "compiler/tiles/EarlierRows.h"
 #include "compiler/tiles/Memory.h"
 #include "compiler/tiles/Steps.h"
 
@@ -225,6 +226,10 @@ LogicalResult seqmix::emitTiles(MixerOp original, const TargetInfo &target, Modu
   if (kernel.pages && !convolves)
     function->setAttr(kTakesPages, kernel.builder.getUnitAttr());
   if (failed(emitPrologue(kernel, op, Space::Task)) || failed(emitInitialStates(kernel)))
+    return failure();
+  if (kernel.earlier)
+    function->setAttr(kMakesEarlier, kernel.builder.getUnitAttr());
+  if (failed(emitEarlierRows(kernel)))
     return failure();
   emitOldWindows(kernel);
   bool reduced = false;

@@ -25,6 +25,9 @@ inline constexpr llvm::StringLiteral kGroupRows = "seq.group_rows";
 inline constexpr llvm::StringLiteral kStorageBytes = "seq.storage_bytes_a_position";
 /// Set where a kernel finds the carry's rows through a table of pages.
 inline constexpr llvm::StringLiteral kTakesPages = "seq.takes_pages";
+/// Set where a kernel makes what it reads of earlier positions from the carry's rows, in the
+/// storage of the sequence.
+inline constexpr llvm::StringLiteral kMakesEarlier = "seq.makes_earlier";
 
 /// Emits the `seq.kernel` of a mixer as functions `NAME.forward` and, with a shared prologue,
 /// `NAME.shared` (followed by `suffix`) at the end of `into`. Both take the frame's pointer.

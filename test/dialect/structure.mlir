@@ -443,3 +443,22 @@ seq.mixer @other compute f32 {
 seq.mixer @m compute f32 attributes {form_of = @other} {
   seq.dim @T <runtime>
 }
+
+// -----
+
+// c74
+seq.mixer @other compute f32 {
+  seq.dim @T <runtime>
+}
+// expected-error@below {{is a form of @other: both need `form_products`}}
+seq.mixer @m compute f32 attributes {form_of = @other, form_products = array<i64: 1, 2, 0>} {
+  seq.dim @T <runtime>
+}
+
+// -----
+
+// c74
+// expected-error@below {{has `form_products` that are not three numbers of at least 0}}
+seq.mixer @m compute f32 attributes {form_products = array<i64: 1, -2, 0>} {
+  seq.dim @T <runtime>
+}
