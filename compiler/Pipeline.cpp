@@ -492,7 +492,10 @@ LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &
           if (mixer.getSummaryOf() || mixer.getFormOf())
             continue; // explained with its mixer
           auto kernels = planned.getOps<seq::KernelOp>();
-          explain(mixer, os, {kernels.empty() ? seq::KernelOp() : *kernels.begin()});
+          auto expanded = seq::expandedFormOf(planned);
+          explain(mixer, os,
+                  {kernels.empty() ? seq::KernelOp() : *kernels.begin(),
+                   expanded && makesEarlierRows(expanded, target)});
         }
         return success();
       });

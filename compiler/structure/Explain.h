@@ -16,6 +16,8 @@ namespace seqmix {
 struct ExplainOptions {
   /// The schedule of the same mixer, for chunk length, block and lanes; null: not scheduled.
   mlir::seq::KernelOp kernel;
+  /// Whether the kernel of the mixer's expanded form runs behind earlier positions, too.
+  bool makesEarlierRows = false;
 };
 
 /// The text of `seqc explain` for a mixer at the structure stage: for each state its class,

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/structure/ExplainText.h"
+#include "dialect/Carry.h"
 
 #include "llvm/ADT/MapVector.h"
 #include <fmt/format.h>
@@ -13,6 +14,18 @@ using namespace mlir;
 using namespace mlir::seq;
 
 namespace seqmix {
+
+/// Which sequences take the expanded form.
+static std::string formRule(ArrayRef<int64_t> own, ArrayRef<int64_t> expanded, bool makesEarlier) {
+  if (!makesEarlier)
+    return "sequences without earlier positions take the latter, others do not: what they read "
+           "there "
+           "is made of more than rows of the carry, or their sums follow from each other";
+  return fmt::format(
+      "each sequence takes what is fewer for its lengths: the latter without earlier "
+      "positions, and behind many of them from {} tokens on",
+      expanded[1] / (own[0] - expanded[0]) + 1);
+}
 
 void explainSums(ExplainText &text) {
   bool isFirst = true;
@@ -52,6 +65,9 @@ void explainSums(ExplainText &text) {
   };
   list("pairs", "seq.over_pairs");
   list("rows", "seq.latent_rows");
+  if (MixerOp expanded = expandedFormOf(text.mixer))
+    line("", formRule(*text.mixer.getFormProducts(), *expanded.getFormProducts(),
+                      text.options.makesEarlierRows));
 }
 
 } // namespace seqmix

@@ -9,7 +9,6 @@
 #include "dialect/Carry.h"
 
 #include "llvm/ADT/STLExtras.h"
-#include <cmath>
 #include <fmt/format.h>
 
 using namespace mlir;
@@ -187,15 +186,9 @@ private:
                     list(asWritten, chosen)),
         fmt::format("a pair takes {:.0f} products, instead of {:.0f}", chosen.products,
                     asWritten.products)};
-    if (chosen.products > asWritten.products) {
-      double more = chosen.products - asWritten.products;
+    if (chosen.products > asWritten.products)
       lines.back() += fmt::format("; the weights {} at each position t, instead of {} at each s",
                                   chosen.work.ofRows, chosen.work.ofColumns);
-      lines.push_back(fmt::format("each sequence takes what is fewer for its lengths: the latter "
-                                  "without earlier positions, "
-                                  "and behind many of them from {:.0f} tokens on",
-                                  std::floor(double(chosen.work.ofColumns) / more) + 1));
-    }
     model.mixer()->setAttr(
         "seq.latent_rows",
         Builder(model.mixer().getContext()).getStrArrayAttr(llvm::to_vector_of<StringRef>(lines)));

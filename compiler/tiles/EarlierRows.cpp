@@ -16,6 +16,7 @@
 #include "compiler/tiles/Memory.h"
 #include "compiler/tiles/Steps.h"
 #include "compiler/tiles/SweepPlan.h"
+#include "compiler/tiles/Tiles.h"
 #include "dialect/Carry.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -46,7 +47,7 @@ public:
         rows.steps.push_back(eval);
     });
     for (StringAttr name : rows.sources) {
-      int64_t ring = carriedRing(name);
+      int64_t ring = ringOf(name).value_or(-1);
       rows.ring = ring < 0 || rows.ring < 0 ? -1 : std::max(rows.ring, ring);
     }
     bool areAllMade = wanted.empty() && !rows.sources.empty();
@@ -69,7 +70,6 @@ private:
         return component.shape[0];
     return std::nullopt;
   }
-  int64_t carriedRing(StringAttr name) { return *ringOf(name); }
 
   void addColumns(SweepOp sweep) {
     SweepPlan plan = planSweep(layout, mixer, sweep);
@@ -203,6 +203,14 @@ std::optional<EarlierRows> seqmix::findEarlierRows(const Layout &layout, MixerOp
   if (!mixer.getFormOf() || layout.partialBytes == 0)
     return std::nullopt;
   return Finder(layout, mixer, kernel).find();
+}
+
+bool seqmix::makesEarlierRows(MixerOp mixer, const TargetInfo &target) {
+  auto kernels = mixer.getBody().getOps<KernelOp>();
+  if (kernels.empty())
+    return false;
+  auto layout = Layout::compute(mixer, *kernels.begin(), target);
+  return succeeded(layout) && layout->earlier;
 }
 
 Bounds seqmix::positionsOfCall(Kernel &kernel, PairsOp pairs, Value extent) {

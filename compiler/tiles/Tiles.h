@@ -29,6 +29,9 @@ inline constexpr llvm::StringLiteral kTakesPages = "seq.takes_pages";
 /// storage of the sequence.
 inline constexpr llvm::StringLiteral kMakesEarlier = "seq.makes_earlier";
 
+/// Whether the kernel of an expanded form makes what it reads of earlier positions, too.
+bool makesEarlierRows(mlir::seq::MixerOp mixer, const TargetInfo &target);
+
 /// Emits the `seq.kernel` of a mixer as functions `NAME.forward` and, with a shared prologue,
 /// `NAME.shared` (followed by `suffix`) at the end of `into`. Both take the frame's pointer.
 /// Reports what has no code at the op concerned.

@@ -37,12 +37,26 @@ GROUPED = """mixer latent
   o[t,j] = sum[s] p[t,s] * v[s,j]
   output o[t,j]
 """
+CHAINED = """mixer latent
+  dims   B, H batch; t, s in T; n in N = 16; r in R = 40
+  input  q[t,n]
+  input  c[s,r] per B
+  param  Wk[H,n,r]
+  k[s,n] = sum[r] Wk[n,r] * c[s,r]
+  p[t,s] = softmax[s] (N^-0.5 * sum[n] q[t,n] * k[s,n])
+    where s <= t
+  a[t,n] = sum[s] p[t,s] * k[s,n]
+  o[t]   = sum[s] relu(sum[n] a[t,n] * k[s,n])
+    where s <= t
+  output o[t]
+"""
 # Source, dims, inputs, params, and from how many tokens on keys and values are made anew behind long pasts.
 MIXERS = {
     "mla": (ROOT / "examples/attention/mla.seq", {"N": 24, "M": 8, "R": 80, "V": 20},
             {"qn": (4, 24), "qr": (4, 8), "c": (80,), "kr": (8,)}, {"Wk": (4, 24, 80), "Wv": (4, 20, 80)}, 31),
     "window": (NORMALISED, {}, {"q": (4, 20), "x": (56,), "kr": ()}, {"Wk": (4, 20, 56), "bk": (4, 20), "Wv": (4, 19, 56)}, 30),
     "grouped": (GROUPED, {}, {"q": (4, 30), "c": (1, 40)}, {"Wk": (30, 40), "Wv": (26, 40)}, 94),
+    "chained": (CHAINED, {}, {"q": (4, 16), "c": (40,)}, {"Wk": (4, 16, 40)}, None),
 }
 
 
@@ -157,3 +171,13 @@ def test_room_for_earlier_positions():
     room = case.function.workspace(threads=2, B=1, H=4, T=500)
     out = case.function(**arguments, carry=start, workspace=room, threads=2)
     np.testing.assert_allclose(out, case.whole[:, 400:500], **case.tolerance)
+
+
+def test_sums_that_follow_from_each_other(monkeypatch):
+    """Their expanded form takes new sequences only, even where it is asked for."""
+    case = Case("chained")
+    forced(monkeypatch, 1)
+    for past, tokens in ((0, 90), (90, 400), (490, 1), (491, 30)):
+        carry = case.behind(past) if past else None
+        out, _ = case.run(past, past + tokens, carry)
+        np.testing.assert_allclose(out, case.whole[:, past : past + tokens], **case.tolerance)
