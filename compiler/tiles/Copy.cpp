@@ -7,6 +7,7 @@
 #include "compiler/tiles/Copy.h"
 
 #include "compiler/tiles/Memory.h"
+#include "compiler/tiles/Transpose.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -47,7 +48,72 @@ public:
     kernel.forEach(math.scalar(sizes[dim]), 1, [&](Value number) { body(IndexValue::of(number)); });
   }
 
+  /// Runs `order`, then moves squares of two dims, each contiguous on one side: their vectors are
+  /// turned in registers.
+  void squares(ArrayRef<int64_t> order, int64_t fromDim, int64_t toDim, IndexValue source,
+               IndexValue target) {
+    IndexMath math = kernel.index();
+    if (!order.empty()) {
+      kernel.forEach(math.scalar(sizes[order[0]]), 1, [&](Value number) {
+        IndexValue at = IndexValue::of(number);
+        squares(order.drop_front(), fromDim, toDim,
+                math.add(source, math.mul(at, from->strides[order[0]])),
+                math.add(target, math.mul(at, to.strides[order[0]])));
+      });
+      return;
+    }
+    int64_t lanes = kernel.lanes;
+    int64_t rows = sizes[toDim].offset / lanes * lanes,
+            columns = sizes[fromDim].offset / lanes * lanes;
+    kernel.forEach(rows, lanes, [&](const IndexValue &row) {
+      kernel.forEach(columns, lanes, [&](const IndexValue &column) {
+        square(fromDim, toDim,
+               math.add(math.add(source, column), math.mul(row, from->strides[toDim])),
+               math.add(math.add(target, row), math.mul(column, to.strides[fromDim])));
+      });
+    });
+    // What fills no square.
+    rest(fromDim, toDim, 0, sizes[fromDim].offset, rows, sizes[toDim].offset, source, target);
+    rest(fromDim, toDim, columns, sizes[fromDim].offset, 0, rows, source, target);
+  }
+
 private:
+  void square(int64_t fromDim, int64_t toDim, const IndexValue &source, const IndexValue &target) {
+    IndexMath math = kernel.index();
+    auto &builder = kernel.builder;
+    auto loc = kernel.loc;
+    VectorType type = kernel.vectorType(elementOf(*from));
+    SmallVector<Value> vectors;
+    for (int64_t lane = 0; lane < kernel.lanes; ++lane) {
+      IndexValue place = math.add(source, math.scale(from->strides[toDim], lane));
+      Value loaded = vector::LoadOp::create(builder, loc, type, from->memref, math.scalar(place));
+      if (from->dtype)
+        loaded = fromStorage(builder, loc, kernel.target, loaded, from->dtype, kernel.real);
+      vectors.push_back(loaded);
+    }
+    for (auto [lane, turned] : llvm::enumerate(transposed(builder, loc, vectors))) {
+      IndexValue place =
+          math.add(target, math.scale(to.strides[fromDim], static_cast<int64_t>(lane)));
+      vector::StoreOp::create(builder, loc, turned, to.memref, math.scalar(place));
+    }
+  }
+
+  /// Elements of a rectangle, one by one.
+  void rest(int64_t fromDim, int64_t toDim, int64_t column, int64_t columnEnd, int64_t row,
+            int64_t rowEnd, const IndexValue &source, const IndexValue &target) {
+    if (column == columnEnd || row == rowEnd)
+      return;
+    IndexMath math = kernel.index();
+    SmallVector<IndexValue> part(sizes);
+    part[fromDim] = IndexValue::constant(columnEnd - column);
+    part[toDim] = IndexValue::constant(rowEnd - row);
+    IndexValue partSource = math.add(source, math.scale(from->strides[fromDim], column));
+    partSource = math.add(partSource, math.scale(from->strides[toDim], row));
+    IndexValue partTarget = math.add(target, math.scale(to.strides[fromDim], column));
+    partTarget = math.add(partTarget, math.scale(to.strides[toDim], row));
+    Mover(kernel, from, to, part, value).nest({fromDim, toDim}, false, partSource, partTarget);
+  }
+
   /// A line of contiguous elements: whole vectors, then a masked one.
   void line(int64_t dim, const IndexValue &source, const IndexValue &target) {
     IndexMath math = kernel.index();
@@ -126,6 +192,25 @@ private:
   Value value;
 };
 
+/// The dim that may be contiguous where a copy is read, if whole squares of it and of the dim that
+/// is contiguous where it goes are worth turning.
+std::optional<int64_t> turnedDim(const Kernel &kernel, const Strided *from, const Strided &to,
+                                 ArrayRef<IndexValue> sizes, int64_t innermost) {
+  constexpr int64_t least = 4; // squares
+  int64_t lanes = kernel.lanes;
+  auto isLong = [&](int64_t dim) { return sizes[dim].isConstant() && sizes[dim].offset >= lanes; };
+  const IndexValue &stride = to.strides[innermost];
+  if (!from || to.dtype || !stride.isConstant() || stride.offset != 1 || !isLong(innermost))
+    return std::nullopt;
+  for (int64_t dim = sizes.size() - 1; dim >= 0; --dim) {
+    const IndexValue &own = from->strides[dim];
+    if (dim != innermost && isLong(dim) && (!own.isConstant() || own.offset == 1) &&
+        sizes[dim].offset * sizes[innermost].offset >= least * lanes * lanes)
+      return dim;
+  }
+  return std::nullopt;
+}
+
 void move(Kernel &kernel, const Strided *from, const Strided &to, ArrayRef<IndexValue> sizes,
           int64_t innermost, Value value) {
   auto &builder = kernel.builder;
@@ -156,14 +241,34 @@ void move(Kernel &kernel, const Strided *from, const Strided &to, ArrayRef<Index
   require(to.strides[innermost]);
   if (sizes[innermost].isConstant() && sizes[innermost].offset == 1)
     never = true;
-  if (never || !contiguous)
-    return mover.nest(order, !never, source, to.base);
-  auto branch = scf::IfOp::create(builder, loc, contiguous, /*withElseRegion=*/true);
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(branch.thenBlock());
-  mover.nest(order, true, source, to.base);
-  builder.setInsertionPointToStart(branch.elseBlock());
-  mover.nest(order, false, source, to.base);
+  auto either = [&](Value condition, function_ref<void()> whenTrue,
+                    function_ref<void()> whenFalse) {
+    auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(branch.thenBlock());
+    whenTrue();
+    builder.setInsertionPointToStart(branch.elseBlock());
+    whenFalse();
+  };
+  auto oneByOne = [&] { mover.nest(order, false, source, to.base); };
+  auto scattered = [&] {
+    auto turned = turnedDim(kernel, from, to, sizes, innermost);
+    if (!turned)
+      return oneByOne();
+    SmallVector<int64_t> outer;
+    llvm::copy_if(order, std::back_inserter(outer),
+                  [&](int64_t dim) { return dim != innermost && dim != *turned; });
+    auto turn = [&] { mover.squares(outer, *turned, innermost, source, to.base); };
+    const IndexValue &stride = from->strides[*turned];
+    if (stride.isConstant())
+      return turn();
+    either(math.compare(arith::CmpIPredicate::eq, stride, IndexValue::constant(1)), turn, oneByOne);
+  };
+  if (never)
+    return scattered();
+  if (!contiguous)
+    return mover.nest(order, true, source, to.base);
+  either(contiguous, [&] { mover.nest(order, true, source, to.base); }, scattered);
 }
 } // namespace
 
