@@ -24,6 +24,17 @@
 #define GET_ATTRDEF_CLASSES
 #include "dialect/SeqAttrs.h.inc"
 
+namespace mlir::seq {
+/// Whether a read of a matrix state sums over its columns, and whether each element has a factor of
+/// its own.
+inline bool sumsColumns(ReadKind kind) {
+  return kind == ReadKind::Columns || kind == ReadKind::ColumnElements;
+}
+inline bool weighsElements(ReadKind kind) {
+  return kind == ReadKind::RowElements || kind == ReadKind::ColumnElements;
+}
+} // namespace mlir::seq
+
 #define GET_OP_CLASSES
 #include "dialect/SeqOps.h.inc"
 

@@ -124,12 +124,23 @@ def Seq_UpdateAttr : AttrDef<Seq_Dialect, "Update"> {
   let assemblyFormat = "`<` $lefts `,` `[` $terms `]` `>`";
 }
 
+def Seq_ReadKind : Seq_Enum<"ReadKind", "what a read of a matrix state sums over, and what its factor varies over", [
+  I32EnumAttrCase<"Rows", 0, "rows">,                         // sum over rows; a factor over the rows
+  I32EnumAttrCase<"RowElements", 1, "row_elements">,          // sum over rows; a factor for every element
+  I32EnumAttrCase<"Columns", 2, "columns">,                   // sum over columns; a factor over the columns
+  I32EnumAttrCase<"ColumnElements", 3, "column_elements">]>;  // sum over columns; a factor for every element
+
 def Seq_RowReadAttr : AttrDef<Seq_Dialect, "RowRead"> {
   let mnemonic = "row_read";
-  let summary = "result[t, j] = sum over i of row[t, i] * S[t or t-1, i, j]";
-  let description = [{ Of several components, the sum over those that `row` has. `before` reads the state before this token's update. `result` names the `seq.produced` tensor; absent when only updates use it. }];
-  let parameters = (ins Seq_RowFactors<"rows by component">:$row, "bool":$before,
-                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$result);
+  let summary = "result[t, j] = sum over i of row[t, i] * S[t or t-1, i, j], or another sum of elements of the state";
+  let description = [{
+    Of several components, the sum over those that `row` has. `before` reads the state before this token's update. `result` names the `seq.produced` tensor; absent when only updates use it.
+    The factor of a read of kind `row_elements` also varies over the columns. One of kind `columns` is the sum over the columns, result[t, i] = sum over j of row[t, j] * S[t or t-1, i, j]; the factor of
+    `column_elements` also varies over the rows. These are read off the elements as they pass through the registers, and updates do not use them.
+  }];
+  let parameters = (ins Seq_RowFactors<"factors by component">:$row, "bool":$before,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$result,
+                        DefaultValuedParameter<"::mlir::seq::ReadKind", "::mlir::seq::ReadKind::Rows">:$kind);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

@@ -34,6 +34,9 @@ def Seq_AffineOp : Seq_Op<"affine", [HasParent<"MixerOp">]> {
 
     where what is not named of `coupling`, left factors and rows is zero.
 
+    Reads of other kinds weigh every element, `U_x,t[j] = sum_i row_x,t[i,j] * S[i,j]`, or sum over the columns, `U_x,t[i] = sum_j row_x,t[j] * S[i,j]`.
+    They are for results only.
+
     `row_decay` is over (t) for a scalar decay or (t, rows); absent for 1. A term that uses a read needs `before` on that read: the sum
     over such terms is the diagonal-plus-rank-r transition. Every factor is a tensor or definition over (t), (t, rows) or
     (t, columns), and the outer dims; factors over fewer dims are constant in the rest. `outer`, `inner`, `rows` and `cols` number the state's dims.
@@ -59,6 +62,9 @@ def Seq_AffineOp : Seq_Op<"affine", [HasParent<"MixerOp">]> {
     int64_t componentCount() { return innerSize() * static_cast<int64_t>(states().size()); }
     /// The numbers of the outer dims, none without the attribute.
     ::llvm::ArrayRef<int64_t> outerDims();
+    /// The dims of the state that the factor of a read of this kind may have, and those that its result has, besides the outer ones.
+    ::llvm::SmallVector<int64_t> factorSide(::mlir::seq::ReadKind kind);
+    ::llvm::ArrayRef<int64_t> resultSide(::mlir::seq::ReadKind kind) { return sumsColumns(kind) ? getRows() : getCols(); }
     /// The numbers of the outer dims and of `side`, ascending: the dims that a factor may have and a result has.
     ::llvm::SmallVector<int64_t> withOuter(::llvm::ArrayRef<int64_t> side);
     /// For each dim of a factor of `side` (rows or columns), behind the token's, the number of the state's dim that it is.

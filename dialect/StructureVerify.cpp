@@ -115,6 +115,30 @@ LogicalResult checkCoupling(FactorChecker &factors, AffineOp op, ArrayRef<int64_
   return success();
 }
 
+LogicalResult checkRead(FactorChecker &factors, AffineOp op, RowReadAttr read) {
+  bool isOfColumns = sumsColumns(read.getKind());
+  if (failed(factors.check(read.getRow(), op.withOuter(op.factorSide(read.getKind())),
+                           isOfColumns ? "factor of a sum over columns" : "row")))
+    return failure();
+  if (!read.getResult())
+    // c76
+    return read.getKind() == ReadKind::Rows ? success()
+                                            : op.emitOpError() << "a read of kind "
+                                                               << stringifyReadKind(read.getKind())
+                                                               << " has no result";
+  // c37
+  auto produced = findAs<ProducedOp>(op, read.getResult());
+  ArrayAttr stateDims = findAs<StateOp>(op, op.getStateAttr()).getDims();
+  SmallVector<Attribute> dims;
+  for (int64_t number : op.withOuter(op.resultSide(read.getKind())))
+    dims.push_back(stateDims[number]);
+  if (!produced || produced.getDims().getValue().drop_front() != ArrayRef<Attribute>(dims))
+    return op.emitOpError() << "read " << read.getResult()
+                            << " is not a produced tensor over the token, the outer dims and the "
+                            << (isOfColumns ? "rows" : "columns");
+  return success();
+}
+
 /// Whether the numbers of the dims are 0 .. count-1, each once.
 bool isPartition(SmallVector<int64_t> all, size_t count) {
   llvm::sort(all);
@@ -146,6 +170,14 @@ int64_t AffineOp::innerSize() {
 ArrayRef<int64_t> AffineOp::outerDims() {
   auto outer = getOuter();
   return outer ? *outer : ArrayRef<int64_t>();
+}
+
+SmallVector<int64_t> AffineOp::factorSide(ReadKind kind) {
+  SmallVector<int64_t> side(kind == ReadKind::Columns ? getCols() : getRows());
+  if (weighsElements(kind))
+    llvm::append_range(side, getCols());
+  llvm::sort(side);
+  return side;
 }
 
 SmallVector<int64_t> AffineOp::withOuter(ArrayRef<int64_t> side) {
@@ -219,23 +251,15 @@ LogicalResult AffineOp::verify() {
           !reads[term.getRead()].getBefore())
         return emitOpError() << "a term uses read " << term.getRead()
                              << ", which is no read before the update";
+      // c75
+      if (reads[term.getRead()].getKind() != ReadKind::Rows)
+        return emitOpError() << "a term uses read " << term.getRead()
+                             << ", which is no sum over rows with one factor for all columns";
     }
   }
-  for (RowReadAttr read : reads) {
-    if (failed(factors.check(read.getRow(), rowSide, "row")))
+  for (RowReadAttr read : reads)
+    if (failed(checkRead(factors, *this, read)))
       return failure();
-    // c37
-    auto produced = findAs<ProducedOp>(*this, read.getResult());
-    if (!read.getResult())
-      continue;
-    SmallVector<Attribute> columns;
-    for (int64_t number : colSide)
-      columns.push_back(state.getDims()[number]);
-    if (!produced || produced.getDims().getValue().drop_front() != ArrayRef<Attribute>(columns))
-      return emitOpError()
-             << "read " << read.getResult()
-             << " is not a produced tensor over the token, the outer dims and the columns";
-  }
   return success();
 }
 

@@ -220,11 +220,14 @@ static void orderFactors(AffineOp affine, Layout &layout) {
                          &places = layout.order[name.getAttr()];
     if (numbers.size() != places.size())
       return llvm::sort(places);
+    // Of a factor for every element, rows of columns.
     llvm::sort(places, [&](int64_t a, int64_t b) {
-      auto isInner = [&](int64_t place) {
-        return !llvm::is_contained(affine.outerDims(), numbers[place]);
+      auto sideOf = [&](int64_t place) {
+        return llvm::is_contained(affine.outerDims(), numbers[place]) ? 0
+               : llvm::is_contained(affine.getRows(), numbers[place]) ? 1
+                                                                      : 2;
       };
-      return std::pair(isInner(a), a) < std::pair(isInner(b), b);
+      return std::pair(sideOf(a), a) < std::pair(sideOf(b), b);
     });
   };
   order(affine.getRowDecayAttr(), affine.getRows());
@@ -242,8 +245,8 @@ static void orderFactors(AffineOp affine, Layout &layout) {
   }
   for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
     for (RowFactorAttr row : read.getRow())
-      order(row.getSymbol(), affine.getRows());
-    order(read.getResult(), affine.getCols());
+      order(row.getSymbol(), affine.factorSide(read.getKind()));
+    order(read.getResult(), affine.resultSide(read.getKind()));
   }
 }
 

@@ -68,6 +68,7 @@ public:
         form.rowSide.push_back(var);
       if (isOuter || !isRow)
         form.colSide.push_back(var);
+      form.bothSides.push_back(var);
     }
   }
 
@@ -225,6 +226,11 @@ private:
       return true;
     }
     int64_t number = readNames.lookup(state->symbol());
+    if (ReadKind kind = form.reads[number].kind; kind != ReadKind::Rows)
+      return fail(sumsColumns(kind)
+                      ? "its update reads it along its rows and along its columns, which makes its "
+                        "transition a matrix on either side"
+                      : "its update sums over its rows with a factor that varies over the columns");
     if (!form.reads[number].before)
       return fail("it reads itself at its own token");
     if (state->operands().front() != context.index(form.token))

@@ -28,9 +28,10 @@ struct FormUpdate {
   llvm::SmallVector<FormTerm> terms;
 };
 
-/// The sum over rows, and over components, of `row * S`, before or after this token's update.
-/// Equations read it as `result`.
+/// The sum over rows, and over components, of `row * S`, before or after this token's update; or
+/// another sum of elements. Equations read it as `result`.
 struct FormRead {
+  mlir::seq::ReadKind kind;
   RowFactors rows;
   bool before;
   mlir::StringAttr result;
@@ -62,7 +63,7 @@ struct AffineForm {
   mlir::seq::Var innerVar = nullptr;
   int64_t innerSize = 1;
   /// The outer variables and those of one side, in the state's order.
-  llvm::SmallVector<mlir::seq::Var> rowSide, colSide;
+  llvm::SmallVector<mlir::seq::Var> rowSide, colSide, bothSides;
   mlir::seq::Expr rowDecay = nullptr, colDecay = nullptr; // null: one
   llvm::SmallVector<mlir::seq::Expr> coupling;            // by component to, from; null: zero
   llvm::SmallVector<FormUpdate> updates;

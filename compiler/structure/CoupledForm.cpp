@@ -182,7 +182,7 @@ SmallVector<FormUpdate> mergeComponents(ExprContext &context, const AffineForm &
 
 void mergeReads(ExprContext &context, AffineForm &form, Var token,
                 SmallVectorImpl<Product> &products,
-                llvm::function_ref<unsigned(const RowFactors &, bool)> findRead) {
+                llvm::function_ref<unsigned(ReadKind, const RowFactors &, bool)> findRead) {
   for (size_t i = 0; i < products.size(); ++i)
     for (size_t j = i + 1; j < products.size(); ++j) {
       ReadProduct a = readIn(form, products[i]), b = readIn(form, products[j]);
@@ -190,7 +190,9 @@ void mergeReads(ExprContext &context, AffineForm &form, Var token,
         continue;
       RowFactors rows = form.reads[a.number].rows, others = form.reads[b.number].rows;
       bool before = form.reads[a.number].before;
-      if (before != form.reads[b.number].before || !areDisjoint(rows, others))
+      ReadKind kind = form.reads[a.number].kind;
+      if (before != form.reads[b.number].before || kind != form.reads[b.number].kind ||
+          !areDisjoint(rows, others))
         continue;
       Product rest = a.rest;
       // What differs goes into the rows, as far as these may have it.
@@ -211,7 +213,7 @@ void mergeReads(ExprContext &context, AffineForm &form, Var token,
       }
       for (auto [row, other] : llvm::zip_equal(rows, others))
         row = row ? row : other;
-      unsigned number = findRead(rows, before);
+      unsigned number = findRead(kind, rows, before);
       rest.factors.push_back(context.read(form.reads[number].result, a.read->operands()));
       products[i] = context.factors(context.product(rest));
       products.erase(products.begin() + j);

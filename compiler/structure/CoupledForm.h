@@ -23,9 +23,10 @@ mergeComponents(mlir::seq::ExprContext &context, const AffineForm &form,
 
 /// Sums of products of reads in which reads of different components, at the same subscripts, are
 /// one read. `token` is the position of the products' equation.
-void mergeReads(mlir::seq::ExprContext &context, AffineForm &form, mlir::seq::Var token,
-                llvm::SmallVectorImpl<mlir::seq::Product> &products,
-                llvm::function_ref<unsigned(const RowFactors &, bool)> findRead);
+void mergeReads(
+    mlir::seq::ExprContext &context, AffineForm &form, mlir::seq::Var token,
+    llvm::SmallVectorImpl<mlir::seq::Product> &products,
+    llvm::function_ref<unsigned(mlir::seq::ReadKind, const RowFactors &, bool)> findRead);
 
 } // namespace seqmix
 

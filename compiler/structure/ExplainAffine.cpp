@@ -31,6 +31,9 @@ public:
       rows.push_back(all[place]);
     for (int64_t place : op.withOuter(op.getCols()))
       cols.push_back(all[place]);
+    SmallVector<Var> both{token}; // the sides of a factor for every element
+    for (int64_t place : op.withOuter(op.factorSide(ReadKind::RowElements)))
+      both.push_back(all[place]);
     SmallVector<Var> outer, onlyRows, onlyCols;
     for (int64_t place : op.outerDims())
       outer.push_back(all[place]);
@@ -76,10 +79,12 @@ public:
             line("", fmt::format("    + {}", updateText(update, left, op, rows, cols)));
     }
     for (auto [number, read] : llvm::enumerate(op.getReads().getAsRange<RowReadAttr>()))
-      line("", fmt::format("{} = {}", readName(op, number, cols),
-                           sumText(read, onlyRows, rows, [&](int64_t number) {
-                             return component(number, read.getBefore() ? past : t);
-                           })));
+      line("",
+           fmt::format("{} = {}", readName(op, number, sumsColumns(read.getKind()) ? rows : cols),
+                       sumText(read, sumsColumns(read.getKind()) ? onlyCols : onlyRows,
+                               factorVars(read.getKind(), rows, cols, both), [&](int64_t number) {
+                                 return component(number, read.getBefore() ? past : t);
+                               })));
     if (isCoupled)
       line("coupling", couplingText(op, coupling, component));
     std::string each = outer.empty() ? "" : fmt::format(", a matrix for each {}", listed(outer));
@@ -90,7 +95,7 @@ public:
       explainCoupling(coupling, colDecay);
     else
       explainDecay("decay", rowDecay, colDecay);
-    explainFactors(op, rows, cols);
+    explainFactors(op, rows, cols, both);
     explainRejected(op, state, rank);
   }
 
@@ -238,11 +243,19 @@ private:
     return bracket(left) + " * " + (isSum || terms[0] == '-' ? "(" + terms + ")" : terms);
   }
 
-  std::string sumText(RowReadAttr read, ArrayRef<Var> rowVars, ArrayRef<Var> rows,
+  // What the factors of a read may vary over.
+  static ArrayRef<Var> factorVars(ReadKind kind, ArrayRef<Var> rows, ArrayRef<Var> cols,
+                                  ArrayRef<Var> both) {
+    if (weighsElements(kind))
+      return both;
+    return sumsColumns(kind) ? cols : rows;
+  }
+
+  std::string sumText(RowReadAttr read, ArrayRef<Var> summed, ArrayRef<Var> vars,
                       llvm::function_ref<std::string(int64_t)> state) {
     std::string text;
     for (RowFactorAttr factor : read.getRow()) {
-      Expr row = inlineMade(readAt(factor.getSymbol(), rows));
+      Expr row = inlineMade(readAt(factor.getSymbol(), vars));
       Product p = context.factors(row);
       bool isNegative = p.coef < 0 && !text.empty();
       p.coef = isNegative ? -p.coef : p.coef;
@@ -252,7 +265,7 @@ private:
                             : " + ") +
               (row->isReal(1) ? "" : bracket(row) + " * ") + state(factor.getComponent());
     }
-    return fmt::format("sum[{}] {}", listed(rowVars),
+    return fmt::format("sum[{}] {}", listed(summed),
                        read.getRow().size() > 1 ? "(" + text + ")" : text);
   }
 
@@ -272,6 +285,12 @@ private:
       text += fmt::format(", with a unit lower triangular solve of {} row{} a token", rank,
                           rank > 1 ? "s" : "");
     line("form", text);
+    bool readsElements =
+        llvm::any_of(op.getReads().getAsRange<RowReadAttr>(),
+                     [](RowReadAttr read) { return read.getKind() != ReadKind::Rows; });
+    if (readsElements)
+      line("", "sums over columns, and those with a factor for every element, are taken in "
+               "registers, where each row of the state takes the tokens one by one");
   }
 
   // What is known about the size of decays, and of the exponentials in them.
@@ -329,7 +348,7 @@ private:
   }
 
   // Exponents in what else the recurrence is made of; the user's definitions tell of their own.
-  void explainFactors(AffineOp op, ArrayRef<Var> rows, ArrayRef<Var> cols) {
+  void explainFactors(AffineOp op, ArrayRef<Var> rows, ArrayRef<Var> cols, ArrayRef<Var> both) {
     SmallVector<Expr> exponents;
     auto collect = [&](FlatSymbolRefAttr factor, ArrayRef<Var> side) {
       if (factor && factor.getValue().contains('.'))
@@ -345,7 +364,7 @@ private:
     }
     for (auto read : op.getReads().getAsRange<RowReadAttr>())
       for (RowFactorAttr row : read.getRow())
-        collect(row.getSymbol(), rows);
+        collect(row.getSymbol(), factorVars(read.getKind(), rows, cols, both));
     shared.explainExponents(exponents);
   }
 

@@ -50,20 +50,22 @@ public:
         terms.push_back(TermAttr::get(mlir, factor("coef", term.coef, form.colSide),
                                       factor("right", term.right, form.colSide),
                                       term.read < 0 ? -1 : readNumbers[term.read]));
-      updates.push_back(UpdateAttr::get(mlir, rowFactors("left", update.lefts), terms));
+      updates.push_back(
+          UpdateAttr::get(mlir, rowFactors("left", update.lefts, form.rowSide), terms));
     }
     for (auto [number, read] : llvm::enumerate(form.reads))
       if (readNumbers[number] >= 0) {
         FlatSymbolRefAttr result =
             read.isUsed ? FlatSymbolRefAttr::get(read.result) : FlatSymbolRefAttr();
-        reads.push_back(RowReadAttr::get(mlir, rowFactors("row", read.rows), read.before, result));
+        reads.push_back(RowReadAttr::get(mlir, rowFactors("row", read.rows, factorSide(read.kind)),
+                                         read.before, result, read.kind));
       }
 
     OpBuilder builder(mlir);
     builder.setInsertionPointAfter(model.state(form.states.back()));
     for (const FormRead &read : form.reads)
       if (read.isUsed)
-        model.declare(ProducedOp::create(builder, loc, read.result, producedDims()));
+        model.declare(ProducedOp::create(builder, loc, read.result, producedDims(read.kind)));
     builder.setInsertionPointToEnd(&model.mixer().getBody().front());
     auto affine = AffineOp::create(
         builder, loc, FlatSymbolRefAttr::get(form.states.front()), others(),
@@ -118,18 +120,26 @@ private:
     return ArrayAttr::get(context.mlirContext(), entries);
   }
 
-  SmallVector<RowFactorAttr> rowFactors(StringRef what, ArrayRef<Expr> byComponent) {
+  // What the factors of a read may vary over.
+  ArrayRef<Var> factorSide(ReadKind kind) {
+    if (weighsElements(kind))
+      return form.bothSides;
+    return sumsColumns(kind) ? form.colSide : form.rowSide;
+  }
+
+  SmallVector<RowFactorAttr> rowFactors(StringRef what, ArrayRef<Expr> byComponent,
+                                        ArrayRef<Var> side) {
     SmallVector<RowFactorAttr> factors;
     for (auto [component, e] : llvm::enumerate(byComponent))
       if (e)
         factors.push_back(
-            RowFactorAttr::get(context.mlirContext(), component, factor(what, e, form.rowSide)));
+            RowFactorAttr::get(context.mlirContext(), component, factor(what, e, side)));
     return factors;
   }
 
-  ArrayAttr producedDims() {
+  ArrayAttr producedDims(ReadKind kind) {
     SmallVector<Attribute> dims{FlatSymbolRefAttr::get(form.token->dim)};
-    for (Var var : form.colSide)
+    for (Var var : sumsColumns(kind) ? form.rowSide : form.colSide)
       dims.push_back(FlatSymbolRefAttr::get(var->dim));
     return ArrayAttr::get(context.mlirContext(), dims);
   }
@@ -290,7 +300,8 @@ private:
       numbers.push_back(reads.size());
       if (keep || isUsed.contains(number))
         reads.push_back(RowReadAttr::get(mlir, read.getRow(), read.getBefore(),
-                                         keep ? read.getResult() : FlatSymbolRefAttr()));
+                                         keep ? read.getResult() : FlatSymbolRefAttr(),
+                                         read.getKind()));
     }
     for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
       SmallVector<TermAttr> terms;
@@ -401,8 +412,9 @@ private:
     auto count = [](const RowFactors &factors) {
       return llvm::count_if(factors, [](Expr e) { return e != nullptr; });
     };
+    // Reads of single elements take the decays for every token, and the sums across lanes.
     for (const FormRead &read : form.reads)
-      passes += count(read.rows);
+      passes += count(read.rows) * (read.kind == ReadKind::Rows ? 1 : 3);
     for (const FormUpdate &update : form.updates)
       passes += count(update.lefts);
     double rows = extent(model, form.rowVars), cols = extent(model, form.colVars);

@@ -47,9 +47,8 @@ bool RowReads::rewriteAll(const Group &owner, std::string &why) {
     body = rewriteSums(body, model.tokenOf(equation));
     if (readsState(body)) {
       if (isState || outputs.contains(equation.name)) {
-        why = fmt::format(
-            "'{}' needs more of it than sums over its rows with one factor for all columns",
-            std::string_view(equation.name.getValue()));
+        why = fmt::format("'{}' needs more of it than sums over its rows or over its columns",
+                          std::string_view(equation.name.getValue()));
         return false;
       }
       Equation matrix = equation;
@@ -162,12 +161,18 @@ bool RowReads::dependsOnReads(Expr e) {
 }
 
 Expr RowReads::rewriteSums(Expr e, Var token) {
-  return context.rewrite(e, [&](Expr node) -> Expr {
-    if (node->is(ExprKind::Select) && node->type() == ValueType::Real && readsState(node) &&
-        !dependsOnReads(node->operand(0)))
-      return linearSelect(node);
-    return node->isReduce(ReduceKind::Sum) && readsState(node) ? contract(node, token) : node;
-  });
+  // Sums over rows with one factor for all columns first, as far as they go: a sum around another
+  // one may be such a sum where the inner one alone is not.
+  for (bool elements : {false, true}) {
+    takesElements = elements;
+    e = context.rewrite(e, [&](Expr node) -> Expr {
+      if (node->is(ExprKind::Select) && node->type() == ValueType::Real && readsState(node) &&
+          !dependsOnReads(node->operand(0)))
+        return linearSelect(node);
+      return node->isReduce(ReduceKind::Sum) && readsState(node) ? contract(node, token) : node;
+    });
+  }
+  return e;
 }
 
 // A sum in which every product with the state is a sum over its rows, as products of reads; the sum
@@ -213,6 +218,8 @@ bool RowReads::contractTerm(Term term, Var token, SmallVectorImpl<Term> &work,
     if (untieRow(term, factor, token, work))
       return true;
     std::optional<Product> product = rowRead(term, factor, token);
+    if (!product && takesElements)
+      product = elementRead(term, factor, token);
     if (product)
       done.push_back(*product);
     return product.has_value();
@@ -394,7 +401,7 @@ std::optional<Product> RowReads::rowRead(const Term &term, Expr state, Var token
   RowFactors rows(form.components());
   rows[*component] =
       context.product(context.factors(context.substitute(context.product(row), map)));
-  unsigned number = findRead(rows, *shift != 0);
+  unsigned number = findRead(ReadKind::Rows, rows, *shift != 0);
   rest.product.factors.push_back(context.read(form.reads[number].result, subscripts));
   return summed(rest);
 }
@@ -410,13 +417,14 @@ Expr RowReads::withReadsJoined(Expr body, Var token) {
 }
 
 void RowReads::joinReads(SmallVectorImpl<Product> &terms, Var token) {
-  mergeReads(context, form, token, terms,
-             [&](const RowFactors &rows, bool before) { return findRead(rows, before); });
+  mergeReads(context, form, token, terms, [&](ReadKind kind, const RowFactors &rows, bool before) {
+    return findRead(kind, rows, before);
+  });
 }
 
-unsigned RowReads::findRead(const RowFactors &rows, bool before) {
+unsigned RowReads::findRead(ReadKind kind, const RowFactors &rows, bool before) {
   for (auto [number, read] : llvm::enumerate(form.reads))
-    if (read.rows == rows && read.before == before)
+    if (read.kind == kind && read.rows == rows && read.before == before)
       return number;
   for (unsigned i = 0;; ++i) {
     StringAttr name = context.attr(fmt::format("{}.{}", std::string_view(current.getValue()), i));
@@ -425,7 +433,7 @@ unsigned RowReads::findRead(const RowFactors &rows, bool before) {
         llvm::any_of(form.reads, [&](const FormRead &read) { return read.result == name; });
     if (isTaken)
       continue;
-    form.reads.push_back({rows, before, name});
+    form.reads.push_back({kind, rows, before, name});
     return form.reads.size() - 1;
   }
 }

@@ -51,6 +51,9 @@ private:
                 llvm::SmallVectorImpl<Term> &work);
   std::optional<mlir::seq::Product> rowRead(const Term &term, mlir::seq::Expr state,
                                             mlir::seq::Var token);
+  /// A read that is no sum over rows with one factor for all columns: its elements one by one.
+  std::optional<mlir::seq::Product> elementRead(const Term &term, mlir::seq::Expr state,
+                                                mlir::seq::Var token);
   Subscripts subscripts(mlir::seq::Expr state, mlir::seq::Var token);
   mlir::seq::Var indexOfComponent(mlir::seq::Expr state);
   mlir::seq::Var indexOfRow(const Term &term, mlir::seq::Expr state, mlir::seq::Var token);
@@ -59,11 +62,12 @@ private:
   mlir::seq::Product summed(const Term &term);
   mlir::seq::Expr withReadsJoined(mlir::seq::Expr body, mlir::seq::Var token);
   void joinReads(llvm::SmallVectorImpl<mlir::seq::Product> &terms, mlir::seq::Var token);
-  unsigned findRead(const RowFactors &rows, bool before);
+  unsigned findRead(mlir::seq::ReadKind kind, const RowFactors &rows, bool before);
 
   Model &model;
   mlir::seq::ExprContext &context;
   AffineForm &form;
+  bool takesElements = false; // besides sums over rows with one factor for all columns
   const Group *group = nullptr;
   std::string *reason = nullptr;
   mlir::StringAttr current; // the equation in work

@@ -14,7 +14,9 @@
 //
 // so that the state is loaded and stored once a block. A scalar decay and a column decay scale the
 // sums and w's, a decay per row scales the rows of reads and updates beforehand. So do the matrices
-// of coupled states: a row of the state is then one row of each of its components.
+// of coupled states: a row of the state is then one row of each of its components. Where single
+// elements are read, a row of the state takes the updates of a block token by token, each with the
+// decays as they are.
 //
 //===----------------------------------------------------------------------------------------===//
 
@@ -52,7 +54,7 @@ public:
       return Values();
     });
     Value last = arith::SubIOp::create(builder, loc, blocks, index(1));
-    forEachPanel(spec.panel, false, [&](const StatePanel &panel) {
+    forEachPanel(spec.panel, sumsColumns(spec), [&](const StatePanel &panel) {
       Values sums(reads * spec.block * panel.vectors, splat(0));
       const BlockPlace start = placeOf(index(0));
       sums = sweep(panel, nullptr, &start, sums);
@@ -73,6 +75,7 @@ private:
     Values w; // by update, token, vector
     Values columnDecay;
     Value scalarDecay;
+    Values tokenDecays; // scalar ones, of reads of elements
   };
 
   BlockPlace placeOf(Value n) const {
@@ -115,6 +118,10 @@ private:
   /// Row r of a panel's state behind the block of an update: in `state`, and stored.
   void advance(const StatePanel &panel, const Update &update, Value r,
                MutableArrayRef<Values> state) const;
+  /// The same token by token, with reads of elements.
+  void advanceByTokens(const StatePanel &panel, const Update &update, Value r,
+                       MutableArrayRef<Values> state, ElementReads &elements,
+                       MutableArrayRef<Value> sums) const;
   Values sweep(const StatePanel &panel, const Update *update, const BlockPlace *next,
                const Values &sums);
 
@@ -174,7 +181,7 @@ Values BlockGenerator::productsOfColumns(const BlockPlace &place, int64_t group,
   for (int64_t x = 0; x < reads; ++x)
     storesRead[x] = storesRead[x] && has[x];
   for (int64_t m = 0; m < updates; ++m)
-    storesLeft[m] = storesLeft[m] && uses[m];
+    storesLeft[m] = storesLeft[m] && uses[m] && !readsElements(spec);
   if (llvm::is_contained(storesRead, true) || llvm::is_contained(storesLeft, true))
     tokens = spec.block;
 
@@ -244,7 +251,7 @@ Values BlockGenerator::productsOfColumns(const BlockPlace &place, int64_t group,
         for (int64_t a = 0; a < components; ++a)
           if (lefts[m][i][a])
             storeScratch(lefts[m][i][a], place, layout.scaledLeft(m, i, a), column);
-  if (perRow && group == 0)
+  if (perRow && group == 0 && !readsElements(spec))
     for (int64_t k = 0; k < components * components; ++k)
       if (decay[k])
         storeScratch(decay[k], place, layout.blockDecay(k / components, k % components), column);
@@ -300,8 +307,9 @@ BlockGenerator::Update BlockGenerator::finish(const StatePanel &panel, const Blo
                                               Values sums) {
   const int64_t vectors = panel.vectors;
   const bool scalar = spec.rowDecay == RowDecay::Scalar;
-  Update update{place, Values(updates * spec.block * vectors), Values(vectors), Value()};
+  Update update{place, Values(updates * spec.block * vectors), Values(vectors), Value(), {}};
   Values &w = update.w, &columnDecay = update.columnDecay;
+  Values own(w.size());                                // not decayed to the block's end
   SmallVector<Values> results(vectors, Values(reads)); // U of the current token
 
   auto read = [&](int64_t x, int64_t i) {
@@ -346,13 +354,18 @@ BlockGenerator::Update BlockGenerator::finish(const StatePanel &panel, const Blo
       }
     for (int64_t m = 0; m < updates; ++m)
       for (int64_t j = 0; j < vectors; ++j)
-        w[rightOf(m, i, j, vectors)] = rightFactor(m, row, columnOf(panel, j), results[j]);
+        own[rightOf(m, i, j, vectors)] = w[rightOf(m, i, j, vectors)] =
+            rightFactor(m, row, columnOf(panel, j), results[j]);
     for (int64_t x = 0; x < reads; ++x)
       if (!spec.reads[x].before)
         read(x, i);
   }
 
-  if (scalar) {
+  if (readsElements(spec)) {
+    w = own;
+    for (int64_t i = 0; scalar && i < spec.block; ++i)
+      update.tokenDecays.push_back(broadcastRow(buffers.rowDecay, later(place.row, i), index(0)));
+  } else if (scalar) {
     for (int64_t i = 0; i + 1 < spec.block; ++i) {
       Value tail = scratchScalar(place, layout.tailDecay(i));
       for (int64_t m = 0; m < updates; ++m)
@@ -374,8 +387,9 @@ BlockGenerator::Update BlockGenerator::finish(const StatePanel &panel, const Blo
 
 bool BlockGenerator::isPlainRight(int64_t m) const {
   ArrayRef<AffineTerm> terms = spec.updates[m].terms;
-  if (terms.size() != 1 || terms[0].coef || terms[0].read >= 0 || spec.colDecay ||
-      spec.rowDecay == RowDecay::Scalar)
+  const bool isDecayed = spec.colDecay || spec.rowDecay == RowDecay::Scalar;
+  if (terms.size() != 1 || terms[0].coef || terms[0].read >= 0 ||
+      (isDecayed && !readsElements(spec)))
     return false;
   return cast<MemRefType>(buffers.updates[m].terms[0].right.getType()).getRank() == 2;
 }
@@ -386,7 +400,8 @@ void BlockGenerator::placeRightFactors(const StatePanel &panel, Update &update) 
   const int64_t vectors = panel.vectors;
   // A row of each component, and of the one that is made from them.
   const int64_t rows = components == 1 ? 1 : components + 1;
-  int64_t room = spec.registers - reads * spec.block * vectors - rows * vectors - 2;
+  int64_t room = spec.registers - (reads + elementSums(spec)) * spec.block * vectors -
+                 rows * vectors - (sumsColumns(spec) ? pieceRows : 0) - 2;
   room -= spec.colDecay ? vectors : update.scalarDecay ? 1 : 0;
   int64_t excess = static_cast<int64_t>(update.w.size()) - std::max<int64_t>(room, 0);
   // Those that stand in a rows buffer as they are cost no store.
@@ -456,13 +471,40 @@ void BlockGenerator::advance(const StatePanel &panel, const Update &update, Valu
       storeState(state[a][j], buffers.states[a], panel, r, j);
 }
 
+void BlockGenerator::advanceByTokens(const StatePanel &panel, const Update &update, Value r,
+                                     MutableArrayRef<Values> state, ElementReads &elements,
+                                     MutableArrayRef<Value> sums) const {
+  for (int64_t i = 0; i < spec.block; ++i) {
+    Value row = later(update.place.row, i), decay;
+    elements.read(i, /*before=*/true, state, sums);
+    if (spec.rowDecay == RowDecay::PerRow)
+      decay = broadcastRow(buffers.rowDecay, row, r);
+    else if (spec.rowDecay == RowDecay::Scalar)
+      decay = update.tokenDecays[i];
+    Values columnDecay;
+    for (int64_t j = 0; spec.colDecay && j < panel.vectors; ++j)
+      columnDecay.push_back(loadRow(buffers.colDecay, row, columnOf(panel, j)));
+    decayRow(row, r, decay, columnDecay, state);
+    updateRow(
+        row, r, [&](int64_t m, int64_t j) { return rightOperand(panel, update, m, i, j); }, state);
+    elements.read(i, /*before=*/false, state, sums);
+  }
+  for (int64_t a = 0; a < components; ++a)
+    for (int64_t j = 0; j < panel.vectors; ++j)
+      storeState(state[a][j], buffers.states[a], panel, r, j);
+}
+
 Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, const BlockPlace *next,
                              const Values &sums) {
-  const int64_t vectors = panel.vectors;
+  const int64_t vectors = panel.vectors, count = sums.size();
   const bool perRow = scalesRows(spec);
   const bool pieces = besides && update && affinePieces(spec) > 0;
-  const int64_t unroll = pieces ? pieceRows : rowUnroll;
-  return unrolledLoop(spec.rows, unroll, sums, [&](Value r, int64_t copy, ValueRange carried) {
+  const int64_t unroll = pieces || (update && sumsColumns(spec)) ? pieceRows : rowUnroll;
+  ElementReads elements(*this, panel, spec.block, unroll);
+  Values totals = sums;
+  if (update)
+    totals.append(elements.sumCount(), splat(0));
+  totals = unrolledLoop(spec.rows, unroll, totals, [&](Value r, int64_t copy, ValueRange carried) {
     if (pieces && copy == 0 && !getConstantIntValue(r))
       besides(panel.number, update->place.number,
               arith::DivUIOp::create(builder, loc, r, index(pieceRows)));
@@ -471,8 +513,15 @@ Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, cons
     for (int64_t a = 0; a < components; ++a)
       for (int64_t j = 0; j < vectors; ++j)
         state[a].push_back(loadState(buffers.states[a], panel, r, j));
-    if (update)
+    if (update && readsElements(spec)) {
+      elements.beginRow(r, copy, update->place.row);
+      advanceByTokens(panel, *update, r, state, elements,
+                      MutableArrayRef(accumulators).drop_front(count));
+      if (copy + 1 == unroll || getConstantIntValue(r) == spec.rows - 1)
+        elements.endGroup(update->place.row);
+    } else if (update) {
       advance(panel, *update, r, state);
+    }
     if (next)
       for (int64_t i = 0; i < spec.block; ++i)
         for (int64_t x = 0; x < reads; ++x)
@@ -488,6 +537,10 @@ Values BlockGenerator::sweep(const StatePanel &panel, const Update *update, cons
           }
     return accumulators;
   });
+  if (update)
+    elements.storeSums(update->place.row, ArrayRef(totals).drop_front(count));
+  totals.truncate(count);
+  return totals;
 }
 
 } // namespace
@@ -510,6 +563,7 @@ MemRefType affineStateType(const AffineBlockSpec &spec) {
 void emitAffineRows(OpBuilder &builder, Location loc, const AffineBlockSpec &spec,
                     const AffineBlockBuffers &buffers, Value rows, AffineBesides besides) {
   AffineEmitter emitter(builder, loc, spec);
+  emitClearColumnSums(AffineGenerator(builder, loc, spec, buffers), rows);
   Value zero = emitter.index(0), first = zero;
   if (spec.descending)
     first = arith::SubIOp::create(builder, loc, rows, emitter.index(1));

@@ -18,9 +18,16 @@
 //
 // What is absent of d, left and row is zero, and costs nothing where products of d keep it so.
 //
+// Reads of elements take what the reads above cannot, for results only:
+//
+//   Y_e,t[j] = sum_i weight_e,t[i,j] S_{t-1 or t}[i,j]
+//   Y_e,t[i] = sum_j weight_e,t[j] S_{t-1 or t}[i,j], or with weight_e,t[i,j]
+//
 // `block` tokens are folded into one sweep over the state: the products of decays inside a block
 // are running products (never a quotient, never an exponential), so that any decay is exact: 0,
-// negative, larger than 1. Of coupled states they are products of matrices, for every row.
+// negative, larger than 1. Of coupled states they are products of matrices, for every row. Where
+// elements are read, a row of the state takes the tokens of a block one after the other in
+// registers. Sums over columns are added up panel by panel, in this order.
 //
 // The state is swept in panels of `panel` vectors of columns. The layout of each component is one
 // of
@@ -67,6 +74,16 @@ struct AffineRead {
   AffineComponents of = {true};
 };
 
+/// A sum of elements of the state for a result: over the rows, with a weight for every element
+/// (`elements` then is true), or over the columns.
+struct AffineElementRead {
+  bool columns = false;  // what is summed over
+  bool elements = false; // whether the weight is one for every element, not for every column
+  bool perToken = true;  // or of every element, the same for all tokens
+  bool before = false;
+  AffineComponents of = {true};
+};
+
 /// `Coupled` is that of several components; a single one has one of the others.
 enum class RowDecay { None, Scalar, PerRow, Coupled };
 
@@ -80,12 +97,13 @@ struct AffineBlockSpec {
   bool colDecay = false;
   llvm::SmallVector<AffineUpdate> updates; // at least one
   llvm::SmallVector<AffineRead> reads;     // none where only the last state counts
-  bool descending = false;                 // from the last row to the first
-  mlir::FloatType element;                 // f32 or f64
-  int64_t lanes = 16;                      // of a vector: a power of two, 2 to 16
-  int64_t block = 4;                       // B: tokens a sweep, 1 to 8
-  int64_t panel = 2;                       // vectors of columns a sweep
-  int64_t registers = 32;                  // vector registers of the target
+  llvm::SmallVector<AffineElementRead> elements;
+  bool descending = false; // from the last row to the first
+  mlir::FloatType element; // f32 or f64
+  int64_t lanes = 16;      // of a vector: a power of two, 2 to 16
+  int64_t block = 4;       // B: tokens a sweep, 1 to 8
+  int64_t panel = 2;       // vectors of columns a sweep
+  int64_t registers = 32;  // vector registers of the target
 };
 
 struct AffineTermBuffers {
@@ -103,12 +121,20 @@ struct AffineReadBuffers {
   mlir::Value result;                     // memref<N x V'>, written; null without a result
 };
 
+struct AffineElementBuffers {
+  /// By component: memref<N> or memref<N x V'>; of every element memref<N x K x V'>, with a stride
+  /// of 0 from token to token if these have the same.
+  llvm::SmallVector<mlir::Value, 2> weights;
+  mlir::Value result; // memref<N x V'>, of sums over columns memref<N x K'>; written
+};
+
 struct AffineBlockBuffers {
   mlir::Value rowDecay;                    // memref<N> or memref<N x K'>
   llvm::SmallVector<mlir::Value> coupling; // d^ab by a, then b, each as a row decay; null: absent
   mlir::Value colDecay;                    // memref<N x V'>
   llvm::SmallVector<AffineUpdateBuffers> updates;
   llvm::SmallVector<AffineReadBuffers> reads;
+  llvm::SmallVector<AffineElementBuffers> elements;
   llvm::SmallVector<mlir::Value, 2> states; // by component
   mlir::Value
       scratch; // memref<affineScratchSize x element>, contents undefined; may be shared by calls
@@ -151,7 +177,7 @@ void emitStateStore(mlir::OpBuilder &builder, mlir::Location loc, const AffineBl
 /// What loading the state, emitAffineRows for the one row 0 and storing the state do, without
 /// panels: reads the carries `from` and writes the carries `to`, by component, which may be the
 /// same memory. Ignores the buffers' states and scratch, and the spec's block and panel. Several
-/// components are not `colsFirst`.
+/// components are not `colsFirst`, nor is a state whose elements are read.
 void emitAffineStep(mlir::OpBuilder &builder, mlir::Location loc, const AffineBlockSpec &spec,
                     const AffineBlockBuffers &buffers, mlir::ValueRange from, mlir::ValueRange to,
                     bool colsFirst);

@@ -38,6 +38,20 @@ struct RowFactors {
 
 RowFactors rowFactorsOf(const AffineBlockSpec &spec) {
   const double block = spec.block;
+  if (!spec.elements.empty()) {
+    RowFactors factors; // decays and updates of each token
+    factors.decays = spec.rowDecay == RowDecay::PerRow
+                         ? block
+                         : block * static_cast<double>(llvm::count(spec.coupling, true));
+    for (const AffineUpdate &update : spec.updates)
+      factors.lefts += block * static_cast<double>(llvm::count(update.of, true));
+    const AffineBlockLayout layout(spec);
+    for (int64_t a = 0; a < spec.components; ++a)
+      for (int64_t i = 0; i < spec.block; ++i)
+        for (size_t x = 0; x < spec.reads.size(); ++x)
+          factors.reads += spec.components == 1 || layout.hasScaledRead(x, i, a);
+    return factors;
+  }
   if (spec.components == 1)
     return {spec.rowDecay == RowDecay::PerRow ? 1.0 : 0.0, spec.reads.size() * block,
             spec.updates.size() * block};
@@ -56,25 +70,61 @@ RowFactors rowFactorsOf(const AffineBlockSpec &spec) {
   return factors;
 }
 
+/// Operations a row for a sum over the columns: a tree of sums and shuffles for 4 rows at a time.
+double sumsAcross(const AffineBlockSpec &spec) {
+  constexpr int64_t together = 4;
+  int64_t sums = 0, values = together * spec.block;
+  for (int64_t lanes = spec.lanes; lanes > 1; lanes /= 2)
+    sums += values = llvm::divideCeil(values, 2);
+  return static_cast<double>(3 * sums) / together + 1.0; // and what is in the result so far
+}
+
+/// What reads of elements add to a sweep over a row of the state.
+struct ElementCost {
+  double arithmetic = 0, loads = 0, accumulators = 0;
+};
+
+ElementCost elementCost(const AffineBlockSpec &spec, double vectors) {
+  ElementCost cost;
+  for (const AffineElementRead &read : spec.elements) {
+    const double tokens = spec.block, of = static_cast<double>(llvm::count(read.of, true));
+    cost.arithmetic += of * tokens * vectors;
+    cost.loads += of * vectors * (read.elements && !read.perToken ? 1 : tokens);
+    cost.arithmetic += read.columns ? sumsAcross(spec) : 0;
+    cost.accumulators += read.columns ? 4 * tokens - 2 : tokens * vectors; // a tree's leaves
+  }
+  // Decays that are not those of a row, for every token.
+  const double decays =
+      (spec.colDecay ? vectors : 0) + (spec.rowDecay == RowDecay::Scalar ? vectors : 0);
+  if (!spec.elements.empty()) {
+    cost.arithmetic += decays * (spec.block - 1.0) * spec.components;
+    cost.loads += spec.colDecay ? vectors * spec.block : 0;
+  }
+  return cost;
+}
+
 /// Cycles a block of tokens takes in a panel of `vectors`; infinite if its accumulators do not fit.
 double cyclesOfPanel(const AffineBlockSpec &spec, double vectors, double before) {
   const double reads = spec.reads.size(), updates = spec.updates.size(), block = spec.block;
   const double components = spec.components;
   const RowFactors factors = rowFactorsOf(spec);
+  const ElementCost elements = elementCost(spec, vectors);
   const bool scalar = spec.rowDecay == RowDecay::Scalar;
   const double decays = factors.decays + (spec.colDecay || scalar ? components : 0);
   // Next to the accumulators: a row of the state, two broadcasts, the decays.
   const double rows = components == 1 ? 1 : components + 1;
-  const double room = spec.registers - reads * block * vectors - rows * vectors - 2 -
+  const double room = spec.registers - reads * block * vectors - elements.accumulators -
+                      rows * vectors - 2 -
                       (spec.colDecay ? vectors
                        : scalar      ? 1
                                      : 0);
   if (room < 0)
     return std::numeric_limits<double>::infinity();
   const double inMemory = std::max(0.0, updates * block * vectors - room);
-  const double arithmetic = (decays + factors.reads + factors.lefts) * vectors;
-  const double loads =
-      factors.reads + factors.lefts + factors.decays + components * vectors + 2 * inMemory;
+  const double arithmetic =
+      (decays + factors.reads + factors.lefts) * vectors + elements.arithmetic;
+  const double loads = factors.reads + factors.lefts + factors.decays + components * vectors +
+                       2 * inMemory + elements.loads;
   // A panel shares the first-level cache with the rows.
   constexpr double roomyPanel = 24 << 10;
   const double bytes =

@@ -214,6 +214,43 @@ Values AffineGenerator::mixed(ArrayRef<Value> decays, ArrayRef<Value> x) const {
   return result;
 }
 
+void AffineGenerator::decayRow(Value row, Value r, Value decay, ArrayRef<Value> columnDecay,
+                               MutableArrayRef<Values> state) const {
+  Values coupling;
+  for (Value entry : buffers.coupling)
+    coupling.push_back(entry ? broadcastRow(entry, row, r) : Value());
+  for (size_t j = 0; j < state[0].size(); ++j) {
+    if (spec.components > 1) {
+      Values before;
+      for (const Values &component : state)
+        before.push_back(component[j]);
+      for (auto [component, value] : llvm::zip_equal(state, mixed(coupling, before)))
+        component[j] = value ? value : splat(0);
+    } else if (decay) {
+      state[0][j] = product(state[0][j], decay);
+    }
+    if (spec.colDecay)
+      for (Values &component : state)
+        component[j] = product(component[j], columnDecay[j]);
+  }
+}
+
+void AffineGenerator::updateRow(Value row, Value r, llvm::function_ref<Value(int64_t, int64_t)> w,
+                                MutableArrayRef<Values> state) const {
+  for (int64_t m = 0; m < static_cast<int64_t>(spec.updates.size()); ++m) {
+    Values right;
+    for (size_t j = 0; j < state[0].size(); ++j)
+      right.push_back(w(m, j));
+    for (int64_t a = 0; a < spec.components; ++a) {
+      if (!spec.updates[m].of[a])
+        continue;
+      Value left = broadcastRow(buffers.updates[m].lefts[a], row, r);
+      for (auto [element, factor] : llvm::zip_equal(state[a], right))
+        element = fma(left, factor, element);
+    }
+  }
+}
+
 SmallVector<int64_t> AffineGenerator::readsThatAre(bool before) const {
   SmallVector<int64_t> result;
   for (auto [x, read] : llvm::enumerate(spec.reads))

@@ -80,6 +80,16 @@ inline bool scalesRows(const AffineBlockSpec &spec) {
   return spec.rowDecay == RowDecay::PerRow || spec.rowDecay == RowDecay::Coupled;
 }
 
+/// Whether the sweep takes tokens one after the other, so that elements can be read between them.
+inline bool readsElements(const AffineBlockSpec &spec) { return !spec.elements.empty(); }
+inline bool sumsColumns(const AffineBlockSpec &spec) {
+  return llvm::any_of(spec.elements, [](auto &read) { return read.columns; });
+}
+/// Sums over rows of elements: they are accumulated along a sweep.
+inline int64_t elementSums(const AffineBlockSpec &spec) {
+  return llvm::count_if(spec.elements, [](auto &read) { return !read.columns; });
+}
+
 /// A panel of the state: `vectors` vectors of columns from `column` on, the last with `lastLanes`
 /// that exist in memory.
 struct StatePanel {
@@ -118,11 +128,54 @@ public:
   }
   /// The sum over b of d^ab x^b, for each a; null for zero. `decays` by a, then b.
   Values mixed(llvm::ArrayRef<mlir::Value> decays, llvm::ArrayRef<mlir::Value> x) const;
+  /// Row r of each component times the decays of the token at `row`, by component and vector.
+  /// `decay` is that of a single component, or null.
+  void decayRow(mlir::Value row, mlir::Value r, mlir::Value decay,
+                llvm::ArrayRef<mlir::Value> columnDecay, llvm::MutableArrayRef<Values> state) const;
+  /// Adds the update of the token at `row`, with `w` by update and vector.
+  void updateRow(mlir::Value row, mlir::Value r,
+                 llvm::function_ref<mlir::Value(int64_t, int64_t)> w,
+                 llvm::MutableArrayRef<Values> state) const;
   /// The numbers of the reads that are `before` or not.
   llvm::SmallVector<int64_t> readsThatAre(bool before) const;
 
   const AffineBlockBuffers &buffers;
 };
+
+/// Reads of elements, for the rows of a panel one after the other. A group of up to `groupRows`
+/// rows shares the sums across lanes of its sums over columns.
+class ElementReads {
+public:
+  ElementReads(const AffineGenerator &generator, const StatePanel &panel, int64_t tokens,
+               int64_t groupRows);
+
+  /// Starts row `r`, the `place`-th of its group. `row` is that of the buffers for token 0.
+  void beginRow(mlir::Value r, int64_t place, mlir::Value row);
+  /// Reads the row of the state, by component and vector, at a token; `sums` are those over rows.
+  void read(int64_t token, bool before, llvm::ArrayRef<Values> state,
+            llvm::MutableArrayRef<mlir::Value> sums);
+  /// Ends the group: adds its sums over columns to the results. `row` as for beginRow.
+  void endGroup(mlir::Value row);
+  /// Accumulators of sums over rows: by such read, token, vector.
+  int64_t sumCount() const { return elementSums(spec) * tokens * panel.vectors; }
+  void storeSums(mlir::Value row, llvm::ArrayRef<mlir::Value> sums);
+
+private:
+  mlir::Value weight(int64_t read, int64_t component, int64_t token, int64_t vector);
+  void addToResult(mlir::Value result, mlir::Value row, llvm::ArrayRef<mlir::Value> lanes,
+                   int64_t token);
+
+  const AffineGenerator &generator;
+  const AffineBlockSpec &spec;
+  const StatePanel &panel;
+  int64_t tokens, groupRows, placeInGroup = 0;
+  mlir::Value first, r, row; // the group's first row, this row, its buffers' row
+  Values across;             // by read, token, row of the group: not yet summed over lanes
+  llvm::SmallVector<Values> ofElement; // by read: weights that all tokens share
+};
+
+/// Sets the results that sums over columns are added to, of the rows [0, rows), to zero.
+void emitClearColumnSums(const AffineGenerator &generator, mlir::Value rows);
 
 /// Whether a state is [rows, cols] and not in panels.
 inline bool isPlainState(mlir::Value state) {

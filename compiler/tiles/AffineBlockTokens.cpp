@@ -26,6 +26,8 @@ namespace {
 
 /// Independent chains of multiply-adds that hide the latency of one (4 cycles, 2 a cycle).
 constexpr int64_t chains = 8;
+/// Rows that share sums across lanes.
+constexpr int64_t rowsAcross = 4;
 /// Vectors of a panel of a plain state: longer pieces of its rows are cheaper to stream.
 constexpr int64_t plainPanel = 4;
 
@@ -38,7 +40,7 @@ public:
 
   /// `count` tokens, the first at row `first`.
   void emit(Value first, Value count) {
-    forEachPanel(vectorsOfPanel(), false, [&](const StatePanel &panel) {
+    forEachPanel(vectorsOfPanel(), sumsColumns(spec), [&](const StatePanel &panel) {
       loop(index(0), count, 1, {}, [&](Value step, ValueRange) {
         Value row =
             spec.descending ? arith::SubIOp::create(builder, loc, first, step) : add(first, step);
@@ -50,6 +52,7 @@ public:
 
   /// The token of row 0, on a state without padding.
   void emitExact() {
+    emitClearColumnSums(*this, index(1));
     forEachPanel(vectorsOfPanel(), true, [&](const StatePanel &panel) { token(panel, index(0)); });
   }
 
@@ -59,17 +62,21 @@ private:
     return isPlainState(from[0]) ? std::min(plainPanel, all) : spec.panel;
   }
 
+  /// Neighbouring rows with accumulators of their own.
+  int64_t waysOf(int64_t accumulators) const {
+    const int64_t ways = accumulators == 0 ? 2 : llvm::divideCeil(chains, accumulators);
+    return std::max<int64_t>(1, std::min(ways, spec.rows));
+  }
+
   /// Runs `sweepRow` over the rows with one set of accumulators for every of `ways` neighbouring
   /// rows and adds the sets up. Result: vectors of the panel inside, reads outside.
-  Values sweep(int64_t accumulators,
-               llvm::function_ref<void(Value, MutableArrayRef<Value>)> sweepRow) {
-    int64_t ways = accumulators == 0 ? 2 : llvm::divideCeil(chains, accumulators);
-    ways = std::max<int64_t>(1, std::min(ways, spec.rows));
+  Values sweep(int64_t accumulators, int64_t ways,
+               llvm::function_ref<void(Value, int64_t, MutableArrayRef<Value>)> sweepRow) {
     Values zeros(accumulators * ways, splat(0));
     Values sums =
         unrolledLoop(spec.rows, ways, zeros, [&](Value r, int64_t way, ValueRange carried) {
           Values values(carried);
-          sweepRow(r, MutableArrayRef(values).slice(way * accumulators, accumulators));
+          sweepRow(r, way, MutableArrayRef(values).slice(way * accumulators, accumulators));
           return values;
         });
     for (int64_t way = 1; way < ways; ++way)
@@ -85,28 +92,6 @@ private:
       for (int64_t j = 0; j < panel.vectors; ++j)
         if (spec.reads[x].result)
           store(values[k * panel.vectors + j], buffers.reads[x].result, {row, columnOf(panel, j)});
-  }
-
-  /// Row r of the state times the token's decays; `decay` is that of a single component, or null.
-  void decayRow(Value row, Value r, Value decay, ArrayRef<Value> columnDecay,
-                MutableArrayRef<Values> state) const {
-    Values coupling;
-    for (Value entry : buffers.coupling)
-      coupling.push_back(entry ? broadcastRow(entry, row, r) : Value());
-    for (size_t j = 0; j < state[0].size(); ++j) {
-      if (spec.components > 1) {
-        Values before;
-        for (const Values &component : state)
-          before.push_back(component[j]);
-        for (auto [component, value] : llvm::zip_equal(state, mixed(coupling, before)))
-          component[j] = value ? value : splat(0);
-      } else if (decay) {
-        state[0][j] = product(state[0][j], decay);
-      }
-      if (spec.colDecay)
-        for (Values &component : state)
-          component[j] = product(component[j], columnDecay[j]);
-    }
   }
 
   void token(const StatePanel &panel, Value row) {
@@ -135,7 +120,8 @@ private:
 
     Values early;
     if (!before.empty()) {
-      early = sweep(before.size() * vectors, [&](Value r, MutableArrayRef<Value> sums) {
+      const int64_t count = before.size() * vectors;
+      early = sweep(count, waysOf(count), [&](Value r, int64_t, MutableArrayRef<Value> sums) {
         accumulate(before, r, stateRow(r), sums);
       });
       storeResults(panel, row, before, early);
@@ -157,24 +143,26 @@ private:
     if (spec.rowDecay == RowDecay::Scalar)
       decay = broadcastRow(buffers.rowDecay, row, index(0));
 
-    Values late = sweep(after.size() * vectors, [&](Value r, MutableArrayRef<Value> sums) {
+    const int64_t reads = after.size() * vectors, sums = reads + elementSums(spec) * vectors;
+    const int64_t ways = sumsColumns(spec) ? std::min(rowsAcross, spec.rows) : waysOf(sums);
+    ElementReads elements(*this, panel, /*tokens=*/1, ways);
+    Values late = sweep(sums, ways, [&](Value r, int64_t way, MutableArrayRef<Value> all) {
       SmallVector<Values> state = stateRow(r);
+      elements.beginRow(r, way, row);
+      elements.read(0, /*before=*/true, state, all.drop_front(reads));
       if (spec.rowDecay == RowDecay::PerRow)
         decay = broadcastRow(buffers.rowDecay, row, r);
       decayRow(row, r, decay, columnDecay, state);
-      for (size_t m = 0; m < w.size(); ++m)
-        for (int64_t a = 0; a < components; ++a) {
-          if (!spec.updates[m].of[a])
-            continue;
-          Value left = broadcastRow(buffers.updates[m].lefts[a], row, r);
-          for (int64_t j = 0; j < vectors; ++j)
-            state[a][j] = fma(left, w[m][j], state[a][j]);
-        }
+      updateRow(row, r, [&](int64_t m, int64_t j) { return w[m][j]; }, state);
       for (int64_t a = 0; a < components; ++a)
         for (int64_t j = 0; j < vectors; ++j)
           storeState(state[a][j], to[a], panel, r, j);
-      accumulate(after, r, state, sums);
+      accumulate(after, r, state, all.take_front(reads));
+      elements.read(0, /*before=*/false, state, all.drop_front(reads));
+      if (way + 1 == ways || getConstantIntValue(r) == spec.rows - 1)
+        elements.endGroup(row);
     });
+    elements.storeSums(row, ArrayRef(late).drop_front(reads));
     storeResults(panel, row, after, late);
   }
 

@@ -76,14 +76,28 @@ private:
     if (several) // are expanded
       for (auto symbol : symbolsOf(affine))
         copied.insert(symbol);
-    if (scaled)
+    auto reads = affine.getReads().getAsRange<RowReadAttr>();
+    bool byToken =
+        llvm::any_of(reads, [](RowReadAttr read) { return read.getKind() != ReadKind::Rows; });
+    if (byToken) { // every panel takes the decays and left factors as they are
+      if (decay)
+        copied.insert(decay.getAttr());
+      if (ArrayAttr coupling = affine.getCouplingAttr())
+        for (auto entry : coupling.getAsRange<CouplingAttr>())
+          copied.insert(entry.getFactor().getAttr());
+    } else if (scaled) {
       return;
+    }
     for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
       for (RowFactorAttr left : update.getLefts())
         copied.insert(left.getSymbol().getAttr());
-    for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+    for (RowReadAttr read : reads) {
+      if (sumsColumns(read.getKind())) // is added to by every panel
+        copied.insert(read.getResult().getAttr());
       for (RowFactorAttr row : read.getRow())
-        copied.insert(row.getSymbol().getAttr());
+        if (read.getKind() == ReadKind::Rows)
+          copied.insert(row.getSymbol().getAttr());
+    }
   }
   static SmallVector<StringAttr> symbolsOf(AffineOp affine) {
     SmallVector<StringAttr> symbols;

@@ -184,7 +184,11 @@ CarryMatrix seqmix::carryMatrix(Kernel &kernel, const BufferLayout &state, const
 }
 
 bool seqmix::isSteppedInCarry(AffineOp affine) {
-  return isMatrix(affine) && (affine.componentCount() == 1 || !isColsFirst(affine));
+  // Along the rows a step has sums over these with one factor for all columns only.
+  bool isPlain = affine.componentCount() == 1 &&
+                 llvm::all_of(affine.getReads().getAsRange<RowReadAttr>(),
+                              [](RowReadAttr read) { return read.getKind() == ReadKind::Rows; });
+  return isMatrix(affine) && (isPlain || !isColsFirst(affine));
 }
 
 Value seqmix::isStepInCarry(Kernel &kernel, const BufferLayout &state) {

@@ -20,105 +20,6 @@ using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix;
 
-AffineOp seqmix::findAffine(MixerOp mixer, StringAttr state) {
-  for (auto affine : mixer.getBody().getOps<AffineOp>())
-    if (affine.makes(state))
-      return affine;
-  return {};
-}
-
-RowDecay seqmix::rowDecayOf(AffineOp affine, FlatSymbolRefAttr decay) {
-  auto rows = affine.getRows();
-  bool varies = llvm::any_of(affine.numbersOf(decay, rows),
-                             [&](int64_t number) { return llvm::is_contained(rows, number); });
-  return varies ? RowDecay::PerRow : RowDecay::Scalar;
-}
-
-int64_t seqmix::matrixCount(MixerOp mixer, AffineOp affine) {
-  auto state = cast<StateOp>(SymbolTable::lookupSymbolIn(mixer, affine.getStateAttr().getAttr()));
-  int64_t count = affine.innerSize();
-  for (int64_t number : affine.outerDims())
-    count *= fixedSize(mixer, cast<FlatSymbolRefAttr>(state.getDims()[number]));
-  return count;
-}
-
-AffineBlockSpec seqmix::affineShape(MixerOp mixer, AffineOp affine, StringAttr split,
-                                    int64_t splitSize) {
-  AffineBlockSpec spec;
-  auto state = cast<StateOp>(SymbolTable::lookupSymbolIn(mixer, affine.getStateAttr().getAttr()));
-  auto size = [&](ArrayRef<int64_t> numbers) {
-    int64_t product = 1;
-    for (int64_t number : numbers) {
-      auto dim = cast<FlatSymbolRefAttr>(state.getDims()[number]);
-      product *= split && dim.getAttr() == split ? splitSize : fixedSize(mixer, dim);
-    }
-    return product;
-  };
-  spec.rows = size(affine.getRows());
-  spec.cols = size(affine.getCols());
-  if (auto decay = affine.getRowDecayAttr())
-    spec.rowDecay = rowDecayOf(affine, decay);
-  spec.colDecay = static_cast<bool>(affine.getColDecayAttr());
-  spec.components = affine.componentCount();
-  if (ArrayAttr coupling = affine.getCouplingAttr()) {
-    spec.rowDecay = RowDecay::Coupled;
-    spec.coupling.assign(spec.components * spec.components, false);
-    for (auto entry : coupling.getAsRange<CouplingAttr>())
-      spec.coupling[entry.getTo() * spec.components + entry.getFrom()] = true;
-  }
-  auto componentsOf = [&](ArrayRef<RowFactorAttr> factors) {
-    AffineComponents of(spec.components, false);
-    for (RowFactorAttr factor : factors)
-      of[factor.getComponent()] = true;
-    return of;
-  };
-  for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
-    AffineUpdate result;
-    result.of = componentsOf(update.getLefts());
-    for (TermAttr term : update.getTerms())
-      result.terms.push_back({static_cast<bool>(term.getCoef()), term.getRead()});
-    spec.updates.push_back(std::move(result));
-  }
-  for (auto read : affine.getReads().getAsRange<RowReadAttr>())
-    spec.reads.push_back(
-        {read.getBefore(), static_cast<bool>(read.getResult()), componentsOf(read.getRow())});
-  spec.descending = affine.getDirection() == Direction::Backward;
-  spec.element = cast<FloatType>(mixer.getCompute());
-  return spec;
-}
-
-AffineBlockSpec seqmix::affineSpec(MixerOp mixer, AffineOp affine, const TargetInfo &target,
-                                   int64_t block, int64_t panel, StringAttr split,
-                                   int64_t splitSize) {
-  AffineBlockSpec spec = affineShape(mixer, affine, split, splitSize);
-  spec.lanes = target.lanes(mixer.getCompute());
-  spec.block = block;
-  spec.panel = panel;
-  spec.registers = target.registers;
-  return spec;
-}
-
-namespace {
-/// Elements of a row of an expanded factor.
-int64_t expandedWidth(int64_t size, int64_t lanes) { return llvm::alignTo(size, lanes); }
-} // namespace
-
-int64_t seqmix::expansionSize(AffineOp affine, const AffineBlockSpec &spec, int64_t chunk) {
-  // With outer dims a matrix's part of a factor need not stand in rows of its own.
-  bool outer = !affine.outerDims().empty();
-  int64_t rows = outer || affine.getRows().size() > 1 ? expandedWidth(spec.rows, spec.lanes) : 0;
-  int64_t cols = outer || affine.getCols().size() > 1 ? expandedWidth(spec.cols, spec.lanes) : 0;
-  int64_t width = rows + cols; // the decays
-  if (ArrayAttr coupling = affine.getCouplingAttr())
-    width += rows * static_cast<int64_t>(coupling.size());
-  for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
-    width += rows * static_cast<int64_t>(update.getLefts().size()) +
-             2 * cols * static_cast<int64_t>(update.getTerms().size());
-  for (auto read : affine.getReads().getAsRange<RowReadAttr>())
-    width += rows * static_cast<int64_t>(read.getRow().size()) + cols;
-  return width * chunk;
-}
-
 namespace {
 class Solver {
 public:
@@ -140,6 +41,12 @@ private:
   Value rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool result = false);
   Value expanded(const BufferLayout &buffer, ArrayRef<int64_t> own, ArrayRef<int64_t> numbers,
                  bool result);
+  /// A factor for every element, as memref<N x K x V'>.
+  Value elements(FlatSymbolRefAttr name);
+  Value expandedElements(const BufferLayout &buffer, ArrayRef<int64_t> own);
+  /// The buffer of a factor or result, with the numbers of its dims among the state's.
+  const BufferLayout *bufferOf(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers,
+                               SmallVectorImpl<int64_t> &dims);
 
   Kernel &kernel;
   SolveOp op;
@@ -175,7 +82,7 @@ Value Solver::expanded(const BufferLayout &buffer, ArrayRef<int64_t> factorDims,
     flatStrides[place] = size;
     size *= state->sizes[numbers[place]];
   }
-  int64_t width = expandedWidth(size, kernel.lanes);
+  int64_t width = llvm::alignTo(size, kernel.lanes);
   flat.strides = {IndexValue::constant(0), IndexValue::constant(width)};
   for (auto [place, number] : llvm::enumerate(numbers)) {
     const auto *found = llvm::find(factorDims, number);
@@ -202,20 +109,112 @@ Value Solver::expanded(const BufferLayout &buffer, ArrayRef<int64_t> factorDims,
   return memrefAt(kernel.builder, kernel.loc, pointer, type);
 }
 
-Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool result) {
+const BufferLayout *Solver::bufferOf(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers,
+                                     SmallVectorImpl<int64_t> &dims) {
   auto *buffer =
       kernel.layout.isSymbol(name.getAttr()) ? kernel.layout.readable(name.getAttr()) : nullptr;
   if (!buffer || buffer->kind != ValueKind::Real) {
     failedToFind = true;
     op.emitOpError("needs a buffer of '") << name.getValue() << "'";
-    return {};
+    return nullptr;
   }
-  SmallVector<int64_t> factorDims = affine.numbersOf(name, numbers);
-  if (factorDims.size() != buffer->extents.size()) {
-    failedToFind = true;
-    op.emitOpError("needs the dims of '") << name.getValue() << "' to be the state's";
+  llvm::append_range(dims, affine.numbersOf(name, numbers));
+  if (dims.size() == buffer->extents.size())
+    return buffer;
+  failedToFind = true;
+  op.emitOpError("needs the dims of '") << name.getValue() << "' to be the state's";
+  return nullptr;
+}
+
+Value Solver::elements(FlatSymbolRefAttr name) {
+  SmallVector<int64_t> factorDims;
+  SmallVector<int64_t> sides = affine.factorSide(ReadKind::RowElements);
+  const BufferLayout *buffer = bufferOf(name, sides, factorDims);
+  if (!buffer)
     return {};
+  auto strideOf = [&](int64_t number) {
+    const auto *found = llvm::find(factorDims, number);
+    return found == factorDims.end() ? 0 : buffer->strides[found - factorDims.begin()];
+  };
+  if (affine.getRows().size() > 1 || affine.getCols().size() > 1 ||
+      strideOf(affine.getCols()[0]) != 1)
+    return expandedElements(*buffer, factorDims);
+  IndexMath math = kernel.index();
+  SmallVector<IndexValue> indices;
+  for (int64_t number : factorDims)
+    indices.push_back(outer.contains(number) ? outer.find(number)->second
+                                             : IndexValue::constant(0));
+  IndexValue address =
+      kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0), indices);
+  int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
+  Value pointer = advance(kernel.builder, kernel.loc, kernel.pointer(*buffer),
+                          math.scalar(math.scale(address, bytes)));
+  bool perToken = buffer->space == Space::Rows || buffer->space == Space::Sequence;
+  IndexValue rowStride = perToken ? kernel.rowStride(*buffer) : IndexValue::constant(0);
+  int64_t known = rowStride.isConstant() ? rowStride.offset : ShapedType::kDynamic;
+  auto type = MemRefType::get(
+      {ShapedType::kDynamic, state->sizes[affine.getRows()[0]], buffer->paddedExtent}, kernel.real,
+      StridedLayoutAttr::get(kernel.builder.getContext(), 0,
+                             {known, strideOf(affine.getRows()[0]), 1}));
+  return memrefAt(kernel.builder, kernel.loc, pointer, type, rowStride.base);
+}
+
+Value Solver::expandedElements(const BufferLayout &buffer, ArrayRef<int64_t> factorDims) {
+  Strided own = bufferElements(kernel, buffer), flat;
+  own.strides.truncate(2);
+  IndexMath math = kernel.index();
+  bool perToken = buffer.space == Space::Rows || buffer.space == Space::Sequence;
+  IndexValue tokens = perToken ? IndexValue::of(kernel.chunkRows) : IndexValue::constant(1);
+  if (perToken) {
+    IndexValue first = IndexValue::constant(buffer.halo);
+    if (buffer.space == Space::Sequence)
+      first = math.add(first, IndexValue::of(kernel.chunkStart));
+    own.base = math.mul(first, own.strides[1]);
   }
+  SmallVector<IndexValue> sizes = {IndexValue::constant(1), tokens};
+  // Columns, from the last dim on, then padded rows of them.
+  SmallVector<int64_t> numbers(affine.getRows()), flatStrides;
+  llvm::append_range(numbers, affine.getCols());
+  int64_t next = 1, rowCount = affine.getRows().size(), cols = 1, rows = 1;
+  flatStrides.resize(numbers.size());
+  for (int64_t place = numbers.size() - 1; place >= 0; --place) {
+    int64_t size = state->sizes[numbers[place]];
+    if (place + 1 == rowCount) {
+      cols = llvm::alignTo(next, kernel.lanes);
+      next = cols;
+    }
+    (place < rowCount ? rows : cols) *= place < rowCount ? size : 1;
+    flatStrides[place] = next;
+    next *= size;
+  }
+  flat.strides = {IndexValue::constant(0), IndexValue::constant(next)};
+  for (auto [place, number] : llvm::enumerate(numbers)) {
+    const auto *found = llvm::find(factorDims, number);
+    own.strides.push_back(IndexValue::constant(
+        found == factorDims.end() ? 0 : buffer.strides[found - factorDims.begin()]));
+    flat.strides.push_back(IndexValue::constant(flatStrides[place]));
+    sizes.push_back(IndexValue::constant(state->sizes[number]));
+  }
+  for (auto [dim, number] : llvm::enumerate(factorDims))
+    if (auto at = outer.find(number); at != outer.end())
+      own.base = math.add(own.base, math.scale(at->second, buffer.strides[dim]));
+  Value pointer =
+      advance(kernel.builder, kernel.loc, kernel.scratch, kernel.layout.solveScratch + used);
+  int64_t stride = perToken ? next : 0;
+  used += next * (perToken ? kernel.layout.chunk : 1) * (kernel.real.getIntOrFloatBitWidth() / 8);
+  flat.memref = flatMemref(kernel.builder, kernel.loc, pointer, kernel.real);
+  emitCopy(kernel, own, flat, sizes, sizes.size() - 1);
+  auto type =
+      MemRefType::get({ShapedType::kDynamic, rows, cols}, kernel.real,
+                      StridedLayoutAttr::get(kernel.builder.getContext(), 0, {stride, cols, 1}));
+  return memrefAt(kernel.builder, kernel.loc, pointer, type);
+}
+
+Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool result) {
+  SmallVector<int64_t> factorDims;
+  const BufferLayout *buffer = bufferOf(name, numbers, factorDims);
+  if (!buffer)
+    return {};
   bool isScalar = llvm::all_of(factorDims, [&](int64_t number) { return outer.contains(number); });
   bool isRow = numbers.size() == 1 && !isScalar &&
                buffer->strides[llvm::find(factorDims, numbers[0]) - factorDims.begin()] == 1;
@@ -333,11 +332,19 @@ AffineBlockBuffers Solver::buffersOf(const AffineBlockSpec &spec) {
     buffers.updates.push_back(std::move(result));
   }
   for (auto read : affine.getReads().getAsRange<RowReadAttr>()) {
-    AffineReadBuffers result;
-    result.rows = rowsOf(read.getRow());
+    Value result;
     if (read.getResult())
-      result.result = rows(read.getResult(), colDims, /*result=*/true);
-    buffers.reads.push_back(result);
+      result = rows(read.getResult(), affine.resultSide(read.getKind()), /*result=*/true);
+    if (read.getKind() == ReadKind::Rows) {
+      buffers.reads.push_back({rowsOf(read.getRow()), result});
+      continue;
+    }
+    AffineElementBuffers part{SmallVector<Value, 2>(spec.components), result};
+    for (RowFactorAttr factor : read.getRow())
+      part.weights[factor.getComponent()] = weighsElements(read.getKind())
+                                                ? elements(factor.getSymbol())
+                                                : rows(factor.getSymbol(), colDims);
+    buffers.elements.push_back(std::move(part));
   }
   return buffers;
 }

@@ -30,7 +30,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 # These run backwards, read later tokens or use the sequence's length.
-WITHOUT_STEP = {"hydra", "reversed_gla", "bidirectional_delta", "bidirectional_elementwise", "look_ahead", "relative_position",
+WITHOUT_STEP = {"hydra", "reversed_gla", "both_sides_reversed", "bidirectional_delta", "bidirectional_elementwise", "look_ahead", "relative_position",
                 "full_attention", "distance_filter", "local_global_attention", "t5_encoder_attention", "prefix_attention",
                 "block_causal_attention", "jrt", "low_rank_matrix", "toeplitz_two_sided", "circulant_matrix", "cauchy_matrix",
                 "vandermonde_matrix", "dft_matrix", "fnet", "monarch_convolution", "both_directions_gated", "ema_two_ways",

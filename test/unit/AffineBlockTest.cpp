@@ -30,7 +30,7 @@ mlir::MLIRContext &context() {
 struct Oracle {
   const AffineBlockSpec &spec;
   std::vector<std::vector<double>> states;  // by component: rows x cols
-  std::vector<std::vector<double>> results; // by read: rows x cols
+  std::vector<std::vector<double>> results; // by read, then by read of elements: over its features
 
   explicit Oracle(const AffineBlockSpec &spec)
       : spec(spec), states(spec.components, std::vector<double>(spec.rows * spec.cols)) {}
@@ -50,7 +50,23 @@ struct Oracle {
                 if (spec.reads[x].of[a])
                   u[x][j] += at(program.reads[x].rows[a], i) * states[a][i * cols + j];
     };
+    std::vector<std::vector<double>> y;
+    for (const AffineElementRead &element : spec.elements)
+      y.emplace_back(element.columns ? rows : cols, 0.0);
+    auto readElements = [&](bool before) {
+      const int64_t columns = llvm::alignTo(cols, spec.lanes);
+      for (size_t e = 0; e < y.size(); ++e)
+        for (int64_t a = 0; a < spec.components; ++a)
+          for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < cols; ++j)
+              if (const AffineElementRead &element = spec.elements[e];
+                  element.before == before && element.of[a])
+                y[e][element.columns ? i : j] +=
+                    at(program.elementReads[e].weights[a], element.elements ? i * columns + j : j) *
+                    states[a][i * cols + j];
+    };
     read(true);
+    readElements(true);
     std::vector<std::vector<double>> w(spec.updates.size(), std::vector<double>(cols, 0.0));
     for (size_t m = 0; m < w.size(); ++m)
       for (size_t k = 0; k < spec.updates[m].terms.size(); ++k) {
@@ -83,7 +99,9 @@ struct Oracle {
         }
       }
     read(false);
+    readElements(false);
     results = u;
+    results.insert(results.end(), y.begin(), y.end());
   }
 };
 
@@ -153,7 +171,7 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
     program.set(gap, foreign);
 
   // Errors are relative to the largest value so far: one token's result may be all cancellation.
-  std::vector<double> mostResult(spec.reads.size(), 1e-20);
+  std::vector<double> mostResult(spec.reads.size() + spec.elements.size(), 1e-20);
   double mostState = 1e-20;
   const double scale = 1 / std::sqrt(static_cast<double>(spec.rows));
   const std::vector<int64_t> chunks = isStep(options.state) ? std::vector<int64_t>{1, 1, 1, 1}
@@ -178,30 +196,47 @@ void check(const AffineBlockSpec &spec, const AffineLayoutOptions &options, uint
         fill(row, rows, factor);
       fill(read.result, 0, factor);
     }
+    for (size_t e = 0; e < spec.elements.size(); ++e) {
+      AffineElementData &data = program.elementReads[e];
+      const int64_t columns = llvm::alignTo(spec.cols, spec.lanes);
+      for (const RowsBuffer &weight : data.weights) {
+        fill(weight, rows, factor);
+        for (int64_t t = 0; spec.elements[e].elements && weight.offset >= 0 && t < maxRows; ++t)
+          for (int64_t i = 0; i < spec.rows; ++i)
+            for (int64_t j = spec.cols; j < columns; ++j)
+              program.set(weight.at(t, i * columns + j), nan);
+      }
+      fill(data.result, 0, factor);
+    }
     for (int64_t k = program.scratchOffset; k < program.size(); ++k)
       program.set(k, nan);
 
     program.run(rows);
 
-    std::vector<std::vector<double>> expected(spec.reads.size());
-    for (auto &read : expected)
-      read.resize(rows * spec.cols);
+    std::vector<RowsBuffer> results;
+    for (const AffineReadData &read : program.reads)
+      results.push_back(read.result);
+    for (const AffineElementData &read : program.elementReads)
+      results.push_back(read.result);
+    std::vector<std::vector<double>> expected(results.size());
     for (int64_t step = 0; step < rows; ++step) {
       const int64_t t = spec.descending ? rows - 1 - step : step;
       oracle.token(program, t);
       for (size_t x = 0; x < expected.size(); ++x)
+        expected[x].resize(rows * oracle.results[x].size());
+      for (size_t x = 0; x < expected.size(); ++x)
         std::copy(oracle.results[x].begin(), oracle.results[x].end(),
-                  expected[x].begin() + t * spec.cols);
+                  expected[x].begin() + t * oracle.results[x].size());
     }
     const double tolerance = spec.element.isF64() ? 1e-13 : 2e-6;
     for (size_t x = 0; x < expected.size(); ++x) {
-      if (!spec.reads[x].result)
+      const RowsBuffer &result = results[x];
+      if (result.offset < 0)
         continue;
-      const RowsBuffer &result = program.reads[x].result;
       double &most = mostResult[x], error = 0;
       for (int64_t t = 0; t < rows; ++t)
-        for (int64_t j = 0; j < spec.cols; ++j) {
-          const double want = expected[x][t * spec.cols + j];
+        for (int64_t j = 0; j < result.features; ++j) {
+          const double want = expected[x][t * result.features + j];
           const double off = std::abs(program.get(result.at(t, j)) - want);
           most = std::max(most, std::abs(want));
           error = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(error, off);
@@ -260,6 +295,10 @@ std::string describe(const AffineBlockSpec &spec, const AffineLayoutOptions &opt
   for (const AffineRead &read : spec.reads)
     text += std::string(" read ") + (read.before ? "before" : "after") +
             (read.result ? "" : " only") + ones(read.of);
+  for (const AffineElementRead &read : spec.elements)
+    text += std::string(read.columns ? " columns" : " rows") +
+            (read.elements ? read.perToken ? " elements" : " fixed elements" : "") +
+            (read.before ? " before" : " after") + ones(read.of);
   for (const AffineUpdate &update : spec.updates) {
     text += " update" + ones(update.of);
     for (const AffineTerm &term : update.terms)
@@ -459,6 +498,59 @@ TEST(AffineBlock, CoupledStatesKeepTheirZeros) {
   check(spec, {}, 11);
 }
 
+/// Reads of elements beside all else that there is.
+class AnyElements : public testing::TestWithParam<int> {};
+
+TEST_P(AnyElements, AgreeWithTheirDefinition) {
+  Random random(GetParam() * 4001 + 5);
+  auto [spec, options] = anySpec(random);
+  if (random.chance(0.3))
+    spec.reads.clear();
+  for (AffineUpdate &update : spec.updates)
+    for (AffineTerm &term : update.terms)
+      if (spec.reads.empty())
+        term.read = -1;
+  if (random.chance(0.4)) {
+    spec.rowDecay = RowDecay::Coupled;
+    spec.components = 2;
+    spec.coupling = {true, random.chance(0.5), random.chance(0.5), true};
+    for (AffineRead &read : spec.reads)
+      read.of = random.of<AffineComponents>({{true, true}, {false, true}});
+    for (AffineUpdate &update : spec.updates)
+      update.of = random.of<AffineComponents>({{true, true}, {true, false}});
+  }
+  for (int64_t n = 1 + random.below(2); n > 0; --n) {
+    AffineElementRead read{random.chance(0.6), false, random.chance(0.5), random.chance(0.3)};
+    read.elements = !read.columns || random.chance(0.3);
+    if (spec.components == 2)
+      read.of = random.of<AffineComponents>({{true, true}, {true, false}});
+    spec.elements.push_back(read);
+  }
+  if (spec.cols > 3 && random.chance(0.2)) // four results of one column may all be cancellation
+    options.state = StateForm::StepRows;
+  SCOPED_TRACE(describe(spec, options));
+  check(spec, options, GetParam());
+  check(chooseBlock(spec), options, GetParam());
+}
+
+TEST(AffineBlock, ReadsElementsWithHalfTheRegisters) {
+  if (!hostHasAvx2())
+    GTEST_SKIP() << "no AVX2";
+  for (bool f64 : {false, true})
+    for (RowDecay decay : {RowDecay::Scalar, RowDecay::PerRow}) {
+      AffineBlockSpec spec = specOf(45, 43, f64);
+      spec.lanes = f64 ? 4 : 8;
+      spec.registers = 16;
+      spec.rowDecay = decay;
+      spec.colDecay = f64;
+      spec.updates.push_back({{{true, -1}, {true, 0}}});
+      spec.reads = {{true, true}, {false, true}};
+      spec.elements = {{true, false, true, false}, {false, true, false, true}};
+      check(chooseBlock(spec), {}, 6, JitTarget::Avx2);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Elements, AnyElements, testing::Range(0, anyCount()));
 INSTANTIATE_TEST_SUITE_P(Coupled, AnyCoupled, testing::Range(0, anyCount()));
 INSTANTIATE_TEST_SUITE_P(Random, AnyAffine, testing::Range(0, anyCount()));
 

@@ -73,6 +73,17 @@ AffineProgram::AffineProgram(const AffineBlockSpec &spec, int64_t maxRows,
       data.result = makeBuffer(spec.cols, true, true);
     reads.push_back(data);
   }
+  for (const AffineElementRead &read : spec.elements) {
+    AffineElementData data;
+    for (bool exists : read.of)
+      data.weights.push_back(
+          !exists ? RowsBuffer()
+          : read.elements
+              ? makeBuffer(spec.rows * llvm::alignTo(spec.cols, spec.lanes), true, read.perToken)
+              : factor(spec.cols));
+    data.result = makeBuffer(read.columns ? spec.rows : spec.cols, true, true);
+    elementReads.push_back(data);
+  }
   const bool colsFirst = isColsFirst(options.state), copied = isCopied(options.state);
   carryStride = (colsFirst ? spec.rows : spec.cols) + 3;
   if (options.state == StateForm::Plain)
@@ -147,6 +158,18 @@ OwningOpRef<ModuleOp> AffineProgram::build(MLIRContext &context) const {
       to.rows.push_back(rowsView(row));
     to.result = rowsView(read.result);
     buffers.reads.push_back(to);
+  }
+  for (auto [read, data] : llvm::zip_equal(spec.elements, elementReads)) {
+    AffineElementBuffers to;
+    for (const RowsBuffer &weight : data.weights) {
+      const int64_t columns = llvm::alignTo(spec.cols, spec.lanes);
+      to.weights.push_back(
+          read.elements && weight.offset >= 0
+              ? view(weight.offset, {maxRows, spec.rows, columns}, {weight.rowStride, columns, 1})
+              : rowsView(weight));
+    }
+    to.result = rowsView(data.result);
+    buffers.elements.push_back(to);
   }
   for (const RowsBuffer &entry : coupling)
     buffers.coupling.push_back(rowsView(entry));

@@ -45,6 +45,13 @@ struct AffineReadData {
   RowsBuffer result;
 };
 
+/// Of a read of elements. A weight for every element is a row of `padded / rows` columns for each
+/// row of the state.
+struct AffineElementData {
+  std::vector<RowsBuffer> weights; // by component
+  RowsBuffer result;
+};
+
 enum class StateForm {
   RowsFirst, // a carry [rows, cols], copied to panels and back
   ColsFirst, // a carry [cols, rows], copied to panels and back
@@ -88,6 +95,7 @@ public:
   std::vector<RowsBuffer> coupling; // by component to, from
   std::vector<AffineUpdateData> updates;
   std::vector<AffineReadData> reads;
+  std::vector<AffineElementData> elementReads;
   /// The arena from here on is scratch: its contents mean nothing between calls.
   int64_t scratchOffset = 0;
 

@@ -23,6 +23,8 @@ std::string shape(AffineOp op) {
   unsigned terms = 0;
   for (auto update : op.getUpdates().getAsRange<UpdateAttr>())
     terms += update.getTerms().size();
+  auto elements = llvm::count_if(op.getReads().getAsRange<RowReadAttr>(),
+                                 [](RowReadAttr read) { return read.getKind() != ReadKind::Rows; });
   std::string text;
   for (int64_t number : op.outerDims())
     text += "outer " + std::to_string(number) + " ";
@@ -41,7 +43,8 @@ std::string shape(AffineOp op) {
             (op.getColDecayAttr() ? " col" : "");
   }
   return text + decay + " updates " + std::to_string(op.getUpdates().size()) + " terms " +
-         std::to_string(terms) + " reads " + std::to_string(op.getReads().size());
+         std::to_string(terms) + " reads " + std::to_string(op.getReads().size()) +
+         (elements ? " of elements " + std::to_string(elements) : "");
 }
 
 struct Example {
@@ -61,6 +64,45 @@ TEST_P(AffineTest, HasTheFormAndTheValues) {
 }
 
 const Example examples[] = {
+    {"both_sides", "row updates 1 terms 2 reads 3 of elements 1", R"(
+  input q[t,i], c[t,j], k[t,i], v[t,j]
+  input g[t] : f32 in [-20, 0]
+  state S[i,j] = 0
+  u[t,j] = v[t,j] - sum[i] k[t,i] * S[t-1,i,j]
+  S[t,i,j] = exp(g[t]) * S[t-1,i,j] + k[t,i] * u[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  r[t,i] = sum[j] (S[t,i,j] + k[t,i] * v[t,j]) * c[t,j]
+  output o[t,j], r[t,i]
+)"},
+    {"element_weights", "col updates 1 terms 1 reads 3 of elements 3", R"(
+  input k[t,i], v[t,j], e[t,i,j]
+  input g[t,i] : f32 in [-20, 0]
+  param w[j,i]
+  state S[i,j] = 0
+  S[t,i,j] = exp(g[t,i]) * S[t-1,i,j] + k[t,i] * v[t,j]
+  o[t,j] = sum[i] w[j,i] * S[t,i,j]
+  y[t,i] = sum[j] w[j,i] * S[t-1,i,j]
+  z[t] = sum[i,j] tanh(e[t,i,j]) * S[t-1,i,j]
+  output o[t,j], y[t,i], z[t]
+)"},
+    {"both_sides_in_an_update", "none", R"(
+  input q[t,i], c[t,j], k[t,i], v[t,j]
+  state S[i,j] = 0
+  u[t,j] = sum[i] k[t,i] * S[t-1,i,j]
+  r[t,i] = sum[j] S[t-1,i,j] * c[t,j]
+  S[t,i,j] = S[t-1,i,j] - k[t,i] * u[t,j] - r[t,i] * c[t,j]
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
+    {"element_weights_in_an_update", "none", R"(
+  input q[t,i], k[t,i], v[t,j]
+  param w[i,j]
+  state S[i,j] = 0
+  u[t,j] = sum[i] w[i,j] * S[t-1,i,j]
+  S[t,i,j] = S[t-1,i,j] - k[t,i] * (u[t,j] + v[t,j])
+  o[t,j] = sum[i] q[t,i] * S[t,i,j]
+  output o[t,j]
+)"},
     {"plain", "one updates 1 terms 1 reads 1", R"(
   input q[t,i], k[t,i], v[t,j]
   state S[i,j] = 0
@@ -519,7 +561,9 @@ const Example coupledExamples[] = {
   o[t,j] = sum[i] q[t,i] * S[t,i,j]
   output o[t,j]
 )"},
-    {"different_column_decays", "none", R"(
+    // Columns are the rows of the other matrices: the output is a sum over columns.
+    {"different_column_decays",
+     "2 components 3 entries 2 lefts 1 rows updates 1 terms 1 reads 1 of elements 1", R"(
   input q[t,i], k[t,i], v[t,j], c[t,j]
   state M[i,j] = 0
   state S[i,j] = 0

@@ -189,16 +189,16 @@ double StructureEvaluator::pairResult(PairsOp op, int64_t number, std::vector<in
   return total;
 }
 
-// A factor's element: its dims are a part of the token, the outer dims, and the rows or the
-// columns, in their order.
-double StructureEvaluator::factor(FlatSymbolRefAttr symbol, AffineOp op, bool isRow, int64_t token,
-                                  const std::vector<int64_t> &at) {
+// A factor's element: its dims are a part of the token, the outer dims and those that it is over,
+// in their order.
+double StructureEvaluator::factor(FlatSymbolRefAttr symbol, AffineOp op, ArrayRef<int64_t> over,
+                                  int64_t token, const std::vector<int64_t> &at) {
   StateOp state = model.state(op.getStateAttr().getAttr());
   std::vector<std::pair<StringAttr, int64_t>> places;
   for (DimOp dim : model.mixer().getOps<DimOp>())
     if (dim.getKind() == DimKind::Runtime)
       places.push_back({dim.getSymNameAttr(), token});
-  for (auto [place, index] : llvm::zip_equal(op.withOuter(isRow ? op.getRows() : op.getCols()), at))
+  for (auto [place, index] : llvm::zip_equal(op.withOuter(over), at))
     places.push_back({cast<FlatSymbolRefAttr>(state.getDims()[place]).getAttr(), index});
   ArrayAttr dims = model.dimsOf(symbol.getAttr());
   std::vector<int64_t> subscripts;
@@ -222,23 +222,26 @@ double StructureEvaluator::rowRead(AffineOp op, int64_t number, const std::vecto
       element[1 + *inner] = row.getComponent() % op.innerSize();
     return op.states()[row.getComponent() / op.innerSize()].getAttr();
   };
-  for (auto [place, index] : llvm::zip_equal(op.withOuter(op.getCols()), llvm::drop_begin(at)))
+  auto result = op.resultSide(read.getKind());
+  for (auto [place, index] : llvm::zip_equal(op.withOuter(result), llvm::drop_begin(at)))
     element[1 + place] = index;
   double total = 0;
-  std::vector<int64_t> row(op.getRows().size(), 0);
+  ArrayRef<int64_t> summed = sumsColumns(read.getKind()) ? op.getCols() : op.getRows();
+  SmallVector<int64_t> over = op.factorSide(read.getKind());
+  std::vector<int64_t> row(summed.size(), 0);
   while (true) {
-    for (auto [place, index] : llvm::zip_equal(op.getRows(), row))
+    for (auto [place, index] : llvm::zip_equal(summed, row))
       element[1 + place] = index;
     std::vector<int64_t> side;
-    for (int64_t place : op.withOuter(op.getRows()))
+    for (int64_t place : op.withOuter(over))
       side.push_back(element[1 + place]);
     for (RowFactorAttr own : read.getRow()) {
       StringAttr name = component(own);
-      total += factor(own.getSymbol(), op, true, at[0], side) * value(name, element);
+      total += factor(own.getSymbol(), op, over, at[0], side) * value(name, element);
     }
     int64_t k = row.size() - 1;
     while (k >= 0 &&
-           ++row[k] == extent(cast<FlatSymbolRefAttr>(state.getDims()[op.getRows()[k]]).getAttr()))
+           ++row[k] == extent(cast<FlatSymbolRefAttr>(state.getDims()[summed[k]]).getAttr()))
       row[k--] = 0;
     if (k < 0)
       return total;
@@ -268,19 +271,19 @@ double StructureEvaluator::affineState(AffineOp op, StringAttr name,
       std::vector<int64_t> from = before;
       if (auto inner = op.getInner())
         from[1 + *inner] = entry.getFrom() % op.innerSize();
-      result += factor(entry.getFactor(), op, true, t, row) *
+      result += factor(entry.getFactor(), op, op.getRows(), t, row) *
                 value(op.states()[entry.getFrom() / op.innerSize()].getAttr(), from);
     }
   if (op.getRowDecayAttr())
-    result *= factor(op.getRowDecayAttr(), op, true, t, row);
+    result *= factor(op.getRowDecayAttr(), op, op.getRows(), t, row);
   if (op.getColDecayAttr())
-    result *= factor(op.getColDecayAttr(), op, false, t, col);
+    result *= factor(op.getColDecayAttr(), op, op.getCols(), t, col);
   for (auto update : op.getUpdates().getAsRange<UpdateAttr>()) {
     double w = 0;
     for (TermAttr term : update.getTerms()) {
-      double coef = term.getCoef() ? factor(term.getCoef(), op, false, t, col) : 1;
+      double coef = term.getCoef() ? factor(term.getCoef(), op, op.getCols(), t, col) : 1;
       if (term.getRight()) {
-        w += coef * factor(term.getRight(), op, false, t, col);
+        w += coef * factor(term.getRight(), op, op.getCols(), t, col);
       } else {
         std::vector<int64_t> read{t};
         read.insert(read.end(), col.begin(), col.end());
@@ -290,7 +293,7 @@ double StructureEvaluator::affineState(AffineOp op, StringAttr name,
     }
     for (RowFactorAttr left : update.getLefts())
       if (left.getComponent() == component)
-        result += factor(left.getSymbol(), op, true, t, row) * w;
+        result += factor(left.getSymbol(), op, op.getRows(), t, row) * w;
   }
   return result;
 }

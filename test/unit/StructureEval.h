@@ -35,8 +35,8 @@ private:
   double convolve(mlir::seq::ConvolutionOp op, const std::vector<int64_t> &at);
   double pairResult(mlir::seq::PairsOp op, int64_t number, std::vector<int64_t> at);
   const mlir::seq::Equation &part(mlir::seq::PairsOp op, int64_t number);
-  double factor(mlir::FlatSymbolRefAttr symbol, mlir::seq::AffineOp op, bool isRow, int64_t token,
-                const std::vector<int64_t> &at);
+  double factor(mlir::FlatSymbolRefAttr symbol, mlir::seq::AffineOp op,
+                llvm::ArrayRef<int64_t> over, int64_t token, const std::vector<int64_t> &at);
   int64_t extent(mlir::StringAttr dim);
 
   Model model;

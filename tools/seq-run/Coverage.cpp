@@ -47,6 +47,9 @@ static void addStructure(seq::MixerOp mixer, std::set<std::string> &features) {
     for (auto update : affine.getUpdates().getAsRange<seq::UpdateAttr>())
       rank +=
           llvm::any_of(update.getTerms(), [](seq::TermAttr term) { return term.getRead() >= 0; });
+    for (auto read : affine.getReads().getAsRange<seq::RowReadAttr>())
+      features.insert(fmt::format("structure: affine, read of {}",
+                                  seq::stringifyReadKind(read.getKind()).str()));
     if (int64_t count = affine.componentCount(); count > 1)
       features.insert(fmt::format("structure: {} coupled matrices{}", count,
                                   affine.getInner() ? " of one state" : ""));

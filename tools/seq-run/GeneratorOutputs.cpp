@@ -55,6 +55,9 @@ std::string Generator::readOut(const Value &state, DimList &left) {
     indices += (indices.empty() ? "" : ",") + scope.index[d];
   if (summed.size() == 2 && random.chance(0.5))
     factor += " * " + atom(scopeOf({summed[1]}));
+  // Now and then a weight for every element.
+  if (state.dims.size() >= 2 && elements(state.dims) <= 600 && random.chance(0.15))
+    factor += " * " + atom(scope);
   return fmt::format("{} * (sum[{}] {} * {})", root(summed[0]), indices, factor, operand);
 }
 
@@ -64,6 +67,9 @@ void Generator::addOutputs() {
     if (value.origin == Value::State)
       readable.push_back(value);
   std::vector<Value> sources = readable;
+  for (const Value &state : readable) // perhaps along another side
+    if (state.dims.size() >= 2 && random.chance(0.25))
+      sources.push_back(state);
   if (readable.empty() || random.chance(0.15)) {
     DimList list = chooseDimList(random.below(3), 600);
     addOutput(list, unit(scopeOf(list), 3));

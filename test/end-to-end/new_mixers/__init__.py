@@ -8,6 +8,7 @@ from .coupled import (binned_sums, both_directions_gated, ema_two_ways, gate_by_
                       last_write_wins, least_squares, legendre_cell, prefix_bidirectional)
 from .delta import (bidirectional_delta, delta_momentum, delta_read_before, delta_three_factors, delta_value_strength,
                     erase_and_write_keys, no_heads)
+from .elements import both_sides_reversed, element_weights
 from .filters import few_features_around, few_features_past
 from .lengths import (block_keys, gathered_rows, pair_maps, pooled_gates, selected_blocks, selected_tokens,
                       two_lengths)
