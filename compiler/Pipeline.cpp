@@ -391,6 +391,7 @@ private:
     link.output = outputs.library;
     link.exports = exportedSymbols(plan);
     link.staticRuntime = options.staticRuntime;
+    link.staysLoaded = options.target == Target::Cuda;
     link.runtimeDirectory = options.runtimeDirectory;
     if (auto error = linkLibrary(link))
       return report(std::move(error));

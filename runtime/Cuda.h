@@ -22,11 +22,13 @@ typedef struct CUkern_st *CUkernel;
 typedef struct CUfunc_st *CUfunction;
 
 enum {
-  SEQ_CU_MULTIPROCESSOR_COUNT = 16,         // CUdevice_attribute
-  SEQ_CU_COMPUTE_CAPABILITY_MAJOR = 75,     // likewise
-  SEQ_CU_COMPUTE_CAPABILITY_MINOR = 76,     // likewise
-  SEQ_CU_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8, // CUfunction_attribute
-  SEQ_CU_ORDINARY_SHARED_BYTES = 48 * 1024, // that a kernel can have without asking
+  SEQ_CU_MULTIPROCESSOR_COUNT = 16,           // CUdevice_attribute
+  SEQ_CU_COMPUTE_CAPABILITY_MAJOR = 75,       // likewise
+  SEQ_CU_COMPUTE_CAPABILITY_MINOR = 76,       // likewise
+  SEQ_CU_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,   // CUfunction_attribute
+  SEQ_CU_JIT_ERROR_LOG_BUFFER = 5,            // CUjit_option
+  SEQ_CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 6, // likewise
+  SEQ_CU_ORDINARY_SHARED_BYTES = 48 * 1024,   // that a kernel can have without asking
 };
 
 // X(name here, symbol, parameters...). Where cuda.h renames a function, the symbol is the new name.

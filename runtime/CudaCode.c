@@ -15,13 +15,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 // One image; guarded by the lock of its code, but for `kernels` and `allowed` once a device has
 // chosen it.
 typedef struct LoadedImage {
   CUlibrary library;
 
-  CUresult error;           // of the last try to load it
   CUkernel *kernels;        // one a kernel
   _Atomic int32_t *allowed; // bytes of dynamic shared memory, by kernel and device
 } LoadedImage;
@@ -83,10 +83,16 @@ static bool fitsArchitecture(const SeqImage *image, int32_t architecture) {
   return image->architecture <= architecture;
 }
 
+// `log` gets what the driver's compiler says to PTX.
 static CUresult loadImage(const SeqCuda *driver, const SeqCode *code, const SeqImage *image,
-                          LoadedImage *loaded) {
+                          LoadedImage *loaded, char *log, size_t logBytes) {
   CUlibrary library = NULL;
-  CUresult error = driver->libraryLoadData(&library, image->bytes, NULL, NULL, 0, NULL, NULL, 0);
+  int options[] = {SEQ_CU_JIT_ERROR_LOG_BUFFER, SEQ_CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  void *values[] = {log, NULL};
+  memcpy((void *)&values[1], &logBytes, sizeof logBytes); // a number stands in the pointer itself
+  unsigned count = image->kind == SEQ_IMAGE_PTX ? 2 : 0;
+  CUresult error =
+      driver->libraryLoadData(&library, image->bytes, options, values, count, NULL, NULL, 0);
   for (int32_t i = 0; error == 0 && i < code->kernel_count; ++i)
     error = driver->libraryGetKernel(&loaded->kernels[i], library, code->kernels[i]);
   if (error == 0)
@@ -98,11 +104,11 @@ static CUresult loadImage(const SeqCuda *driver, const SeqCode *code, const SeqI
 
 // Whether the driver takes the image in the current context.
 static CUresult tryImage(const SeqCuda *driver, const SeqCode *code, const SeqImage *image,
-                         LoadedImage *loaded) {
+                         LoadedImage *loaded, char *log, size_t logBytes) {
   if (!loaded->library) {
-    loaded->error = loadImage(driver, code, image, loaded);
-    if (loaded->error != 0)
-      return loaded->error;
+    CUresult error = loadImage(driver, code, image, loaded, log, logBytes);
+    if (error != 0)
+      return error;
   }
   for (int32_t i = 0; i < code->kernel_count; ++i) {
     CUfunction function = NULL;
@@ -123,11 +129,14 @@ static int32_t chooseImage(const SeqCuda *driver, const SeqGpu *gpu, const SeqCo
       seqTextAppend(text, "; %s for %s is for other chips", kind, image->target);
       continue;
     }
-    CUresult error = tryImage(driver, code, image, &state->images[i]);
+    char log[512] = "";
+    CUresult error = tryImage(driver, code, image, &state->images[i], log, sizeof log - 1);
     if (error == 0)
       return i;
     seqTextAppend(text, "; %s for %s: ", kind, image->target);
     seqTextCudaError(text, driver, error);
+    if (*log)
+      seqTextAppend(text, ": %s", log);
   }
   return -1;
 }
@@ -146,8 +155,13 @@ int seqCudaLoad(const SeqCall *call, const SeqCuda *driver, const SeqGpu *gpu, S
   const SeqDevice *device = call->mixer->device;
   char reasons[1024] = "";
   SeqText text = {reasons, reasons + sizeof reasons};
+  const char *wanted = getenv("SEQMIX_TARGET");
   for (int32_t i = 0; i < device->target_count; ++i) {
     const SeqCode *code = device->targets[i].code;
+    if (wanted && *wanted && strcmp(wanted, device->targets[i].name) != 0) {
+      seqTextAppend(&text, "; %s is not SEQMIX_TARGET", device->targets[i].name);
+      continue;
+    }
     LoadedCode *state = stateOf(code);
     if (!state)
       return seqFail(call, SEQ_OUT_OF_MEMORY, "no memory for the kernels of %s",

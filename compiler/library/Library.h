@@ -199,6 +199,7 @@ struct LinkOptions {
   std::string output;
   std::vector<std::string> exports; ///< nothing else is visible
   bool staticRuntime = false;
+  bool staysLoaded = false;     ///< the process keeps it when it is closed
   std::string runtimeDirectory; ///< where libseqmix_rt.so and libseqmix_rt.a are
 };
 

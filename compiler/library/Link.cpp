@@ -84,9 +84,11 @@ std::vector<std::string> linkerArguments(const LinkOptions &options, StringRef v
                                         "relro",
                                         "-z",
                                         "noexecstack"};
-  if (options.staticRuntime) // its workers go on running when the library is closed
+  // The workers of a runtime in it go on running when the library is closed, and what the driver
+  // has loaded of its kernels is known in it.
+  if (options.staticRuntime || options.staysLoaded)
     arguments.insert(arguments.end(), {"-z", "nodelete"});
-  else
+  if (!options.staticRuntime)
     arguments.insert(arguments.end(), {"--enable-new-dtags", "-rpath", "$ORIGIN:" + runtime});
   arguments.insert(arguments.end(), options.objects.begin(), options.objects.end());
   if (options.staticRuntime)

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 namespace {
@@ -185,7 +186,9 @@ TEST(FrontendCpp, CallsLibrariesForCuda) {
   EXPECT_TRUE(fake.launches.empty());
   // Addresses of a device, which nobody may touch here.
   auto at = [](uintptr_t address, std::vector<int64_t> shape) {
-    return seqmix::Tensor(reinterpret_cast<float *>(address), std::move(shape)).onCuda(0);
+    void *data = nullptr;
+    std::memcpy(&data, &address, sizeof data);
+    return seqmix::Tensor(static_cast<float *>(data), std::move(shape)).onCuda(0);
   };
   seqmix::Tensor x = at(0x10000000, {2, 4096, 3, 4}), y = at(0x20000000, {2, 4096, 3, 4});
   expectRefused(SEQ_WORKSPACE_TOO_SMALL, "this call needs",

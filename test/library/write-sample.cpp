@@ -41,7 +41,9 @@ int main(int argc, char **argv) {
   LinkOptions options;
   options.runtimeDirectory = argv[2];
   options.staticRuntime = argc > 4;
-  exitOnError(write(deviceSamplePlan(), argv[1], "device", options));
+  LinkOptions device = options;
+  device.staysLoaded = true;
+  exitOnError(write(deviceSamplePlan(), argv[1], "device", device));
   options.objects = {argv[3]};
   exitOnError(write(samplePlan(), argv[1], "sample", options));
 }

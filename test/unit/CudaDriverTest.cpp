@@ -60,7 +60,7 @@ TEST_F(CudaContexts, LeavesTheContextOfAnotherDevice) {
   FakeContext *current = fake.makeContext(1);
   FakeCuda::stack() = {current};
   for (uintptr_t stream : {0, 1, 2}) {
-    call.options.stream = reinterpret_cast<void *>(stream);
+    call.options.stream = addressOf(stream);
     ASSERT_EQ(call.forward(mixer), SEQ_OK) << seq_last_error();
     EXPECT_EQ(fake.launches.back().context, fake.primary(0));
     EXPECT_EQ(fake.launches.back().stream, call.options.stream);
@@ -88,7 +88,7 @@ TEST_F(CudaContexts, LoadsOnceForAllDevicesAndContexts) {
 TEST_F(CudaContexts, AllowsSharedMemoryOnceADevice) {
   Call a(4096), b(4096, 1);
   for (Call *one : {&a, &b, &a, &b}) {
-    one->options.workspace = reinterpret_cast<void *>(0x70000000);
+    one->options.workspace = addressOf(0x70000000);
     one->options.workspace_bytes = 1 << 20;
     ASSERT_EQ(one->forward(mixer), SEQ_OK) << seq_last_error();
   }
@@ -100,7 +100,7 @@ TEST_F(CudaContexts, PreparesAheadOfCalls) {
   EXPECT_EQ(fake.calls["cuLibraryLoadData"], 1);
   EXPECT_EQ(fake.calls["cuKernelSetAttribute"], 1);
   other.options.flags = 0;
-  other.options.workspace = reinterpret_cast<void *>(0x70000000);
+  other.options.workspace = addressOf(0x70000000);
   other.options.workspace_bytes = 1 << 20;
   ASSERT_EQ(other.forward(mixer), SEQ_OK) << seq_last_error();
   EXPECT_EQ(fake.calls["cuLibraryLoadData"], 1);
@@ -125,7 +125,7 @@ TEST_F(CudaContexts, LoadsOnceForManyThreads) {
   for (size_t i = 0; i < statuses.size(); ++i)
     threads.emplace_back([&, i] {
       Call own(4096, static_cast<int>(i % 2));
-      own.options.workspace = reinterpret_cast<void *>(0x70000000);
+      own.options.workspace = addressOf(0x70000000);
       own.options.workspace_bytes = 1 << 20;
       for (int n = 0; n < 20; ++n)
         statuses[i] = own.forward(mixer);
@@ -229,6 +229,15 @@ TEST_F(CudaContexts, SaysWhyNoImageIsTaken) {
   EXPECT_EQ(call.forward(mixer), SEQ_OK) << seq_last_error();
 }
 
+TEST_F(CudaContexts, SaysWhatTheDriversCompilerSays) {
+  mixer.images[1].bytes = "no PTX";
+  fake.devices[0].takesMachineCode = false;
+  EXPECT_EQ(call.forward(mixer), SEQ_DRIVER_ERROR);
+  EXPECT_TEXT(seq_last_error(),
+              "PTX for sm_80: a fake error (CUDA_ERROR_FAKE, 218): ptxas fatal: no "
+              "version");
+}
+
 TEST_F(CudaContexts, KnowsWhichChipsAnImageIsFor) {
   fake.devices[1].architecture = 75;
   EXPECT_EQ(other.forward(mixer), SEQ_DRIVER_ERROR);
@@ -245,8 +254,7 @@ TEST_F(CudaContexts, KnowsWhichChipsAnImageIsFor) {
 TEST_F(CudaContexts, TakesTheFirstTargetThatFits) {
   Mixer two;
   SeqImage late = {"sm_90", kLaterPtx, sizeof kLaterPtx, SEQ_IMAGE_PTX, 90, 0, 0};
-  void *state = nullptr;
-  SeqCode code = {&late, kNames, &state, 1, 3};
+  SeqCode code = {&late, kNames, newState(), 1, 3};
   SeqLaunch other = kWhole[0];
   other.threads[0] = 96;
   SeqSchedule schedule = {&other, nullptr, 1, 0, 0};
@@ -257,6 +265,13 @@ TEST_F(CudaContexts, TakesTheFirstTargetThatFits) {
   EXPECT_EQ(fake.launches[0].block[0], 96U);
   ASSERT_EQ(this->other.forward(two), SEQ_OK) << seq_last_error();
   EXPECT_EQ(fake.launches[1].block[0], 32U);
+  setenv("SEQMIX_TARGET", "sm_80", 1);
+  ASSERT_EQ(call.forward(two), SEQ_OK) << seq_last_error();
+  EXPECT_EQ(fake.launches[2].block[0], 32U);
+  setenv("SEQMIX_TARGET", "sm_75", 1);
+  EXPECT_EQ(call.forward(two), SEQ_DRIVER_ERROR);
+  EXPECT_TEXT(seq_last_error(), "sm_90 is not SEQMIX_TARGET; sm_80 is not SEQMIX_TARGET");
+  unsetenv("SEQMIX_TARGET");
 }
 
 //===----------------------------------------------------------------------===//
@@ -294,7 +309,7 @@ TEST_F(CudaRuntime, ReportsErrorsWithACurrentContext) {
 }
 
 TEST_F(CudaRuntime, ReportsSharedMemoryThatIsRefused) {
-  call.options.workspace = reinterpret_cast<void *>(0x70000000);
+  call.options.workspace = addressOf(0x70000000);
   call.options.workspace_bytes = 1 << 20;
   EXPECT_TEXT(errorOf("cuKernelSetAttribute"),
               "scan_forward: kernel summaries of sm_80: its shared memory is refused");

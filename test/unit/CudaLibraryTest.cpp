@@ -20,6 +20,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <dlfcn.h>
 #include <limits>
@@ -128,6 +129,7 @@ public:
     link.output = folder / "libdecay.so";
     link.exports = exportedSymbols(plan);
     link.runtimeDirectory = SEQMIX_RUNTIME_DIRECTORY;
+    link.staysLoaded = true;
     llvm::cantFail(writeLibraryObject(plan, link.objects[0]));
     llvm::cantFail(linkLibrary(link));
     handle = dlopen(link.output.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -162,7 +164,7 @@ template <typename T> struct Array {
     for (int64_t extent : shape)
       count *= static_cast<size_t>(extent);
     data.resize(count);
-    value.data = reinterpret_cast<void *>(memory.add(name, data, use));
+    value.data = std::bit_cast<void *>(memory.add(name, data, use));
     value.device = {kDLCUDA, 0};
     value.ndim = static_cast<int32_t>(shape.size());
     value.dtype = type;

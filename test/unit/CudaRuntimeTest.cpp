@@ -115,7 +115,7 @@ protected:
 
 TEST_F(CudaSegments, CutsWhereBlocksAreFew) {
   watch();
-  many.options.workspace = reinterpret_cast<void *>(memory);
+  many.options.workspace = addressOf(memory);
   many.options.workspace_bytes = workspace(2, 6, 4096);
   ASSERT_EQ(many.forward(mixer), SEQ_OK) << seq_last_error();
   // 12 blocks on 132 multiprocessors: 32 segments make 384, two for each of them.
@@ -125,7 +125,7 @@ TEST_F(CudaSegments, CutsWhereBlocksAreFew) {
   EXPECT_EQ(list(fake.launches[2].grid), (std::vector<unsigned>{12, 32, 1}));
   EXPECT_EQ(seen[0].frame[SEQ_DEVICE_SEGMENTS], 32);
   // 16 bytes a state of 12 * 32, and behind them 4.
-  EXPECT_EQ(seen[0].pointers, (std::vector<uintptr_t>{memory + 12 * 32 * 16, memory}));
+  EXPECT_EQ(seen[0].pointers, (std::vector<uintptr_t>{memory + uintptr_t{12} * 32 * 16, memory}));
   EXPECT_EQ(fake.calls["cuKernelSetAttribute"], 1); // 60000 bytes are more than 48 KiB
   ASSERT_EQ(many.forward(mixer), SEQ_OK) << seq_last_error();
   EXPECT_EQ(fake.calls["cuKernelSetAttribute"], 1);
@@ -136,7 +136,7 @@ TEST_F(CudaSegments, CutsWhereBlocksAreFew) {
 TEST_F(CudaSegments, KeepsSegmentsLong) {
   watch();
   Call few(100);
-  few.options.workspace = reinterpret_cast<void *>(memory);
+  few.options.workspace = addressOf(memory);
   few.options.workspace_bytes = workspace(2, 6, 100);
   ASSERT_EQ(few.forward(mixer), SEQ_OK) << seq_last_error();
   EXPECT_EQ(seen[0].frame[SEQ_DEVICE_SEGMENTS], 2); // of at least 32 tokens
@@ -168,7 +168,7 @@ TEST_F(CudaSegments, TellsAWorkspaceThatSuffices) {
             y(0x30000000, {sequences, tokens, 6, 4}, device);
         const DLTensor *tensors[] = {&x.value, &g.value, &y.value};
         seq_options options = SEQ_OPTIONS_INIT;
-        options.workspace = reinterpret_cast<void *>(memory);
+        options.workspace = addressOf(memory);
         options.workspace_bytes = bytes;
         EXPECT_EQ(seq_rt_forward(&own.set, tensors, &options), SEQ_OK) << seq_last_error();
       }
@@ -184,11 +184,11 @@ TEST_F(CudaSegments, NeedsTheCallersWorkspace) {
   EXPECT_EQ(many.forward(mixer), SEQ_WORKSPACE_TOO_SMALL);
   EXPECT_STREQ(seq_last_error(), "scan_forward: the workspace has 0 bytes; this call needs 7680 of "
                                  "device 0 (scan_workspace_size)");
-  many.options.workspace = reinterpret_cast<void *>(memory + 64);
+  many.options.workspace = addressOf(memory + 64);
   many.options.workspace_bytes = 7680;
   EXPECT_EQ(many.forward(mixer), SEQ_WORKSPACE_TOO_SMALL);
   EXPECT_TEXT(seq_last_error(), "not aligned to 256 bytes");
-  many.options.workspace = reinterpret_cast<void *>(0x30000000);
+  many.options.workspace = addressOf(0x30000000);
   EXPECT_EQ(many.forward(mixer), SEQ_INVALID_LAYOUT);
   EXPECT_TEXT(seq_last_error(), "the workspace overlaps y in memory");
   EXPECT_TRUE(fake.launches.empty());
@@ -196,10 +196,10 @@ TEST_F(CudaSegments, NeedsTheCallersWorkspace) {
 
 TEST_F(CudaSegments, RefusesGridsThatAreTooLarge) {
   Call wide(65536 * 16 + 1);
-  wide.options.workspace = reinterpret_cast<void *>(0x7000000000);
+  wide.options.workspace = addressOf(0x7000000000);
   wide.options.workspace_bytes = 1 << 30;
-  wide.x.value.data = reinterpret_cast<void *>(0x1000000000);
-  wide.y.value.data = reinterpret_cast<void *>(0x2000000000);
+  wide.x.value.data = addressOf(0x1000000000);
+  wide.y.value.data = addressOf(0x2000000000);
   EXPECT_EQ(wide.forward(mixer), SEQ_INVALID_SHAPE);
   EXPECT_TEXT(seq_last_error(), "kernel join would have 131074 blocks in dim 1 of its grid");
 }

@@ -12,7 +12,9 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
+#include <deque>
 #include <limits>
 
 namespace seqmix::test {
@@ -98,13 +100,18 @@ inline const SeqLaunch kStepLaunch[] = {
     {{kOne, {1, kHeads, 2, 0}, kOne}, kScanArguments, 9, Scan, {32, 1, 1}, 0}};
 inline const SeqSchedule kStep = {kStepLaunch, nullptr, 1, 0, 0};
 
+/// What the runtime loads lives as long as the process, so must the pointer to it.
+inline void **newState() {
+  static std::deque<void *> states;
+  return &states.emplace_back(nullptr);
+}
+
 /// A descriptor of its own for each test, since a code is loaded once.
 struct Mixer {
   SeqImage images[2] = {{"sm_90a", machineCode().data(), static_cast<int64_t>(machineCode().size()),
                          SEQ_IMAGE_CUBIN, 90, 1, 0},
                         {"sm_80", kPtx, sizeof kPtx, SEQ_IMAGE_PTX, 80, 0, 0}};
-  void *state = nullptr;
-  SeqCode code = {images, kNames, &state, 2, 3};
+  SeqCode code = {images, kNames, newState(), 2, 3};
   SeqDeviceTarget target = {"sm_80", &code, kForward, &kStep, 2, 0};
   SeqDevice device = {&target, 1, 0};
   SeqMixer mixer = {"scan",  nullptr, kDims,   kTensors, kComponents,
@@ -115,12 +122,15 @@ struct Mixer {
   SeqMixerSet set = {"scan", sizes, 1, 0};
 };
 
+/// A place in memory of a device.
+inline void *addressOf(uintptr_t number) { return std::bit_cast<void *>(number); }
+
 /// Memory of a device, which nobody may touch here.
 struct DeviceTensor {
   DeviceTensor(uintptr_t address, std::vector<int64_t> shape, int device = 0,
                std::vector<int64_t> strides = {}, DLDataType type = {kDLFloat, 32, 1})
       : shape(std::move(shape)), strides(std::move(strides)) {
-    value.data = reinterpret_cast<void *>(address);
+    value.data = addressOf(address);
     value.device = {kDLCUDA, device};
     value.ndim = static_cast<int32_t>(this->shape.size());
     value.dtype = type;

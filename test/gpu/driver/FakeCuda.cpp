@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace seqmix::test {
@@ -54,7 +55,8 @@ Error checkImage(const FakeLibrary &library, int device) {
   if (!library.isPtx)
     return gpu.takesMachineCode ? Success : NoBinary;
   size_t at = library.image.find(".target sm_");
-  int architecture = at == std::string::npos ? 0 : std::atoi(library.image.c_str() + at + 11);
+  long architecture =
+      at == std::string::npos ? 0 : std::strtol(library.image.c_str() + at + 11, nullptr, 10);
   return gpu.takesPtx && architecture > 0 && architecture <= gpu.architecture ? Success
                                                                               : InvalidPtx;
 }
@@ -194,10 +196,11 @@ SEQMIX_FAKE int cuStreamGetCtx(FakeStream *stream, FakeContext **context) {
   return *context ? Success : InvalidHandle;
 }
 
-SEQMIX_FAKE int cuLibraryLoadData(FakeLibrary **library, const void *code, int *, void **,
-                                  unsigned jitCount, int *, void **, unsigned count) {
+SEQMIX_FAKE int cuLibraryLoadData(FakeLibrary **library, const void *code, int *jitOptions,
+                                  void **jitValues, unsigned jitCount, int *, void **,
+                                  unsigned count) {
   BEGIN("cuLibraryLoadData");
-  if (jitCount || count)
+  if ((jitCount && (jitCount != 2 || jitOptions[0] != 5 || jitOptions[1] != 6)) || count)
     return InvalidValue;
   // The driver finds the end of both forms itself: text by its null byte, ELF by its headers.
   const char *bytes = static_cast<const char *>(code);
@@ -215,8 +218,12 @@ SEQMIX_FAKE int cuLibraryLoadData(FakeLibrary **library, const void *code, int *
     size = std::max<size_t>(size, programs);
   } else {
     size = std::strlen(bytes);
-    if (!std::strstr(bytes, ".version"))
+    if (!std::strstr(bytes, ".version")) {
+      if (jitCount)
+        std::snprintf(static_cast<char *>(jitValues[0]), reinterpret_cast<size_t>(jitValues[1]),
+                      "ptxas fatal: no version");
       return InvalidPtx;
+    }
   }
   fake.libraries.push_back(
       std::make_unique<FakeLibrary>(FakeLibrary{std::string(bytes, size), !isElf}));
