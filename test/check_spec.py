@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compares the numbered constraints of dialect/SPEC.md with the verifiers and with their tests.
+"""Compares the numbered constraints of each dialect's SPEC.md with the verifiers and with their tests.
 
-Each number must stand in SPEC.md (`**C7**`), above a check in dialect/*.cpp (`// c7`) and above a test in
-test/dialect/*.mlir (`// c7`, in a section that expects an error). Every op must be in the round-trip test.
+Each number must stand in SPEC.md (`**C7**`), above a check in the dialect's *.cpp (`// c7`) and above a test in its folder's
+*.mlir (`// c7`, in a section that expects an error). Every op must be in the round-trip test.
 """
 import pathlib
 import re
@@ -15,38 +15,45 @@ def numbers(pattern, text):
     return {int(number) for number in re.findall(pattern, text, re.M)}
 
 
-def tested():
+def tested(folder):
     found = set()
-    for path in sorted((ROOT / "test/dialect").glob("*.mlir")):
+    for path in sorted(folder.glob("*.mlir")):
         for section in re.split(r"^// -----$", path.read_text(), flags=re.M):
             if "expected-error" in section:
-                found |= numbers(r"^// c(\d+)$", section)
+                found |= numbers(r"^\s*// c(\d+)$", section)
     return found
 
 
-def main():
-    spec_text = (ROOT / "dialect/SPEC.md").read_text()
+def check(dialect, folder, op_pattern):
+    sources, tests = ROOT / "dialect" / folder, ROOT / "test/dialect" / folder
+    spec_text = (sources / "SPEC.md").read_text()
     listed = [int(number) for number in re.findall(r"^- \*\*C(\d+)\*\*", spec_text, re.M)]
     spec = set(listed)
     problems = []
     if listed != list(range(1, len(listed) + 1)):
-        problems.append("the numbers in SPEC.md do not count from 1 without gaps")
+        problems.append(f"{dialect}: the numbers in SPEC.md do not count from 1 without gaps")
     code = set()
-    for path in (ROOT / "dialect").glob("*.cpp"):
+    for path in sources.glob("*.cpp"):
         code |= numbers(r"^\s*// c(\d+)$", path.read_text())
-    for name, have in (("dialect/*.cpp", code), ("test/dialect/*.mlir", tested())):
-        problems += [f"C{number} is not in {name}" for number in sorted(spec - have)]
-        problems += [f"c{number} in {name} is not in SPEC.md" for number in sorted(have - spec)]
+    for name, have in (("the verifiers", code), ("the tests", tested(tests))):
+        problems += [f"{dialect}: C{number} is not in {name}" for number in sorted(spec - have)]
+        problems += [f"{dialect}: c{number} in {name} is not in SPEC.md" for number in sorted(have - spec)]
     ops = set()
-    for path in (ROOT / "dialect").glob("*.td"):
-        ops |= set(re.findall(r'^def Seq_\w+Op : Seq_(?:Op|Equation)<"(\w+)"', path.read_text(), re.M))
-    round_trip = (ROOT / "test/dialect/round-trip.mlir").read_text()
-    problems += [f"seq.{op} is not in round-trip.mlir" for op in sorted(ops)
-                 if not re.search(rf"^[^/]*\bseq\.{op}\b", round_trip, re.M)]
+    for path in sources.glob("*.td"):
+        ops |= set(re.findall(op_pattern, path.read_text(), re.M))
+    round_trip = (tests / "round-trip.mlir").read_text()
+    problems += [f"{dialect}.{op} is not in round-trip.mlir" for op in sorted(ops)
+                 if not re.search(rf"^[^/]*\b{dialect}\.{op}\b", round_trip, re.M)]
     for problem in problems:
         print(problem)
-    print(f"{len(spec)} constraints, {len(ops)} ops")
-    return 1 if problems else 0
+    print(f"{dialect}: {len(spec)} constraints, {len(ops)} ops")
+    return not problems and bool(ops)
+
+
+def main():
+    seq = check("seq", "", r'^def Seq_\w+Op : Seq_(?:Op|Equation)<"(\w+)"')
+    tile = check("tile", "tile", r'^def Tile_\w+Op : Tile_\w*Op<"(\w+)"')
+    return 0 if seq and tile else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 
 #include "compiler/Passes.h"
 #include "compiler/cpu/MathExpand.h"
+#include "compiler/gpu/Passes.h"
 #include "dialect/Seq.h"
 
 #include "mlir/InitAllDialects.h"
@@ -15,9 +16,12 @@
 int main(int argc, char **argv) {
   mlir::registerAllPasses();
   seqmix::registerSeqmixPasses();
+  seqmix::registerSeqmixGpuPasses();
+  mlir::PassPipelineRegistration<>("tile-to-llvm", "from tiles to the llvm and nvvm dialects",
+                                   seqmix::addTilePasses);
   seqmix::cpu::registerExpandMathPass();
   mlir::DialectRegistry registry;
-  registry.insert<mlir::seq::SeqDialect>();
+  registry.insert<mlir::seq::SeqDialect, mlir::tile::TileDialect>();
   mlir::registerAllDialects(registry);
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Seqmix pass driver\n", registry));
 }

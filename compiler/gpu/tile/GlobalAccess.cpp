@@ -1,0 +1,135 @@
+//===- GlobalAccess.cpp - addresses of tiles in global memory ----------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/tile/GlobalAccess.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace mlir::tile;
+
+namespace seqmix::gpu {
+
+SmallVector<GlobalAccess::Mixed> GlobalAccess::mix(ArrayRef<int64_t> constants, ValueRange values) {
+  SmallVector<Mixed> result;
+  for (int64_t constant : constants) {
+    if (ShapedType::isDynamic(constant)) {
+      result.push_back({values.front(), 0});
+      values = values.drop_front();
+    } else {
+      result.push_back({Value(), constant});
+    }
+  }
+  return result;
+}
+
+void GlobalAccess::prepare() {
+  OpBuilder &b = emit.builder;
+  // Vectors go along a dim of stride 1 whose places all exist, as far as addresses are aligned.
+  for (unsigned dim = 0; dim < layout.rank(); ++dim) {
+    if (strides[dim].value || strides[dim].constant != 1 || extents[dim].value)
+      continue;
+    for (unsigned bit = 0; bit < layout.bitsOf(dim); ++bit) {
+      std::optional<unsigned> reg = layout.registerAt(1U << (layout.firstBit(dim) + bit));
+      if (!reg || uint64_t(bytes()) << (bit + 1) > std::min<uint64_t>(align, 16))
+        break;
+      vectorBits.push_back(*reg);
+      vectorSize *= 2;
+    }
+    break;
+  }
+  threadBase = base;
+  for (unsigned dim = 0; dim < layout.rank(); ++dim) {
+    own.push_back(emit.threadCoordinate(layout, dim));
+    Value offset = arith::ExtUIOp::create(b, emit.loc, b.getI64Type(), own[dim]);
+    Value stride = strides[dim].value ? strides[dim].value : emit.i64(strides[dim].constant);
+    offset = arith::MulIOp::create(b, emit.loc, offset, stride);
+    threadBase = LLVM::GEPOp::create(b, emit.loc, base.getType(), element, threadBase,
+                                     ArrayRef<LLVM::GEPArg>{offset});
+  }
+}
+
+SmallVector<GlobalAccess::Group> GlobalAccess::groups(bool once) {
+  OpBuilder &b = emit.builder;
+  Value always;
+  if (once) {
+    // Copies of an element differ in bits of the thread's number that move nothing.
+    uint32_t copies = 0;
+    for (auto [bit, element] : llvm::enumerate(layout.threadBases()))
+      if (!element)
+        copies |= 1U << bit;
+    if (copies)
+      always = emit.hasBits(emit.threadId(), copies, false);
+  }
+  uint32_t inVector = 0;
+  for (unsigned bit : vectorBits)
+    inVector |= bit;
+  std::map<SmallVector<int64_t>, Group> groups; // by the coordinates that decide
+  for (unsigned reg = 0; reg < layout.registers(); ++reg) {
+    if (reg & inVector)
+      continue;
+    const Coordinates place = layout.coordinates(layout.elementOf(reg));
+    SmallVector<int64_t> key;
+    for (unsigned dim = 0; dim < layout.rank(); ++dim)
+      key.push_back(extents[dim].value ? place[dim] : 0);
+    auto [entry, isNew] = groups.try_emplace(key);
+    if (isNew) {
+      Value exists = always;
+      for (unsigned dim = 0; dim < layout.rank(); ++dim) {
+        if (!extents[dim].value)
+          continue;
+        Value coordinate = arith::AddIOp::create(b, emit.loc, own[dim], emit.i32(place[dim]));
+        coordinate = arith::ExtUIOp::create(b, emit.loc, b.getI64Type(), coordinate);
+        Value inside = arith::CmpIOp::create(b, emit.loc, arith::CmpIPredicate::slt, coordinate,
+                                             extents[dim].value);
+        exists = exists ? arith::AndIOp::create(b, emit.loc, exists, inside) : inside;
+      }
+      entry->second.exists = exists;
+    }
+    SmallVector<unsigned> &vector = entry->second.vectors.emplace_back();
+    for (unsigned i = 0; i < vectorSize; ++i) {
+      unsigned member = reg;
+      for (auto [bit, mask] : llvm::enumerate(vectorBits))
+        if (i >> bit & 1)
+          member |= mask;
+      vector.push_back(member);
+    }
+  }
+  SmallVector<Group> result;
+  for (auto &[key, group] : groups)
+    result.push_back(std::move(group));
+  return result;
+}
+
+Value GlobalAccess::address(unsigned reg) {
+  OpBuilder &b = emit.builder;
+  const Coordinates place = layout.coordinates(layout.elementOf(reg));
+  int64_t constant = 0;
+  SmallVector<int64_t> key;
+  for (auto [stride, coordinate] : llvm::zip_equal(strides, place)) {
+    key.push_back(stride.value ? coordinate : 0);
+    if (!stride.value)
+      constant += stride.constant * coordinate;
+  }
+  auto [entry, isNew] = rows.try_emplace(key);
+  if (isNew) {
+    Value row = threadBase;
+    for (auto [stride, coordinate] : llvm::zip_equal(strides, key))
+      if (coordinate) {
+        Value offset = arith::MulIOp::create(b, emit.loc, stride.value, emit.i64(coordinate));
+        row = LLVM::GEPOp::create(b, emit.loc, base.getType(), element, row,
+                                  ArrayRef<LLVM::GEPArg>{offset});
+      }
+    entry->second = row;
+  }
+  if (!constant)
+    return entry->second;
+  return LLVM::GEPOp::create(b, emit.loc, base.getType(), element, entry->second,
+                             ArrayRef<LLVM::GEPArg>{int32_t(constant)});
+}
+
+} // namespace seqmix::gpu

@@ -1,0 +1,290 @@
+//===- ToNvvmShared.cpp - tiles in shared memory -----------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/tile/GlobalAccess.h"
+#include "compiler/gpu/tile/SharedAccess.h"
+#include "compiler/gpu/tile/ToNvvm.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace mlir::tile;
+
+namespace seqmix::gpu {
+namespace {
+
+struct AllocLowering : OpConversionPattern<AllocSmemOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(AllocSmemOp op, OpAdaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    auto pointer = LLVM::LLVMPointerType::get(op.getContext(), 3);
+    Value base = LLVM::AddressOfOp::create(rewriter, op.getLoc(), pointer, sharedSymbol);
+    rewriter.replaceOpWithNewOp<LLVM::GEPOp>(op, pointer, rewriter.getI8Type(), base,
+                                             ArrayRef<LLVM::GEPArg>{int32_t(*op.getOffset())});
+    return success();
+  }
+};
+
+/// Registers whose elements follow each other in shared memory, up to 16 bytes: the masks of their
+/// bits, lowest first.
+SmallVector<unsigned> vectorBits(const LinearMap &offsets, unsigned registerBits, unsigned bytes) {
+  SmallVector<unsigned> result;
+  for (; bytes << result.size() < 16;) {
+    const auto *end = offsets.bits().begin() + registerBits;
+    const auto *found = std::find(offsets.bits().begin(), end, bytes << result.size());
+    if (found == end)
+      break;
+    result.push_back(1U << (found - offsets.bits().begin()));
+  }
+  return result;
+}
+
+SmallVector<SmallVector<unsigned>> vectors(ArrayRef<unsigned> bits, unsigned registers) {
+  SmallVector<SmallVector<unsigned>> result;
+  uint32_t inside = 0;
+  for (unsigned bit : bits)
+    inside |= bit;
+  for (unsigned reg = 0; reg < registers; ++reg) {
+    if (reg & inside)
+      continue;
+    SmallVector<unsigned> &vector = result.emplace_back();
+    for (unsigned i = 0; i < 1U << bits.size(); ++i) {
+      unsigned member = reg;
+      for (auto [number, bit] : llvm::enumerate(bits))
+        if (i >> number & 1)
+          member |= bit;
+      vector.push_back(member);
+    }
+  }
+  return result;
+}
+
+/// How ldmatrix loads a layout. It gives a lane two elements of a row of each of up to four 8x8
+/// matrices of 16-bit elements, or of a column if transposed; each lane says where one row of one
+/// matrix is.
+struct MatrixLoad {
+  bool transposed;
+  unsigned pairBit;                 // of the two elements in a register
+  SmallVector<unsigned, 2> numbers; // register bits of the number of the matrix
+  LinearMap rows;                   // from the thread's number to the offset of its row
+};
+
+std::optional<MatrixLoad> matrixLoad(const LinearMap &offsets, const Layout &layout) {
+  const unsigned registerBits = layout.registerBits();
+  ArrayRef<uint32_t> registers = offsets.bits().take_front(registerBits);
+  ArrayRef<uint32_t> lanes = offsets.bits().slice(registerBits, Layout::laneBits);
+  ArrayRef<uint32_t> warps = offsets.bits().drop_front(registerBits + Layout::laneBits);
+  // 0 to 2: a row's number; 3 and 4: the matrix's.
+  SmallVector<uint32_t> rows;
+  MatrixLoad load;
+  if (registerBits > 0 && lanes[0] == 4 && lanes[1] == 8 && llvm::is_contained(registers, 2U)) {
+    load.transposed = false;
+    load.pairBit = std::distance(registers.begin(), llvm::find(registers, 2U));
+    rows.assign({lanes[2], lanes[3], lanes[4]});
+  } else if (registerBits > 0 && lanes[2] == 2 && lanes[3] == 4 && lanes[4] == 8) {
+    load.transposed = true;
+    load.pairBit = 0;
+    rows.assign({registers[0], lanes[0], lanes[1]});
+  } else {
+    return std::nullopt;
+  }
+  for (unsigned bit = 0; bit < registerBits && load.numbers.size() < 2; ++bit)
+    if (bit != load.pairBit) {
+      load.numbers.push_back(bit);
+      rows.push_back(registers[bit]);
+    }
+  for (uint32_t row : rows)
+    if (row % 16 != 0)
+      return std::nullopt;
+  // Lanes whose rows are not asked for say any.
+  rows.resize(Layout::laneBits, 0);
+  llvm::append_range(rows, warps);
+  load.rows = LinearMap(rows);
+  return load;
+}
+
+struct LoadLowering : OpConversionPattern<LoadOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(LoadOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    const Layout layout = *layoutOf(op.getType());
+    const SmemType tile = op.getTile().getType();
+    const LinearMap offsets = sharedOffsets(tile, layout, op.getTransposed());
+    Emitter emit(rewriter, op.getLoc());
+    Registers results(layout.registers());
+    Type element = op.getType().getElementType();
+    std::optional<MatrixLoad> matrices;
+    if (tile.elementBytes() == 2)
+      matrices = matrixLoad(offsets, layout);
+    if (matrices) {
+      loadMatrices(emit, *matrices, offsets, adaptor.getTile(), element, results);
+      rewriter.replaceOpWithMultiple(op, {results});
+      return success();
+    }
+    SharedAccess access(emit, adaptor.getTile(),
+                        LinearMap(offsets.bits().drop_front(layout.registerBits())));
+    SmallVector<unsigned> bits = vectorBits(offsets, layout.registerBits(), tile.elementBytes());
+    Type type = bits.empty() ? element : cast<Type>(VectorType::get(1 << bits.size(), element));
+    for (ArrayRef<unsigned> vector : vectors(bits, layout.registers())) {
+      Value loaded = LLVM::LoadOp::create(rewriter, op.getLoc(), type,
+                                          access.address(offsets.apply(vector[0])),
+                                          tile.elementBytes() << bits.size());
+      for (auto [reg, part] : llvm::zip_equal(vector, emit.unpack(loaded)))
+        results[reg] = part;
+    }
+    rewriter.replaceOpWithMultiple(op, {results});
+    return success();
+  }
+
+  static void loadMatrices(Emitter &emit, const MatrixLoad &load, const LinearMap &offsets,
+                           Value base, Type element, Registers &results) {
+    OpBuilder &b = emit.builder;
+    SharedAccess access(emit, base, load.rows);
+    const unsigned count = 1U << load.numbers.size();
+    uint32_t inside = 1U << load.pairBit;
+    for (unsigned bit : load.numbers)
+      inside |= 1U << bit;
+    Type word = b.getI32Type();
+    Type type = count == 1 ? word
+                           : cast<Type>(LLVM::LLVMStructType::getLiteral(
+                                 b.getContext(), SmallVector<Type>(count, word)));
+    auto shape = NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8);
+    for (unsigned reg = 0; reg < results.size(); ++reg) {
+      if (reg & inside)
+        continue;
+      Value loaded =
+          NVVM::LdMatrixOp::create(b, emit.loc, type, access.address(offsets.apply(reg)), count,
+                                   load.transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+                                   shape, NVVM::LdStMatrixEltType::B16);
+      for (unsigned matrix = 0; matrix < count; ++matrix) {
+        unsigned member = reg;
+        for (auto [number, bit] : llvm::enumerate(load.numbers))
+          if (matrix >> number & 1)
+            member |= 1U << bit;
+        Value pair =
+            count == 1 ? loaded : Value(LLVM::ExtractValueOp::create(b, emit.loc, loaded, matrix));
+        pair = LLVM::BitcastOp::create(b, emit.loc, VectorType::get(2, element), pair);
+        Registers parts = emit.unpack(pair);
+        results[member] = parts[0];
+        results[member | 1U << load.pairBit] = parts[1];
+      }
+    }
+  }
+};
+
+struct StoreLowering : OpConversionPattern<StoreOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(StoreOp op, OneToNOpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    const Layout layout = *layoutOf(op.getValue().getType());
+    const SmemType tile = op.getTile().getType();
+    const LinearMap offsets = sharedOffsets(tile, layout, op.getTransposed());
+    Emitter emit(rewriter, op.getLoc());
+    // Of copies one thread writes one, or writes would meet.
+    uint32_t copies = 0;
+    for (auto [bit, column] : llvm::enumerate(layout.threadBases()))
+      if (!column)
+        copies |= 1U << bit;
+    OpBuilder::InsertionGuard guard(rewriter);
+    if (copies) {
+      auto choice = scf::IfOp::create(rewriter, op.getLoc(),
+                                      emit.hasBits(emit.threadId(), copies, false), false);
+      rewriter.setInsertionPointToStart(&choice.getThenRegion().front());
+    }
+    SharedAccess access(emit, adaptor.getTile()[0],
+                        LinearMap(offsets.bits().drop_front(layout.registerBits())));
+    SmallVector<unsigned> bits = vectorBits(offsets, layout.registerBits(), tile.elementBytes());
+    for (ArrayRef<unsigned> vector : vectors(bits, layout.registers())) {
+      Registers parts;
+      for (unsigned reg : vector)
+        parts.push_back(adaptor.getValue()[reg]);
+      LLVM::StoreOp::create(rewriter, op.getLoc(), emit.pack(parts),
+                            access.address(offsets.apply(vector[0])),
+                            tile.elementBytes() << bits.size());
+    }
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+struct CopyAsyncLowering : OpConversionPattern<CopyAsyncOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(CopyAsyncOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    const SmemType tile = op.getTile().getType();
+    const Layout layout =
+        Layout::blocked(tile.getShape(), 16 / tile.elementBytes(), *warpsAround(op));
+    Emitter emit(rewriter, op.getLoc());
+    GlobalAccess access(emit, op, layout, tile.getElementType(), adaptor.getBase(),
+                        adaptor.getStrides(), adaptor.getExtents());
+    const LinearMap offsets = sharedOffsets(tile, layout, false);
+    SharedAccess shared(emit, adaptor.getTile(),
+                        LinearMap(offsets.bits().drop_front(layout.registerBits())));
+    uint32_t copies = 0;
+    for (auto [bit, column] : llvm::enumerate(layout.threadBases()))
+      if (!column)
+        copies |= 1U << bit;
+    auto groups = access.groups(/*once=*/false);
+    OpBuilder::InsertionGuard guard(rewriter);
+    if (copies) {
+      auto choice = scf::IfOp::create(rewriter, op.getLoc(),
+                                      emit.hasBits(emit.threadId(), copies, false), false);
+      rewriter.setInsertionPointToStart(&choice.getThenRegion().front());
+    }
+    for (const GlobalAccess::Group &group : groups)
+      for (ArrayRef<unsigned> vector : group.vectors) {
+        // Of what does not exist no byte is read; the hardware writes zeros.
+        Value size;
+        if (group.exists)
+          size = arith::SelectOp::create(rewriter, op.getLoc(), group.exists, emit.i32(16),
+                                         emit.i32(0));
+        NVVM::CpAsyncOp::create(rewriter, op.getLoc(), shared.address(offsets.apply(vector[0])),
+                                access.address(vector[0]), 16, NVVM::LoadCacheModifierKind::CG,
+                                size);
+      }
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+struct CommitLowering : OpConversionPattern<CommitOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(CommitOp op, OpAdaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<NVVM::CpAsyncCommitGroupOp>(op);
+    return success();
+  }
+};
+
+struct WaitLowering : OpConversionPattern<WaitOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(WaitOp op, OpAdaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<NVVM::CpAsyncWaitGroupOp>(op, op.getPending());
+    return success();
+  }
+};
+
+struct BarrierLowering : OpConversionPattern<BarrierOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(BarrierOp op, OpAdaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<NVVM::Barrier0Op>(op);
+    return success();
+  }
+};
+
+} // namespace
+
+void populateSharedPatterns(TypeConverter &types, RewritePatternSet &patterns) {
+  patterns.add<AllocLowering, LoadLowering, StoreLowering, CopyAsyncLowering, CommitLowering,
+               WaitLowering, BarrierLowering>(types, patterns.getContext());
+}
+
+} // namespace seqmix::gpu
