@@ -69,7 +69,40 @@ bool RowReads::rewriteAll(const Group &owner, std::string &why) {
   for (auto &[name, body] : form.rewritten)
     for (FormRead &read : form.reads)
       read.isUsed |= context.reads(body, read.result);
+  // A block's reads are taken together: what weighs them is there before.
+  for (const FormRead &read : form.reads)
+    for (Expr row : read.rows)
+      if (StringAttr made = row ? madeFromReads(row) : StringAttr()) {
+        why = fmt::format("'{}', with which it is read, is made from another read of it",
+                          std::string_view(made.getValue()));
+        return false;
+      }
   return true;
+}
+
+// A symbol in an expression that is made from results of reads, at whatever token; null if there is
+// none.
+StringAttr RowReads::madeFromReads(Expr e) {
+  llvm::DenseSet<StringAttr> results, seen;
+  for (const FormRead &read : form.reads)
+    results.insert(read.result);
+  auto bodyOf = [&](StringAttr name) -> Expr {
+    if (auto found = form.rewritten.find(name); found != form.rewritten.end())
+      return found->second;
+    const Equation *equation = model.equation(name);
+    return equation ? equation->body : nullptr;
+  };
+  for (StringAttr symbol : model.sources(e)) {
+    SmallVector<StringAttr> stack{symbol};
+    while (!stack.empty()) {
+      StringAttr name = stack.pop_back_val();
+      if (results.contains(name) || form.isOf(name))
+        return symbol;
+      if (Expr body = seen.insert(name).second ? bodyOf(name) : nullptr)
+        llvm::append_range(stack, model.sources(body));
+    }
+  }
+  return {};
 }
 
 Expr RowReads::withCycleInlined(StringAttr state) {

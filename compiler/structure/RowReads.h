@@ -38,6 +38,7 @@ private:
   std::string show(mlir::seq::Expr e) { return toString(context, e); }
   bool readsState(mlir::seq::Expr e) { return form.isRead(context, e); }
   bool dependsOnReads(mlir::seq::Expr e);
+  mlir::StringAttr madeFromReads(mlir::seq::Expr e);
   /// A sum over an index that chooses between reads, term by term; others as they are.
   mlir::seq::Expr writtenOut(mlir::seq::Expr sum);
   mlir::seq::Expr linearSelect(mlir::seq::Expr e);

@@ -74,7 +74,7 @@ const Example examples[] = {
   r[t,i] = sum[j] (S[t,i,j] + k[t,i] * v[t,j]) * c[t,j]
   output o[t,j], r[t,i]
 )"},
-    {"element_weights", "col updates 1 terms 1 reads 3 of elements 3", R"(
+    {"element_weights", "row updates 1 terms 1 reads 3 of elements 3", R"(
   input k[t,i], v[t,j], e[t,i,j]
   input g[t,i] : f32 in [-20, 0]
   param w[j,i]

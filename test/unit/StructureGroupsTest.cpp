@@ -193,12 +193,22 @@ const Example examples[] = {
   o[t,i] = S[t+1,i] + x[t,i]
   output o[t,i]
 )"},
-    {"both_contractions", "S dense_linear lanes V", R"(
+    {"both_contractions", "S o dense_linear", R"(
   input q[t,i], k[t,i], v[t,j]
   state S[i,j] = 0
-  S[t,i,j] = S[t-1,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j])
+  S[t,i,j] = S[t-1,i,j] + k[t,i] * (v[t,j] - sum[n] k[t,n] * S[t-1,n,j]) - v[t,j] * sum[p] v[t,p] * S[t-1,i,p]
   o[t,i] = sum[j] v[t,j] * S[t,i,j]
   output o[t,i]
+)"},
+    {"weighed_by_what_is_read", "u S dense_linear lanes V", R"(
+  input q[t,i], k[t,i], v[t,j]
+  state S[i,j] = 0
+  u[t,j] = v[t,j] - sum[n] k[t,n] * S[t-1,n,j]
+  S[t,i,j] = S[t-1,i,j] + k[t,i] * u[t,j]
+  a[t] = tanh(sum[j] v[t,j] * u[t,j])
+  q2[t,i] = exp(q[t,i] * a[t])
+  o[t,j] = sum[i] q2[t,i] * S[t,i,j]
+  output o[t,j]
 )"},
 };
 
