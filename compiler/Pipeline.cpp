@@ -12,6 +12,7 @@
 #include "compiler/chunk/Schedule.h"
 #include "compiler/cpu/Object.h"
 #include "compiler/gpu/Chip.h"
+#include "compiler/gpu/lanes/Device.h"
 #include "compiler/library/Library.h"
 #include "compiler/seq/Import.h"
 #include "compiler/structure/CarryRows.h"
@@ -122,31 +123,19 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
 LogicalResult runStructure(ModuleOp module, const Options &options) {
   PassManager passes(module.getContext());
   constexpr int64_t never = std::numeric_limits<int64_t>::max();
-  addStructurePasses(passes, options.form == Form::Sequential ? never
-                             : options.form == Form::Block    ? 1
-                                                              : 8);
+  // Kernels for GPUs have matrix states in the sequential form.
+  bool isSequential = options.form == Form::Sequential || options.target == Target::Cuda;
+  addStructurePasses(passes, isSequential ? never : options.form == Form::Block ? 1 : 8);
   return passes.run(module);
 }
 
 namespace {
 
-/// What is not there of the way to CUDA, said at each mixer.
-LogicalResult lowerForCuda(ModuleOp module) {
-  LogicalResult result = success();
-  for (auto mixer : module.getOps<seq::MixerOp>()) {
-    if (mixer.getSummaryOf() || mixer.getFormOf())
-      continue; // with their mixer
-    auto diagnostic = mixer.emitError("is not lowered for CUDA yet");
-    diagnostic.attachNote() << "kernels are made for the CPU only; what CUDA has so far is what "
-                               "lowered kernels become libraries with, and run on";
-    result = failure();
-  }
-  return result;
-}
-
 /// The chips of a library for CUDA.
 llvm::Expected<std::vector<gpu::Chip>> chipsOf(const Options &options) {
   std::vector<gpu::Chip> chips;
+  if (options.form == Form::Block)
+    return llvm::createStringError("--form=block is not lowered for CUDA yet");
   for (const std::string &name : options.chips) {
     auto chip = gpu::chipNamed(name);
     if (!chip)
@@ -211,9 +200,10 @@ public:
       return report(found.takeError());
     targets = std::move(*found);
     if (options.target == Target::Cuda) {
-      auto chips = chipsOf(options);
-      if (!chips)
-        return report(chips.takeError());
+      auto found = chipsOf(options);
+      if (!found)
+        return report(found.takeError());
+      chips = std::move(*found);
     }
     for (const SourceFile &source : sources)
       for (const Overrides &sizes : options.sizes)
@@ -230,6 +220,7 @@ private:
   llvm::raw_ostream &errors;
   StageTimes *times;
   std::vector<TargetInfo> targets;
+  std::vector<gpu::Chip> chips;
   LibraryPlan plan;
   std::vector<std::string> objects;
   std::deque<llvm::FileRemover> removers; // one an object
@@ -268,8 +259,13 @@ private:
       if (failed(runStructure(*module, options)))
         return failure();
     }
-    if (options.target == Target::Cuda && failed(lowerForCuda(*module)))
-      return failure();
+    if (options.target == Target::Cuda) {
+      if (failed(addKernelsForCuda(*module, mixers)))
+        return failure();
+      for (auto &[name, mixerPlan] : mixers)
+        plan.add(std::move(mixerPlan));
+      return success();
+    }
     for (auto mixer : module->getOps<seq::MixerOp>())
       if (auto of = mixer.getSummaryOfAttr();
           of && failed(addSummary(mixers[of.getAttr()], mixer, summaryWork(mixer))))
@@ -280,6 +276,25 @@ private:
     for (auto &[name, mixerPlan] : mixers)
       plan.add(std::move(mixerPlan));
     return success();
+  }
+
+  LogicalResult addKernelsForCuda(ModuleOp module, MixerPlans &mixers) {
+    llvm::FailureOr<gpu::DeviceKernels> kernels;
+    {
+      Timer timer(times, Stage::Tiles);
+      kernels = gpu::emitDeviceKernels(module, [&](seq::MixerOp mixer) -> const MixerPlan & {
+        return mixers[mixer.getSymNameAttr()];
+      });
+      if (failed(kernels))
+        return failure();
+    }
+    Timer timer(times, Stage::Cpu);
+    for (auto &[name, mixerPlan] : mixers)
+      mixerPlan.expanded = nullptr;
+    return success(
+        succeeded(gpu::lowerDeviceKernels(*kernels)) &&
+        succeeded(gpu::addDeviceTargets(
+            *kernels, chips, [&](StringAttr name) -> MixerPlan & { return mixers[name]; })));
   }
 
   LogicalResult addTarget(ModuleOp module, const TargetInfo &target, MixerPlans &mixers) {
@@ -434,9 +449,8 @@ LogicalResult forEachModule(llvm::ArrayRef<SourceFile> sources, Stage last, cons
       SourceReporter reporter(*context, source, errors);
       if (last >= Stage::Structure && failed(runStructure(*module, options)))
         return failure();
-      if (last >= Stage::Chunk && options.target == Target::Cuda && failed(lowerForCuda(*module)))
-        return failure();
-      if (last >= Stage::Chunk && failed(runChunk(*module, options, targets->front())))
+      if (last >= Stage::Chunk && options.target == Target::Cpu &&
+          failed(runChunk(*module, options, targets->front())))
         return failure();
       if (failed(visit(*module, targets->front())))
         return failure();
@@ -468,6 +482,24 @@ LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const O
   return forEachModule(
       sources, stage, options, errors, [&](ModuleOp module, const TargetInfo &target) {
         OwningOpRef<ModuleOp> tiles;
+        if (stage >= Stage::Tiles && options.target == Target::Cuda) {
+          llvm::DenseMap<StringAttr, MixerPlan> plans;
+          for (auto mixer : module.getOps<seq::MixerOp>()) {
+            auto plan = planMixer(mixer);
+            if (failed(plan))
+              return failure();
+            plans[mixer.getSymNameAttr()] = std::move(*plan);
+          }
+          auto kernels =
+              gpu::emitDeviceKernels(module, [&](seq::MixerOp mixer) -> const MixerPlan & {
+                return plans.find(mixer.getSymNameAttr())->second;
+              });
+          if (failed(kernels) || (stage >= Stage::Cpu && failed(gpu::lowerDeviceKernels(*kernels))))
+            return failure();
+          kernels->module->print(os);
+          os << "\n";
+          return success();
+        }
         if (stage >= Stage::Tiles) {
           tiles = runTiles(module, target, "");
           if (!tiles || (stage >= Stage::Cpu && failed(lowerToLlvm(*tiles, target))))

@@ -17,9 +17,10 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 class Seq_Op<string mnemonic, list<Trait> traits = []> : Op<Seq_Dialect, mnemonic, traits>;
 
-// A real, an integer or a truth value; at tile level also vectors of them.
+// A real, an integer or a truth value; at tile level also vectors of them, or tiles.
 def Seq_Value : AnyTypeOf<[AnyFloat, Index, AnySignlessInteger,
-                           VectorOfAnyRankOf<[AnyFloat, Index, AnySignlessInteger]>]>;
+                           VectorOfAnyRankOf<[AnyFloat, Index, AnySignlessInteger]>,
+                           StaticShapeTensorOf<[AnyFloat, AnySignlessInteger]>]>;
 def Seq_Real : AnyTypeOf<[AnyFloat, VectorOfAnyRankOf<[AnyFloat]>]>;
 
 //===----------------------------------------------------------------------===//
@@ -154,7 +155,7 @@ def Seq_ReadOp : Seq_Op<"read", [Pure]> {
   }];
 }
 
-def Seq_UnaryOp : Seq_Op<"unary", [Pure, Elementwise]> {
+def Seq_UnaryOp : Seq_Op<"unary", !listconcat([Pure], ElementwiseMappable.traits)> {
   let summary = "a function of one argument";
   let arguments = (ins Seq_UnaryFnAttr:$fn, Seq_Value:$operand);
   let results = (outs Seq_Value:$result);
@@ -162,7 +163,7 @@ def Seq_UnaryOp : Seq_Op<"unary", [Pure, Elementwise]> {
   let hasVerifier = 1;
 }
 
-def Seq_BinaryOp : Seq_Op<"binary", [Pure, Elementwise, SameOperandsAndResultType]> {
+def Seq_BinaryOp : Seq_Op<"binary", !listconcat([Pure, SameOperandsAndResultType], ElementwiseMappable.traits)> {
   let summary = "a function of two arguments of one type";
   let arguments = (ins Seq_BinaryFnAttr:$fn, Seq_Value:$lhs, Seq_Value:$rhs);
   let results = (outs Seq_Value:$result);

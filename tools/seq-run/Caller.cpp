@@ -285,21 +285,50 @@ Expected<CompiledMixer> CompiledMixer::find(std::shared_ptr<LoadedLibrary> libra
 }
 
 Error CompiledMixer::check(int status) const {
+  Error reported = device ? device->finish() : Error::success();
   if (status == SEQ_OK)
-    return Error::success();
+    return reported;
+  consumeError(std::move(reported));
   return createStringError(fmt::format("status {}: {}", status, lastError()));
 }
 
+std::vector<DLTensor *> CompiledMixer::onDevice(ArrayRef<DLTensor *> tensors) const {
+  std::vector<DLTensor *> result(tensors);
+  for (DLTensor *&tensor : result)
+    if (device && tensor)
+      tensor = device->enter(tensor);
+  return result;
+}
+
 Error CompiledMixer::forward(ArrayRef<DLTensor *> tensors, const seq_options *options) const {
-  std::vector<void *> arguments(tensors.begin(), tensors.end());
+  std::vector<DLTensor *> entered = onDevice(tensors), carryIn, carryOut;
+  seq_options own = options ? *options : seq_options SEQ_OPTIONS_INIT;
+  auto enter = [&](auto &list, std::vector<DLTensor *> &copy) {
+    if (!list)
+      return;
+    for (int32_t i = 0; i < own.carry_count; ++i)
+      copy.push_back(list[i] ? device->enter(const_cast<DLTensor *>(list[i])) : nullptr);
+    list = copy.data();
+  };
+  if (device) {
+    enter(own.carry_in, carryIn);
+    enter(own.carry_out, carryOut);
+    if (own.cu_seqlens)
+      own.cu_seqlens = device->enter(const_cast<DLTensor *>(own.cu_seqlens));
+    if (own.workspace)
+      own.workspace = device->enterWorkspace(own.workspace, own.workspace_bytes);
+    options = &own;
+  }
+  std::vector<void *> arguments(entered.begin(), entered.end());
   arguments.push_back(const_cast<seq_options *>(options));
   return check(call(forwardFunction, arguments));
 }
 
 Error CompiledMixer::step(ArrayRef<DLTensor *> tensors, ArrayRef<DLTensor *> carry,
                           const seq_options *options) const {
-  std::vector<void *> arguments(tensors.begin(), tensors.end());
-  arguments.push_back(static_cast<void *>(const_cast<DLTensor **>(carry.data())));
+  std::vector<DLTensor *> entered = onDevice(tensors), state = onDevice(carry);
+  std::vector<void *> arguments(entered.begin(), entered.end());
+  arguments.push_back(static_cast<void *>(state.data()));
   arguments.push_back(const_cast<seq_options *>(options));
   return check(call(stepFunction, arguments));
 }

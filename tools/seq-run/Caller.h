@@ -73,9 +73,23 @@ private:
   void *handle;
 };
 
+/// Where a library's tensors are, if not in the memory of the process.
+class CallDevice {
+public:
+  virtual ~CallDevice() = default;
+  /// The tensor on the device; valid until `finish`.
+  virtual DLTensor *enter(DLTensor *tensor) = 0;
+  virtual void *enterWorkspace(void *memory, size_t bytes) = 0;
+  /// Ends a call: what it wrote is in the tensors that were entered. Fails where the device reports
+  /// something.
+  virtual llvm::Error finish() = 0;
+};
+
 /// One mixer of a library, called by its exported C functions.
 class CompiledMixer {
 public:
+  /// For calls from now on; null: the memory of the process.
+  void useDevice(CallDevice *other) { device = other; }
   static llvm::Expected<CompiledMixer> find(std::shared_ptr<LoadedLibrary> library,
                                             const std::string &mixer);
 
@@ -90,7 +104,9 @@ public:
 
 private:
   llvm::Error check(int status) const;
+  std::vector<DLTensor *> onDevice(llvm::ArrayRef<DLTensor *> tensors) const;
 
+  CallDevice *device = nullptr;
   std::shared_ptr<LoadedLibrary> library;
   std::string name;
   void *forwardFunction = nullptr, *stepFunction = nullptr, *workspaceFunction = nullptr;

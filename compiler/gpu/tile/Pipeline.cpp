@@ -4,10 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/cpu/MathExpand.h"
 #include "compiler/gpu/Passes.h"
 
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
 #include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
 #include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
 #include "mlir/Pass/PassManager.h"
@@ -23,9 +25,11 @@ void addTilePasses(OpPassManager &passes) {
   passes.addPass(createTileAllocateShared());
   passes.addPass(createTileInsertBarriers());
   passes.addPass(createTileToNvvm());
+  passes.addPass(cpu::createExpandMathPass());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   passes.addPass(createSCFToControlFlowPass());
+  passes.addPass(createConvertMathToLLVMPass());
   passes.addPass(createArithToLLVMConversionPass());
   passes.addPass(createConvertControlFlowToLLVMPass());
   passes.addPass(createReconcileUnrealizedCastsPass());

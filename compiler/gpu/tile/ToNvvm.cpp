@@ -6,6 +6,7 @@
 
 #include "compiler/gpu/tile/ToNvvm.h"
 #include "compiler/gpu/Passes.h"
+#include "dialect/Seq.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -87,7 +88,8 @@ struct TileToNvvm : impl::TileToNvvmBase<TileToNvvm> {
     ConversionTarget target(*context);
     target.addLegalDialect<LLVM::LLVMDialect, NVVM::NVVMDialect>();
     target.addIllegalDialect<TileDialect, math::MathDialect, tensor::TensorDialect>();
-    target.addDynamicallyLegalDialect<arith::ArithDialect>(
+    // Functions of the seq dialect are expanded behind this, as scalars.
+    target.addDynamicallyLegalDialect<arith::ArithDialect, seq::SeqDialect>(
         [&](Operation *op) { return types.isLegal(op); });
     RewritePatternSet patterns(context);
     scf::populateSCFStructuralTypeConversionsAndLegality(types, patterns, target);

@@ -1,0 +1,42 @@
+//===- Device.h - from mixers to code for GPUs --------------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_LANES_DEVICE_H
+#define SEQMIX_COMPILER_GPU_LANES_DEVICE_H
+
+#include "compiler/library/Library.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace seqmix::gpu {
+
+/// The kernels of a module's mixers, as ops on tiles in a gpu.module, and their launches.
+struct DeviceKernels {
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  llvm::MapVector<mlir::StringAttr, std::vector<LaunchPlan>> launches; ///< by mixer, in order
+
+  /// The module of the kernels.
+  mlir::Operation *kernels() const;
+};
+
+using PlanOf = llvm::function_ref<const MixerPlan &(mlir::seq::MixerOp)>;
+
+/// Makes the kernels of all mixers at the structure stage, with a located error at each that is not
+/// lowered yet.
+llvm::FailureOr<DeviceKernels> emitDeviceKernels(mlir::ModuleOp module, PlanOf planOf);
+
+/// From ops on tiles to those of the llvm and nvvm dialects.
+llvm::LogicalResult lowerDeviceKernels(DeviceKernels &kernels);
+
+/// Compiles lowered kernels for the chips, the best first, and describes them in the mixers' plans.
+llvm::LogicalResult addDeviceTargets(const DeviceKernels &kernels, llvm::ArrayRef<Chip> chips,
+                                     llvm::function_ref<MixerPlan &(mlir::StringAttr)> planOf);
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_LANES_DEVICE_H

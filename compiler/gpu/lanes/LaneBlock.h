@@ -1,0 +1,125 @@
+//===- LaneBlock.h - the memory that a block of threads works on --------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_LANES_LANEBLOCK_H
+#define SEQMIX_COMPILER_GPU_LANES_LANEBLOCK_H
+
+#include "compiler/library/Library.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/Builders.h"
+
+namespace seqmix::gpu {
+
+/// An integer: constant + token * t + lane * l + rest, where t is the token's number in the call
+/// and l the place of a thread along the dim that lanes are along.
+struct Place {
+  int64_t constant = 0, token = 0, lane = 0;
+  mlir::Value rest; // what is known at run time only: an i64, or a tile of them; or null
+
+  static Place of(int64_t constant) { return {constant, 0, 0, {}}; }
+  static Place ofLane() { return {0, 0, 1, {}}; }
+  bool isConstant() const { return !token && !lane && !rest; }
+  bool isLane() const { return !constant && !token && lane == 1 && !rest; }
+};
+
+/// How the elements of a mixer are divided: one lane (a thread) for each place of a fixed dim.
+struct LaneShape {
+  int32_t dim = 0;    ///< number in the plan
+  int64_t size = 0;   ///< places of the dim
+  int64_t lanes = 0;  ///< of a block
+  int64_t blocks = 0; ///< that share the dim
+  bool isWhole() const { return size == lanes * blocks; }
+};
+
+/// An array as a block sees it.
+struct LaneArray {
+  mlir::Value base; ///< of the batch element's first element, in the sequence's first token
+  llvm::SmallVector<mlir::Value> strides; ///< in elements, by slot
+  SeqDType dtype = SEQ_F32;
+  mlir::Value isThere; ///< whether the caller has given it; null: always
+  mlir::Value
+      isWritten; ///< whether this block is the one that writes what several share; null: always
+};
+
+/// A block's part of a call: which batch element, which lanes, which tokens; and where its elements
+/// stand. What is the same for all tokens is made in front of the first loop.
+class LaneBlock {
+public:
+  LaneBlock(const MixerPlan &plan, const LaneShape &shape, mlir::LLVM::LLVMFuncOp kernel,
+            mlir::Type real);
+
+  /// The arguments of the kernel, for its launch.
+  static std::vector<SeqArgument> arguments(const MixerPlan &plan);
+  /// The types of these arguments and the bytes of the frame.
+  static mlir::LLVM::LLVMFunctionType functionType(mlir::MLIRContext *context,
+                                                   const MixerPlan &plan);
+  static int64_t frameSlots(const MixerPlan &plan);
+
+  mlir::OpBuilder builder;
+  mlir::Location loc;
+  const MixerPlan &plan;
+  const LaneShape shape;
+  mlir::Type real; ///< f32 or f64
+
+  mlir::Value tokens;    ///< of the sequence
+  mlir::Value firstLane; ///< of the block, i64
+
+  const LaneArray &tensor(int32_t number);
+  const LaneArray &carryIn(int32_t component);
+  const LaneArray &carryOut(int32_t component);
+
+  /// An element, or one a lane: in the type of computation, i64 or i1. `places` by slot; `token` is
+  /// the value of t in them. Zero where `exists` (if not null) does not hold.
+  mlir::Value load(const LaneArray &array, llvm::ArrayRef<Place> places, mlir::Value token,
+                   mlir::Value exists = {});
+  /// Stores it; a value that is the same for all lanes is written once.
+  void store(const LaneArray &array, llvm::ArrayRef<Place> places, mlir::Value token,
+             mlir::Value value);
+
+  /// Adds the call's tokens to the sequence's position.
+  void storePosition();
+
+  /// Moves the builder in front of the loops, until the guard ends.
+  void enterFront();
+  /// The first op that depends on tokens.
+  mlir::Operation *firstLoop = nullptr;
+
+  mlir::Value i64(int64_t value);
+  mlir::Value zero(mlir::Type type);
+  mlir::RankedTensorType tileOf(mlir::Type element) const;
+  mlir::Value splat(mlir::Value scalar);
+  mlir::Value places(); ///< each lane's place along the dim, i64
+
+private:
+  mlir::Value frameSlot(int64_t slot);
+  mlir::Value argument(int32_t kind, int32_t index);
+  mlir::Value isGiven(mlir::Value pointer);
+  void findTask();
+  void findSequence();
+  mlir::Value batchIndex(int32_t dim) const { return batchIndices[dim]; }
+  LaneArray makeArray(mlir::Value base, llvm::ArrayRef<AxisPlan> axes, int64_t firstSlot,
+                      SeqDType dtype, bool isOfTokens);
+  mlir::Value address(const LaneArray &array, llvm::ArrayRef<Place> places, mlir::Value token,
+                      mlir::Value &laneStride);
+  mlir::Value lanesThatExist(mlir::Value condition);
+  mlir::Value isFirstOfLanes();
+  mlir::Type storageType(SeqDType dtype);
+  mlir::Value widen(mlir::Value value, SeqDType dtype);
+  mlir::Value narrow(mlir::Value value, SeqDType dtype);
+  mlir::Value conjunction(mlir::Value a, mlir::Value b);
+
+  mlir::LLVM::LLVMFuncOp kernel;
+  mlir::Value begin; ///< of the sequence in packed arrays; null when there is no batch dim to pack
+  llvm::SmallVector<mlir::Value> batchIndices; ///< by dim
+  llvm::DenseMap<int64_t, mlir::Value> slots;
+  llvm::DenseMap<int32_t, LaneArray> tensors, ins, outs;
+  mlir::Value lanePlaces, existing;
+};
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_LANES_LANEBLOCK_H

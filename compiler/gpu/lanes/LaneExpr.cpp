@@ -1,0 +1,488 @@
+//===- LaneExpr.cpp - equations for the lanes of a block ---------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/lanes/LaneExpr.h"
+
+#include "compiler/chunk/Reads.h"
+#include "dialect/Carry.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/SaveAndRestore.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+
+LaneExpr::LaneExpr(MixerOp mixer, LaneBlock &block, Direction direction)
+    : mixer(mixer), block(block), builder(block.builder),
+      step(direction == Direction::Forward ? 1 : -1) {
+  for (Operation &op : mixer.getBody().front()) {
+    if (auto define = dyn_cast<DefineOp>(op))
+      equations[define.getSymNameAttr()] = &op;
+    else if (auto next = dyn_cast<NextOp>(op))
+      equations[next.getStateAttr().getAttr()] = &op;
+  }
+}
+
+void LaneExpr::enterToken(Value number, const std::map<Carried, Value> &values) {
+  token = number;
+  carried = &values;
+  ofToken.clear();
+}
+
+//===----------------------------------------------------------------------===//
+// Symbols
+//===----------------------------------------------------------------------===//
+
+Operation *LaneExpr::symbol(StringAttr name) const { return chunk::lookup(mixer, name); }
+
+bool LaneExpr::isState(StringAttr name) const { return isa<StateOp>(symbol(name)); }
+
+int64_t LaneExpr::sizeOf(Attribute dim) const {
+  auto op = cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dim)));
+  return op.getSize() ? static_cast<int64_t>(*op.getSize()) : -1;
+}
+
+Type LaneExpr::typeOf(StringAttr name) const {
+  Type type;
+  if (auto tensor = dyn_cast<TensorOp>(symbol(name)))
+    type = tensor.getDtype();
+  else if (auto found = equations.find(name); found != equations.end())
+    type = found->second->getRegion(0).front().getTerminator()->getOperand(0).getType();
+  if (type && type.isInteger(1))
+    return builder.getI1Type();
+  return type && (type.isIndex() || isa<IntegerType>(type)) ? Type(builder.getI64Type())
+                                                            : block.real;
+}
+
+std::vector<LaneElement> LaneExpr::elementsOf(StringAttr name) const {
+  std::vector<LaneElement> elements = {{}};
+  for (auto dim : chunk::dimsOf(symbol(name)).getAsRange<FlatSymbolRefAttr>()) {
+    int64_t size = sizeOf(dim);
+    if (size < 0)
+      continue; // tokens
+    bool isLanes = dim.getValue() == block.plan.dims[block.shape.dim].name;
+    std::vector<LaneElement> longer;
+    for (const LaneElement &element : elements)
+      for (int64_t place = 0; place < (isLanes ? 1 : size); ++place) {
+        longer.push_back(element);
+        longer.back().push_back(isLanes ? -1 : place);
+      }
+    elements = std::move(longer);
+  }
+  return elements;
+}
+
+SmallVector<Place> LaneExpr::places(const LaneElement &element, std::optional<Place> token) {
+  SmallVector<Place> result;
+  if (token)
+    result.push_back(*token);
+  for (int64_t place : element)
+    result.push_back(place < 0 ? Place::ofLane() : Place::of(place));
+  return result;
+}
+
+FailureOr<Value> LaneExpr::valueOf(StringAttr name, const LaneElement &element) {
+  auto found = equations.find(name);
+  if (found == equations.end()) {
+    // An input whose earlier tokens are carried.
+    auto tensor = cast<TensorOp>(symbol(name));
+    auto result = readTensor(nullptr, tensor, places(element, Place{0, 1, 0, {}}), true);
+    if (failed(result))
+      return failure();
+    return asValue(tensor, *result);
+  }
+  auto result = definition(found->second, places(element, Place{0, 1, 0, {}}));
+  if (failed(result))
+    return failure();
+  Value value = asValue(found->second, *result);
+  if (!value)
+    return failure();
+  return value;
+}
+
+//===----------------------------------------------------------------------===//
+// Values
+//===----------------------------------------------------------------------===//
+
+InFlightDiagnostic LaneExpr::refuse(Operation *op, const Twine &what) {
+  return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
+}
+
+Value LaneExpr::constant(double value) {
+  return arith::ConstantOp::create(builder, block.loc, builder.getFloatAttr(block.real, value));
+}
+
+void LaneExpr::unify(MutableArrayRef<Value> values) {
+  auto isTile = [](Value value) { return isa<RankedTensorType>(value.getType()); };
+  if (llvm::any_of(values, isTile))
+    for (Value &value : values)
+      value = block.splat(value);
+}
+
+Value LaneExpr::add(Value a, Value b) {
+  Value both[] = {a, b};
+  unify(both);
+  return arith::AddFOp::create(builder, block.loc, both[0], both[1],
+                               arith::FastMathFlags::contract);
+}
+
+Value LaneExpr::multiply(Value a, Value b) {
+  Value both[] = {a, b};
+  unify(both);
+  return arith::MulFOp::create(builder, block.loc, both[0], both[1],
+                               arith::FastMathFlags::contract);
+}
+
+Value LaneExpr::function(UnaryFn fn, Value x) {
+  return UnaryOp::create(builder, block.loc, x.getType(), fn, x);
+}
+
+Value LaneExpr::function(BinaryFn fn, Value a, Value b) {
+  Value both[] = {a, b};
+  unify(both);
+  return BinaryOp::create(builder, block.loc, fn, both[0], both[1]);
+}
+
+Value LaneExpr::choose(Value condition, Value a, Value b) {
+  Value all[] = {condition, a, b};
+  unify(all);
+  return arith::SelectOp::create(builder, block.loc, all[0], all[1], all[2]);
+}
+
+std::optional<bool> LaneExpr::known(Value condition) {
+  APInt bit;
+  if (matchPattern(condition, m_ConstantInt(&bit)))
+    return bit.isOne();
+  return std::nullopt;
+}
+
+Value LaneExpr::number(Operation *op, const Place &place) {
+  if (place.token) {
+    refuse(op, "the number of a token as a number");
+    return {};
+  }
+  Value result = place.rest;
+  auto more = [&](Value value) {
+    Value both[] = {result ? result : value, value};
+    unify(both);
+    result =
+        result ? arith::AddIOp::create(builder, block.loc, both[0], both[1]).getResult() : value;
+  };
+  if (place.lane) {
+    Value own = block.places();
+    if (place.lane != 1)
+      own = arith::MulIOp::create(builder, block.loc, own, block.splat(block.i64(place.lane)));
+    more(own);
+  }
+  if (place.constant || !result)
+    more(block.i64(place.constant));
+  return result;
+}
+
+Value LaneExpr::asValue(Operation *op, const Evaluated &evaluated) {
+  return evaluated.isInteger ? number(op, evaluated.place) : evaluated.value;
+}
+
+//===----------------------------------------------------------------------===//
+// What is known
+//===----------------------------------------------------------------------===//
+
+ArrayRef<BlockArgument> LaneExpr::dependencies(Operation *op) {
+  auto found = dependenciesOf.find(op);
+  if (found != dependenciesOf.end())
+    return found->second;
+  llvm::SmallSetVector<BlockArgument, 4> all;
+  op->walk([&](Operation *inner) {
+    for (Value operand : inner->getOperands()) {
+      if (auto argument = dyn_cast<BlockArgument>(operand)) {
+        if (!op->isAncestor(argument.getOwner()->getParentOp()))
+          all.insert(argument);
+      } else if (!op->isAncestor(operand.getDefiningOp())) {
+        for (BlockArgument argument :
+             SmallVector<BlockArgument>(dependencies(operand.getDefiningOp())))
+          all.insert(argument);
+      }
+    }
+  });
+  return dependenciesOf[op] = llvm::to_vector(all);
+}
+
+LaneExpr::Key LaneExpr::keyOf(const void *what, ArrayRef<Place> places) const {
+  Key key{what, {}};
+  for (const Place &place : places)
+    key.second.append(
+        {place.constant, place.token, place.lane,
+         static_cast<int64_t>(reinterpret_cast<intptr_t>(place.rest.getAsOpaquePointer()))});
+  return key;
+}
+
+LaneExpr::Result LaneExpr::eval(Value value) {
+  if (isa<BlockArgument>(value))
+    return integer(bindings.lookup(value));
+  Operation *op = value.getDefiningOp();
+  SmallVector<Place> places;
+  for (BlockArgument argument : dependencies(op))
+    places.push_back(bindings.lookup(argument));
+  Key key = keyOf(op, places);
+  auto &memo = isInFront ? ofAll : ofToken;
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
+  Result result = evalOp(op);
+  if (succeeded(result))
+    memo.insert({key, *result});
+  return result;
+}
+
+LaneExpr::Result LaneExpr::evalOp(Operation *op) {
+  return llvm::TypeSwitch<Operation *, Result>(op)
+      .Case([&](ConstantOp constantOp) -> Result {
+        if (auto number = dyn_cast<FloatAttr>(constantOp.getValue()))
+          return real(constant(number.getValueAsDouble()));
+        auto number = cast<IntegerAttr>(constantOp.getValue());
+        if (number.getType().isInteger(1))
+          return real(arith::ConstantOp::create(builder, block.loc, number));
+        return integer(Place::of(number.getInt()));
+      })
+      .Case([&](ToRealOp convert) -> Result {
+        Result operand = eval(convert.getOperand());
+        if (failed(operand))
+          return failure();
+        if (operand->place.isConstant())
+          return real(constant(static_cast<double>(operand->place.constant)));
+        Value value = number(op, operand->place);
+        if (!value)
+          return failure();
+        Type type =
+            isa<RankedTensorType>(value.getType()) ? Type(block.tileOf(block.real)) : block.real;
+        return real(arith::SIToFPOp::create(builder, block.loc, type, value));
+      })
+      .Case([&](ReadOp other) { return read(other); })
+      .Case([&](UnaryOp other) { return unary(other); })
+      .Case([&](BinaryOp other) { return binary(other); })
+      .Case([&](CompareOp other) { return compare(other); })
+      .Case([&](SelectOp other) { return select(other); })
+      .Case([&](ReduceOp other) { return reduce(other); })
+      .Case([&](MapOp other) { return map(other); })
+      .Default([&](Operation *other) -> Result {
+        refuse(other, "'" + other->getName().getStringRef() + "' in an equation");
+        return failure();
+      });
+}
+
+LaneExpr::Result LaneExpr::body(Region &region, ArrayRef<Place> arguments) {
+  Block &inner = region.front();
+  SmallVector<std::pair<Value, std::optional<Place>>> before;
+  for (auto [argument, place] : llvm::zip_equal(inner.getArguments(), arguments)) {
+    auto found = bindings.find(argument);
+    before.push_back(
+        {argument, found == bindings.end() ? std::nullopt : std::optional(found->second)});
+    bindings[argument] = place;
+  }
+  llvm::scope_exit restore([&] {
+    for (auto &[argument, place] : before)
+      if (place)
+        bindings[argument] = *place;
+  });
+  return eval(inner.getTerminator()->getOperand(0));
+}
+
+/// The value of an equation for places of its left side, zero outside of its domain.
+LaneExpr::Result LaneExpr::definition(Operation *equation, ArrayRef<Place> arguments) {
+  Key key = keyOf(equation, arguments);
+  auto &memo = isInFront ? ofAll : ofToken;
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
+  Result result = body(equation->getRegion(0), arguments);
+  if (failed(result))
+    return failure();
+  if (Region &domain = equation->getRegion(1); !domain.empty()) {
+    Result inside = body(domain, arguments);
+    if (failed(inside))
+      return failure();
+    Value value = asValue(equation, *result);
+    if (!value)
+      return failure();
+    Value none = block.zero(getElementTypeOrSelf(value.getType()));
+    value = choose(inside->value, value, none);
+    result = result->isInteger ? integer({0, 0, 0, value}) : real(value);
+  }
+  memo.insert({key, *result});
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Integers
+//===----------------------------------------------------------------------===//
+
+FailureOr<Place> LaneExpr::place(Operation *op, AffineExpr expr, ArrayRef<Place> operands) {
+  if (auto constantExpr = dyn_cast<AffineConstantExpr>(expr))
+    return Place::of(constantExpr.getValue());
+  if (auto dim = dyn_cast<AffineDimExpr>(expr))
+    return operands[dim.getPosition()];
+  auto both = cast<AffineBinaryOpExpr>(expr);
+  auto left = place(op, both.getLHS(), operands), right = place(op, both.getRHS(), operands);
+  if (failed(left) || failed(right))
+    return failure();
+  switch (both.getKind()) {
+  case AffineExprKind::Add: {
+    Place sum{left->constant + right->constant, left->token + right->token,
+              left->lane + right->lane, left->rest};
+    if (left->rest && right->rest) {
+      Value values[] = {left->rest, right->rest};
+      unify(values);
+      sum.rest = arith::AddIOp::create(builder, block.loc, values[0], values[1]);
+    } else if (right->rest) {
+      sum.rest = right->rest;
+    }
+    return sum;
+  }
+  case AffineExprKind::Mul: {
+    if (!right->isConstant())
+      std::swap(*left, *right);
+    int64_t factor = right->constant;
+    Place product{left->constant * factor, left->token * factor, left->lane * factor, {}};
+    if (left->rest) {
+      Value values[] = {left->rest, block.i64(factor)};
+      unify(values);
+      product.rest = arith::MulIOp::create(builder, block.loc, values[0], values[1]);
+    }
+    return product;
+  }
+  default: {
+    bool isMod = both.getKind() == AffineExprKind::Mod;
+    if (left->isConstant())
+      return Place::of(isMod ? llvm::mod(left->constant, right->constant)
+                             : llvm::divideFloorSigned(left->constant, right->constant));
+    Value value = number(op, *left);
+    if (!value)
+      return failure();
+    return Place{
+        0, 0, 0,
+        function(isMod ? BinaryFn::Mod : BinaryFn::FloorDiv, value, block.i64(right->constant))};
+  }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Reads
+//===----------------------------------------------------------------------===//
+
+LaneExpr::Result LaneExpr::read(ReadOp op) {
+  StringAttr name = op.getSourceAttr().getAttr();
+  Operation *source = symbol(name);
+  SmallVector<Place> operands, all;
+  for (Value operand : op.getOperands()) {
+    Result value = eval(operand);
+    if (failed(value))
+      return failure();
+    operands.push_back(value->place);
+  }
+  for (AffineExpr expr : op.getMap().getResults()) {
+    auto result = place(op, expr, operands);
+    if (failed(result))
+      return failure();
+    all.push_back(*result);
+  }
+  const bool isOfTokens = chunk::readsToken(mixer, op);
+  auto zero = [&]() -> Result {
+    if (op.getType().isIndex())
+      return integer(Place::of(0));
+    return real(op.getType().isInteger(1) ? block.zero(builder.getI1Type()) : constant(0));
+  };
+  ArrayRef<Place> features = ArrayRef(all).drop_front(isOfTokens ? 1 : 0);
+  SmallVector<Attribute> dims(chunk::dimsOf(source).getValue());
+  if (isOfTokens && !isa<StateOp>(source))
+    dims.erase(dims.begin());
+  for (auto [feature, dim] : llvm::zip_equal(features, dims)) {
+    int64_t size = sizeOf(dim);
+    if (size < 0)
+      return refuse(op, "positions of another run-time dim"), failure();
+    if (feature.isConstant()) {
+      if (feature.constant < 0 || feature.constant >= size)
+        return zero();
+    } else if (!feature.isLane()) {
+      return refuse(op, "an index that is computed, or that is next to another one"), failure();
+    } else if (size < block.shape.size) {
+      return refuse(op, "an index of one dim in another one"), failure();
+    }
+  }
+  if (!isOfTokens) {
+    // Made once, in front of the loops.
+    OpBuilder::InsertionGuard guard(builder);
+    block.enterFront();
+    llvm::SaveAndRestore front(isInFront, true);
+    if (auto tensor = dyn_cast<TensorOp>(source))
+      return readTensor(op, tensor, all, false);
+    return definition(equations.lookup(name), all);
+  }
+  const Place &at = all.front();
+  if (at.token != 1 || at.lane || at.rest)
+    return refuse(op, "a token other than the own one plus a distance"), failure();
+  if (isa<StateOp>(source)) {
+    if (at.constant == 0)
+      return definition(equations.lookup(name), all);
+    if (at.constant == -step)
+      return earlier(op, name, features, 0);
+    return refuse(op, "a state of an earlier token than the one before"), failure();
+  }
+  const int64_t distance = -at.constant * step;
+  if (distance > 0)
+    return earlier(op, name, features, distance);
+  if (auto tensor = dyn_cast<TensorOp>(source))
+    return readTensor(op, tensor, all, true);
+  if (distance < 0)
+    return refuse(op, "a definition at a later token"), failure();
+  if (auto found = equations.find(name); found != equations.end())
+    return definition(found->second, all);
+  return refuse(op, "'" + name.getValue() + "', which another form makes"), failure();
+}
+
+LaneExpr::Result LaneExpr::earlier(ReadOp op, StringAttr name, ArrayRef<Place> features,
+                                   int64_t distance) {
+  LaneElement element;
+  for (const Place &feature : features)
+    element.push_back(feature.lane ? -1 : feature.constant);
+  auto found = carried->find({name, element, distance});
+  if (found == carried->end())
+    return refuse(op, "earlier tokens of '" + name.getValue() + "' in this direction"), failure();
+  return op.getType().isIndex() ? integer({0, 0, 0, found->second}) : real(found->second);
+}
+
+LaneExpr::Result LaneExpr::readTensor(ReadOp op, TensorOp tensor, ArrayRef<Place> places,
+                                      bool isOfTokens) {
+  Key key = keyOf(tensor, places);
+  auto &memo = isInFront ? ofAll : ofToken;
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
+  if (isOfTokens && tensor.getRole() == Role::Param)
+    return refuse(op ? op.getOperation() : tensor, "a param over tokens"), failure();
+  int32_t number = 0;
+  while (block.plan.tensors[number].name != tensor.getSymName())
+    ++number;
+  Value exists;
+  if (isOfTokens && places[0].constant) {
+    Value at = arith::AddIOp::create(builder, block.loc, token, block.i64(places[0].constant));
+    // A negative one is large without its sign.
+    exists = arith::CmpIOp::create(builder, block.loc, arith::CmpIPredicate::ult, at, block.tokens);
+  }
+  SmallVector<Place> inOrder(places);
+  if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
+    for (auto [own, declared] : llvm::enumerate(order.asArrayRef()))
+      inOrder[declared] = places[own];
+  Value value = block.load(block.tensor(number), inOrder, token, exists);
+  Evaluated result =
+      typeOf(tensor.getSymNameAttr()).isInteger(64) ? integer({0, 0, 0, value}) : real(value);
+  memo.insert({key, result});
+  return result;
+}
+
+} // namespace seqmix::gpu

@@ -1,0 +1,127 @@
+//===- LaneExpr.h - equations for the lanes of a block -------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// Values are made when they are asked for, and once a token: that of a definition or state at an
+// element, and that of an operation of a body for what its indices are. All dims but the one that
+// lanes are along are unrolled.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_LANES_LANEEXPR_H
+#define SEQMIX_COMPILER_GPU_LANES_LANEEXPR_H
+
+#include "compiler/gpu/lanes/LaneBlock.h"
+#include "dialect/Seq.h"
+
+#include <map>
+
+namespace seqmix::gpu {
+
+/// An element of a symbol: its place along each dim but the tokens', -1 along the lanes.
+using LaneElement = llvm::SmallVector<int64_t>;
+
+/// What is carried from token to token in registers: a state, or (with a distance of at least 1)
+/// what a symbol was so many tokens before.
+struct Carried {
+  mlir::StringAttr name;
+  LaneElement element;
+  int64_t distance = 0;
+  bool operator<(const Carried &other) const {
+    return std::tuple(name.getValue(), element, distance) <
+           std::tuple(other.name.getValue(), other.element, other.distance);
+  }
+};
+
+class LaneExpr {
+public:
+  LaneExpr(mlir::seq::MixerOp mixer, LaneBlock &block, mlir::seq::Direction direction);
+
+  /// Begins a token: its number in the call, and the values carried to it.
+  void enterToken(mlir::Value token, const std::map<Carried, mlir::Value> &carried);
+
+  /// The value of a symbol over tokens at this one (of a state: after it), real, i64 or i1, for one
+  /// lane each or the same for all.
+  mlir::FailureOr<mlir::Value> valueOf(mlir::StringAttr name, const LaneElement &element);
+
+  /// All elements of a symbol.
+  std::vector<LaneElement> elementsOf(mlir::StringAttr name) const;
+  bool isState(mlir::StringAttr name) const;
+  /// The places of an element, the token in front if `isOfTokens`.
+  static llvm::SmallVector<Place> places(const LaneElement &element,
+                                         std::optional<Place> token = std::nullopt);
+  mlir::Operation *symbol(mlir::StringAttr name) const;
+  /// The type that values of a symbol have.
+  mlir::Type typeOf(mlir::StringAttr name) const;
+
+private:
+  /// Integers are places, reals and truth values are values.
+  struct Evaluated {
+    bool isInteger = false;
+    Place place;
+    mlir::Value value;
+  };
+  using Result = mlir::FailureOr<Evaluated>;
+  using Key = std::pair<const void *, llvm::SmallVector<int64_t>>;
+  struct Task; // what one evaluation looks at
+
+  Result eval(mlir::Value value);
+  Result evalOp(mlir::Operation *op);
+  Result body(mlir::Region &region, llvm::ArrayRef<Place> arguments);
+  Result read(mlir::seq::ReadOp op);
+  Result readTensor(mlir::seq::ReadOp op, mlir::seq::TensorOp tensor, llvm::ArrayRef<Place> places,
+                    bool isOfTokens);
+  Result definition(mlir::Operation *equation, llvm::ArrayRef<Place> arguments);
+  Result earlier(mlir::seq::ReadOp op, mlir::StringAttr name, llvm::ArrayRef<Place> features,
+                 int64_t distance);
+  Result unary(mlir::seq::UnaryOp op);
+  Result binary(mlir::seq::BinaryOp op);
+  Result compare(mlir::seq::CompareOp op);
+  Result select(mlir::seq::SelectOp op);
+  Result reduce(mlir::seq::ReduceOp op);
+  Result map(mlir::seq::MapOp op);
+  mlir::FailureOr<Place> place(mlir::Operation *op, mlir::AffineExpr expr,
+                               llvm::ArrayRef<Place> operands);
+
+  /// Calls `visit` with a point's value and whether it counts (null: it does).
+  mlir::LogicalResult
+  points(mlir::Region &body, mlir::Region &domain, llvm::ArrayRef<int64_t> sizes,
+         llvm::function_ref<void(llvm::ArrayRef<int64_t>, mlir::Value, mlir::Value)> visit);
+
+  Evaluated real(mlir::Value value) { return {false, {}, value}; }
+  Evaluated integer(const Place &place) { return {true, place, {}}; }
+  /// A number of a place as an i64, or a tile of them; null (with an error) if it depends on the
+  /// number of the token, which kernels do not know yet.
+  mlir::Value number(mlir::Operation *op, const Place &place);
+  mlir::Value asValue(mlir::Operation *op, const Evaluated &evaluated);
+  void unify(llvm::MutableArrayRef<mlir::Value> values);
+  mlir::Value add(mlir::Value a, mlir::Value b);
+  mlir::Value multiply(mlir::Value a, mlir::Value b);
+  mlir::Value function(mlir::seq::UnaryFn fn, mlir::Value x);
+  mlir::Value function(mlir::seq::BinaryFn fn, mlir::Value a, mlir::Value b);
+  mlir::Value choose(mlir::Value condition, mlir::Value a, mlir::Value b);
+  mlir::Value constant(double value);
+  std::optional<bool> known(mlir::Value condition);
+  mlir::InFlightDiagnostic refuse(mlir::Operation *op, const llvm::Twine &what);
+  llvm::ArrayRef<mlir::BlockArgument> dependencies(mlir::Operation *op);
+  Key keyOf(const void *what, llvm::ArrayRef<Place> places) const;
+  int64_t sizeOf(mlir::Attribute dim) const;
+
+  mlir::seq::MixerOp mixer;
+  LaneBlock &block;
+  mlir::OpBuilder &builder;
+  int64_t step; // from a token to the next: 1 or -1
+  llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations;
+  llvm::DenseMap<mlir::Value, Place> bindings;
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::BlockArgument>> dependenciesOf;
+  mlir::Value token;
+  const std::map<Carried, mlir::Value> *carried = nullptr;
+  std::map<Key, Evaluated> ofToken, ofAll; // what is known, of this token and of all
+  bool isInFront = false;                  // what is made depends on no token
+};
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_LANES_LANEEXPR_H

@@ -1,0 +1,380 @@
+//===- Lanes.cpp - recurrences with a thread for each place of a dim --------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/lanes/Lanes.h"
+
+#include "compiler/chunk/Reads.h"
+#include "compiler/gpu/lanes/LaneExpr.h"
+#include "dialect/Carry.h"
+#include "dialect/tile/Tile.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+namespace {
+
+/// Lanes of a block at most: four warps, so that a multiprocessor has several blocks.
+constexpr int64_t kMostLanes = 128;
+/// What a thread can carry in registers beside what it computes.
+constexpr int64_t kMostCarried = 160;
+/// Operations of a token from which on a loop has one token an iteration. Below, loads of several
+/// tokens are under way at once.
+constexpr int64_t kUnrolled = 256, kMostUnrolled = 4;
+
+class LaneLowering {
+public:
+  LaneLowering(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module, StringRef name)
+      : mixer(mixer), plan(plan), module(module), name(name) {}
+
+  FailureOr<LaunchPlan> run() {
+    if (failed(check()) || failed(chooseShape()))
+      return failure();
+    makeFunction();
+    LaneBlock own(plan, shape, kernel, mixer.getCompute());
+    LaneExpr values(mixer, own, direction);
+    block = &own;
+    expr = &values;
+    collectCarried();
+    if (carried.size() > kMostCarried)
+      return mixer.emitError() << "not lowered for CUDA yet: a thread would carry "
+                               << carried.size() << " values from token to token in registers; "
+                               << kMostCarried << " are possible";
+    if (failed(emit()))
+      return failure();
+    return launch();
+  }
+
+private:
+  MixerOp mixer;
+  const MixerPlan &plan;
+  mlir::gpu::GPUModuleOp module;
+  StringRef name;
+  Direction direction = Direction::Forward;
+  LaneShape shape;
+  LLVM::LLVMFuncOp kernel;
+  LaneBlock *block = nullptr;
+  LaneExpr *expr = nullptr;
+  std::vector<Carried> carried;
+
+  LogicalResult refuse(Operation *op, const Twine &what) {
+    return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
+  }
+
+  //===--- what the form takes ----------------------------------------------===//
+
+  LogicalResult check() {
+    std::optional<Direction> only;
+    for (Operation &op : mixer.getBody().front()) {
+      if (isa<AffineOp, PairsOp, ConvolutionOp>(op))
+        return refuse(&op, isa<PairsOp>(op)         ? "reductions over pairs of positions"
+                           : isa<ConvolutionOp>(op) ? "convolutions"
+                                                    : "the block form of matrix states");
+      auto state = dyn_cast<StateOp>(op);
+      if (!state)
+        continue;
+      if (only && *only != state.getDirection())
+        return refuse(&op, "states in both directions");
+      only = state.getDirection();
+    }
+    direction = only.value_or(Direction::Forward);
+    for (auto output : mixer.getOps<OutputOp>()) {
+      Operation *source = chunk::lookup(mixer, output.getSourceAttr());
+      if (!isa<StateOp>(source) && !isTokenIndexed(mixer, chunk::dimsOf(source)))
+        return refuse(output, "an output without tokens");
+    }
+    return success();
+  }
+
+  /// Indices that reductions and maps bind would need values of other lanes.
+  llvm::DenseSet<StringAttr> boundDims() {
+    llvm::DenseSet<StringAttr> bound;
+    mixer.walk([&](Operation *op) {
+      if (auto reduce = dyn_cast<ReduceOp>(op))
+        for (auto dim : reduce.getDims().getAsRange<FlatSymbolRefAttr>())
+          bound.insert(dim.getAttr());
+      if (auto map = dyn_cast<MapOp>(op))
+        bound.insert(map.getDimAttr().getAttr());
+    });
+    return bound;
+  }
+
+  /// Of the dims that nothing reduces over, the one that leaves the fewest elements to a thread.
+  LogicalResult chooseShape() {
+    const llvm::DenseSet<StringAttr> bound = boundDims();
+    std::optional<std::pair<int64_t, int64_t>> best; // elements of a thread, -size
+    for (auto [number, dim] : llvm::enumerate(plan.dims)) {
+      if (dim.kind != SEQ_DIM_FIXED ||
+          bound.contains(StringAttr::get(mixer.getContext(), dim.name)))
+        continue;
+      int64_t elements = 0;
+      bool occurs = false;
+      auto count = [&](ArrayAttr dims) {
+        int64_t own = 1;
+        for (auto symbol : dims.getAsRange<FlatSymbolRefAttr>()) {
+          auto op = cast<DimOp>(chunk::lookup(mixer, symbol));
+          bool isLanes = symbol.getValue() == dim.name;
+          occurs |= isLanes;
+          if (op.getSize() && !isLanes)
+            own *= static_cast<int64_t>(*op.getSize());
+        }
+        elements += own;
+      };
+      for (auto state : mixer.getOps<StateOp>())
+        count(state.getDims());
+      for (auto output : mixer.getOps<OutputOp>())
+        count(chunk::dimsOf(chunk::lookup(mixer, output.getSourceAttr())));
+      std::pair<int64_t, int64_t> cost(elements, -dim.size);
+      if (occurs && (!best || cost < *best)) {
+        best = cost;
+        shape.dim = static_cast<int32_t>(number);
+        shape.size = dim.size;
+      }
+    }
+    if (!best)
+      return refuse(mixer, "states and outputs whose every dim is reduced over, so that no dim is "
+                           "left for threads");
+    shape.lanes = std::clamp<int64_t>(llvm::PowerOf2Ceil(shape.size), 32, kMostLanes);
+    shape.blocks = llvm::divideCeil(shape.size, shape.lanes);
+    return success();
+  }
+
+  //===--- what is carried --------------------------------------------------===//
+
+  /// How many tokens back each symbol is needed: by equations, and by the next call.
+  llvm::MapVector<StringAttr, int64_t> distances() {
+    llvm::MapVector<StringAttr, int64_t> result;
+    auto note = [&](StringAttr symbol, int64_t distance) {
+      if (distance > 0)
+        result[symbol] = std::max(result[symbol], distance);
+    };
+    for (const CarryComponent &component : carryComponents(mixer))
+      if (component.kind == CarryComponent::Window)
+        note(component.of.getAttr(), component.shape[0]);
+    mixer.walk([&](ReadOp read) {
+      if (!chunk::readsToken(mixer, read) ||
+          isa<StateOp>(chunk::lookup(mixer, read.getSourceAttr())))
+        return;
+      if (auto span = tokenSpan(mixer, read))
+        note(read.getSourceAttr().getAttr(),
+             direction == Direction::Forward ? -span->first : span->second);
+    });
+    return result;
+  }
+
+  void collectCarried() {
+    for (auto state : mixer.getOps<StateOp>())
+      for (const LaneElement &element : expr->elementsOf(state.getSymNameAttr()))
+        carried.push_back({state.getSymNameAttr(), element, 0});
+    for (auto &[symbol, most] : distances())
+      for (const LaneElement &element : expr->elementsOf(symbol))
+        for (int64_t distance = 1; distance <= most; ++distance)
+          carried.push_back({symbol, element, distance});
+  }
+
+  int32_t componentOf(StringAttr symbol, bool isState) const {
+    for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
+      if (component.of.getAttr() == symbol &&
+          component.kind == (isState ? CarryComponent::State : CarryComponent::Window))
+        return static_cast<int32_t>(number);
+    return -1;
+  }
+
+  /// Where a carried value stands in its component; nothing if it is not in the carry.
+  std::optional<std::pair<int32_t, SmallVector<Place>>> placeInCarry(const Carried &value) const {
+    int32_t number = componentOf(value.name, value.distance == 0);
+    if (number < 0)
+      return std::nullopt;
+    if (value.distance == 0)
+      return std::pair(number, LaneExpr::places(value.element));
+    int64_t row = plan.components[number].window - value.distance; // the oldest first
+    if (row < 0)
+      return std::nullopt;
+    return std::pair(number, LaneExpr::places(value.element, Place::of(row)));
+  }
+
+  bool isLane(const Carried &value) const { return llvm::is_contained(value.element, -1); }
+
+  /// A value in the form in which loops carry it.
+  Value inForm(const Carried &value, Value current) {
+    Type type = expr->typeOf(value.name);
+    if (type.isInteger(1) && !getElementTypeOrSelf(current.getType()).isInteger(1)) {
+      Value none = block->zero(current.getType());
+      current = arith::CmpIOp::create(block->builder, block->loc, arith::CmpIPredicate::ne, current,
+                                      none);
+    }
+    return isLane(value) ? block->splat(current) : current;
+  }
+
+  Value initial(const Carried &value) {
+    OpBuilder &builder = block->builder;
+    auto at = placeInCarry(value);
+    if (!at)
+      return inForm(value, block->zero(expr->typeOf(value.name)));
+    const LaneArray &array = block->carryIn(at->first);
+    Value result = inForm(value, block->load(array, at->second, Value()));
+    double init = plan.components[at->first].init;
+    if (value.distance == 0 && init != 0) {
+      Value other =
+          arith::ConstantOp::create(builder, block->loc, builder.getFloatAttr(block->real, init));
+      Value isThere = array.isThere;
+      if (isLane(value)) {
+        other = block->splat(other);
+        isThere = block->splat(isThere);
+      }
+      result = arith::SelectOp::create(builder, block->loc, isThere, result, other);
+    }
+    return result;
+  }
+
+  //===--- the kernel -------------------------------------------------------===//
+
+  void makeFunction() {
+    MLIRContext *context = mixer.getContext();
+    OpBuilder builder(context);
+    builder.setInsertionPointToEnd(module.getBody());
+    kernel = LLVM::LLVMFuncOp::create(builder, mixer.getLoc(), name,
+                                      LaneBlock::functionType(context, plan));
+    kernel->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
+    kernel->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), builder.getUnitAttr());
+    kernel->setAttr(tile::warpsName, builder.getI32IntegerAttr(int32_t(shape.lanes / 32)));
+    for (auto [number, argument] : llvm::enumerate(LaneBlock::arguments(plan))) {
+      auto mark = [&](StringRef attribute) {
+        kernel.setArgAttr(number, attribute, builder.getUnitAttr());
+      };
+      if (argument.kind == SEQ_ARGUMENT_TENSOR) {
+        mark(LLVM::LLVMDialect::getNoAliasAttrName());
+        if (plan.tensors[argument.index].role != SEQ_ROLE_OUTPUT)
+          mark(LLVM::LLVMDialect::getReadonlyAttrName());
+      } else if (argument.kind == SEQ_ARGUMENT_FRAME) {
+        Type frame = LLVM::LLVMArrayType::get(builder.getI64Type(), LaneBlock::frameSlots(plan));
+        kernel.setArgAttr(number, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(frame));
+        kernel.setArgAttr(number, LLVM::LLVMDialect::getAlignAttrName(),
+                          builder.getI64IntegerAttr(8));
+        mark(NVVM::NVVMDialect::getGridConstantAttrName());
+      }
+    }
+  }
+
+  LogicalResult emit() {
+    OpBuilder &builder = block->builder;
+    SmallVector<Value> current;
+    for (const Carried &value : carried)
+      current.push_back(initial(value));
+    const int64_t unrolled = tokensOfIteration();
+    Value zero = block->i64(0), one = block->i64(1), many = block->i64(unrolled);
+    Value whole = block->tokens;
+    if (unrolled > 1) {
+      Value count = arith::DivUIOp::create(builder, block->loc, block->tokens, many);
+      whole = arith::MulIOp::create(builder, block->loc, count, many);
+    }
+    if (failed(emitLoop(zero, whole, many, unrolled, current)) ||
+        (unrolled > 1 && failed(emitLoop(whole, block->tokens, one, 1, current))))
+      return failure();
+    for (auto [value, last] : llvm::zip_equal(carried, current))
+      if (auto at = placeInCarry(value))
+        block->store(block->carryOut(at->first), at->second, Value(), last);
+    block->storePosition();
+    LLVM::ReturnOp::create(builder, block->loc, ValueRange());
+    return success();
+  }
+
+  int64_t tokensOfIteration() {
+    int64_t operations = 0;
+    mixer.walk([&](Operation *op) { operations += isa<UnaryOp, BinaryOp, ReadOp>(op); });
+    operations *= static_cast<int64_t>(std::max<size_t>(carried.size(), 1));
+    return operations > kUnrolled ? 1 : kMostUnrolled;
+  }
+
+  /// Walks tokens from `first` to `end`, several in an iteration.
+  LogicalResult emitLoop(Value first, Value end, Value step, int64_t tokens,
+                         SmallVector<Value> &current) {
+    OpBuilder &builder = block->builder;
+    auto loop = scf::ForOp::create(builder, block->loc, first, end, step, current);
+    if (!block->firstLoop)
+      block->firstLoop = loop;
+    builder.setInsertionPointToEnd(loop.getBody());
+    SmallVector<Value> inside(loop.getRegionIterArgs());
+    for (int64_t number = 0; number < tokens; ++number) {
+      Value token = number ? arith::AddIOp::create(builder, block->loc, loop.getInductionVar(),
+                                                   block->i64(number))
+                                 .getResult()
+                           : loop.getInductionVar();
+      if (direction == Direction::Backward) {
+        Value last = arith::SubIOp::create(builder, block->loc, block->tokens, block->i64(1));
+        token = arith::SubIOp::create(builder, block->loc, last, token);
+      }
+      if (failed(emitToken(token, inside)))
+        return failure();
+    }
+    scf::YieldOp::create(builder, block->loc, inside);
+    current.assign(loop.result_begin(), loop.result_end());
+    builder.setInsertionPointAfter(loop);
+    return success();
+  }
+
+  LogicalResult emitToken(Value token, SmallVector<Value> &current) {
+    std::map<Carried, Value> known;
+    for (auto [value, before] : llvm::zip_equal(carried, current))
+      known[value] = before;
+    expr->enterToken(token, known);
+    const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
+    for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
+      StringAttr source = output.getSourceAttr().getAttr();
+      for (const LaneElement &element : expr->elementsOf(source)) {
+        auto value = expr->valueOf(source, element);
+        if (failed(value))
+          return failure();
+        block->store(block->tensor(inputs + static_cast<int32_t>(number)),
+                     LaneExpr::places(element, Place{0, 1, 0, {}}), token, *value);
+      }
+    }
+    SmallVector<Value> next;
+    for (const Carried &value : carried) {
+      if (value.distance > 1) {
+        next.push_back(known.at({value.name, value.element, value.distance - 1}));
+        continue;
+      }
+      auto made = expr->valueOf(value.name, value.element);
+      if (failed(made))
+        return failure();
+      next.push_back(inForm(value, *made));
+    }
+    current = std::move(next);
+    return success();
+  }
+
+  //===--- the launch -------------------------------------------------------===//
+
+  LaunchPlan launch() const {
+    LaunchPlan result;
+    result.arguments = LaneBlock::arguments(plan);
+    result.threads = {static_cast<int32_t>(shape.lanes), 1, 1};
+    result.grid[0].number = shape.blocks;
+    for (auto [number, dim] : llvm::enumerate(plan.dims))
+      if (dim.kind == SEQ_DIM_BATCH)
+        result.grid[number ? 1 : 0].factors.push_back(
+            {SEQ_FACTOR_DIM, static_cast<int32_t>(number), 1});
+    return result;
+  }
+};
+
+} // namespace
+
+FailureOr<LaunchPlan> emitLaneKernel(MixerOp mixer, const MixerPlan &plan,
+                                     mlir::gpu::GPUModuleOp module, StringRef name) {
+  return LaneLowering(mixer, plan, module, name).run();
+}
+
+} // namespace seqmix::gpu

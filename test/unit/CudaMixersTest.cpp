@@ -1,0 +1,278 @@
+//===- CudaMixersTest.cpp - examples compiled for GPUs, on the emulator ------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// Every example that is lowered for CUDA is compiled to a library and called in all the ways that
+// `seq-run check` knows, for the cases in its file, against the oracle. The driver is a fake that
+// gives launches to the emulator, which must have nothing to report.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/Pipeline.h"
+#include "compiler/gpu/emulator/Emulator.h"
+#include "compiler/gpu/lanes/Device.h"
+#include "compiler/parse/Cases.h"
+#include "test/gpu/driver/FakeCuda.h"
+#include "tools/seq-run/Session.h"
+#include "tools/seq-run/Trial.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <set>
+
+using namespace seqmix;
+using namespace seqmix::run;
+using namespace seqmix::test;
+
+namespace {
+
+/// The examples that must be lowered, without their folders and ".seq".
+const std::set<std::string> kLowered = {
+    "aaren",
+    "comba",
+    "deltanet",
+    "deltanet_negative",
+    "deltaproduct",
+    "gated_deltanet",
+    "gla",
+    "hgrn",
+    "hgrn2",
+    "kda",
+    "liger",
+    "lightnet",
+    "lightning",
+    "linear_attention",
+    "linear_attention_normalised",
+    "longhorn",
+    "mamba",
+    "mamba2",
+    "mega_ema",
+    "mingru",
+    "minlstm",
+    "paragru",
+    "paralstm",
+    "rwkv4",
+    "rwkv6",
+    "rwkv7",
+    "s4d",
+    "semiseparable_matrix",
+    "short_convolution",
+    "simple_gla",
+    "sru",
+    "sru_recurrent_gates",
+};
+
+/// The lowered kernels of a mixer, ready for the emulator.
+class Kernels {
+public:
+  static std::string compile(Kernels &kernels, const SourceFile &source, const Options &options) {
+    std::string errors;
+    llvm::raw_string_ostream os(errors);
+    kernels.context = createContext();
+    auto module = importSource(source, options.sizes[0], options.dtype, *kernels.context, os);
+    if (!module)
+      return errors;
+    mlir::ScopedDiagnosticHandler handler(kernels.context.get(), [&](mlir::Diagnostic &diagnostic) {
+      os << diagnostic.str() << "\n";
+      return mlir::success();
+    });
+    std::map<std::string, MixerPlan> plans;
+    for (auto mixer : module->getOps<mlir::seq::MixerOp>())
+      if (auto plan = planMixer(mixer); succeeded(plan))
+        plans[mixer.getSymName().str()] = std::move(*plan);
+    if (failed(runStructure(*module, options)))
+      return errors;
+    auto lowered =
+        gpu::emitDeviceKernels(*module, [&](mlir::seq::MixerOp mixer) -> const MixerPlan & {
+          return plans.at(mixer.getSymName().str());
+        });
+    if (failed(lowered) || failed(gpu::lowerDeviceKernels(*lowered)))
+      return errors;
+    kernels.lowered = std::move(*lowered);
+    kernels.lowered.kernels()->walk([&](mlir::LLVM::LLVMFuncOp function) {
+      if (function.isExternal() || !function->hasAttr("nvvm.kernel"))
+        return;
+      auto program = gpu::compileKernel(function);
+      if (succeeded(program))
+        kernels.programs[function.getName().str()] = std::move(*program);
+    });
+    return errors;
+  }
+
+  const gpu::Program *find(const std::string &name) const {
+    auto found = programs.find(name);
+    return found == programs.end() ? nullptr : found->second.get();
+  }
+
+private:
+  std::unique_ptr<mlir::MLIRContext> context;
+  gpu::DeviceKernels lowered;
+  std::map<std::string, std::unique_ptr<gpu::Program>> programs;
+};
+
+/// Memory of the process under addresses of a device, and launches on the emulator.
+class EmulatedDevice : public CallDevice {
+public:
+  explicit EmulatedDevice(const Kernels &kernels) : kernels(kernels) {
+    FakeCuda::get().onLaunch = [this](const FakeLaunch &launch) { return emulate(launch); };
+  }
+  ~EmulatedDevice() override { FakeCuda::get().onLaunch = nullptr; }
+
+  DLTensor *enter(DLTensor *tensor) override {
+    int64_t last = 0;
+    bool isEmpty = false;
+    for (int32_t axis = 0; axis < tensor->ndim; ++axis) {
+      isEmpty |= tensor->shape[axis] == 0;
+      last += (tensor->shape[axis] - 1) * tensor->strides[axis];
+    }
+    const int64_t size = tensor->dtype.bits / 8;
+    auto *data = static_cast<uint8_t *>(tensor->data) + tensor->byte_offset;
+    DLTensor &copy = copies.emplace_back(*tensor);
+    copy.device = {kDLCUDA, 0};
+    copy.byte_offset = 0;
+    copy.data = addressOf(data, isEmpty ? 0 : static_cast<size_t>((last + 1) * size));
+    return &copy;
+  }
+
+  void *enterWorkspace(void *data, size_t bytes) override {
+    return addressOf(static_cast<uint8_t *>(data), bytes);
+  }
+
+  llvm::Error finish() override {
+    copies.clear();
+    addresses.clear();
+    memory = gpu::GlobalMemory();
+    FakeCuda::get().launches.clear();
+    if (reports.empty())
+      return llvm::Error::success();
+    return llvm::createStringError("the emulator reports: " + std::exchange(reports, ""));
+  }
+
+  size_t launches = 0;
+
+private:
+  const Kernels &kernels;
+  gpu::GlobalMemory memory;
+  std::deque<DLTensor> copies;
+  std::map<uint8_t *, void *> addresses;
+  std::string reports;
+
+  void *addressOf(uint8_t *data, size_t bytes) {
+    void *&address = addresses[data];
+    if (!address)
+      address = reinterpret_cast<void *>(memory.add("memory " + std::to_string(addresses.size()),
+                                                    {data, bytes}, gpu::BufferUse::InOut));
+    return address;
+  }
+
+  int emulate(const FakeLaunch &one) {
+    ++launches;
+    const gpu::Program *program = kernels.find(one.kernel);
+    if (!program) {
+      reports += "no kernel '" + one.kernel + "'";
+      return 1;
+    }
+    std::vector<gpu::Argument> arguments;
+    for (auto [index, parameter] : llvm::enumerate(program->parameters)) {
+      uint32_t size = parameter.isByValue ? parameter.layout.size : parameter.layout.extent;
+      arguments.push_back(gpu::Argument::ofBytes(
+          {static_cast<const uint8_t *>(one.arguments[index]), size_t(size)}));
+    }
+    gpu::LaunchShape shape;
+    shape.grid = {one.grid[0], one.grid[1], one.grid[2]};
+    shape.block = {one.block[0], one.block[1], one.block[2]};
+    shape.sharedBytes = one.sharedBytes;
+    memory.beginLaunch();
+    auto result = gpu::launch(*program, shape, arguments, memory);
+    if (!result) {
+      reports += llvm::toString(result.takeError());
+      return 1;
+    }
+    reports += result->text();
+    return 0;
+  }
+};
+
+std::vector<std::string> examples() {
+  std::vector<std::string> paths;
+  std::error_code code;
+  for (llvm::sys::fs::recursive_directory_iterator it(SEQMIX_EXAMPLES, code), end; it != end;
+       it.increment(code))
+    if (llvm::sys::path::extension(it->path()) == ".seq")
+      paths.push_back(it->path());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::string nameOfExample(const std::string &path) { return llvm::sys::path::stem(path).str(); }
+
+class CudaMixers : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(CudaMixers, AgreeWithTheOracle) {
+  // Machine code is another test's.
+  setenv("SEQMIX_PTXAS", "", 1);
+  auto buffer = llvm::MemoryBuffer::getFile(GetParam());
+  ASSERT_TRUE(bool(buffer));
+  SourceFile source(llvm::sys::path::filename(GetParam()).str(), (*buffer)->getBuffer().str());
+  Diagnostics diagnostics;
+  std::vector<CaseLine> cases = parseCases(source, diagnostics);
+  ASSERT_FALSE(cases.empty()) << diagnostics.render();
+  TemporaryDirectory folder;
+  size_t number = 0;
+  for (const CaseLine &line : cases) {
+    SCOPED_TRACE(source.text(line.range).str());
+    Options options;
+    options.target = Target::Cuda;
+    options.chips = {"sm_80"};
+    options.sizes = {line.overrides};
+    options.dtype = line.dtype == ast::DType::Default ? ast::DType::F32 : line.dtype;
+    options.runtimeDirectory = SEQMIX_RUNTIME_DIRECTORY;
+    Kernels kernels;
+    std::string errors = Kernels::compile(kernels, source, options);
+    // Whether others are lowered depends on their sizes.
+    if (!errors.empty() && !kLowered.contains(nameOfExample(GetParam()))) {
+      EXPECT_NE(errors.find("not lowered for CUDA yet: "), std::string::npos) << errors;
+      continue;
+    }
+    ASSERT_EQ(errors, "");
+    auto library = compileAndLoad(source, options, folder.file(std::to_string(number++) + ".so"));
+    ASSERT_TRUE(bool(library)) << llvm::toString(library.takeError());
+    auto imported = importForTrial(source, line.overrides, options.dtype);
+    ASSERT_TRUE(bool(imported)) << llvm::toString(imported.takeError());
+    Problem problem;
+    problem.mixer = imported->find(line.mixer);
+    auto plan = planMixer(problem.mixer);
+    ASSERT_TRUE(succeeded(plan));
+    problem.plan = std::move(*plan);
+    problem.name = line.mixer;
+    problem.sizes = line.sizes;
+    problem.lengths = line.lengths;
+    problem.hasRandomCarry = line.randomCarry;
+    problem.extreme = line.extreme;
+    auto trial = Trial::prepare(problem);
+    ASSERT_TRUE(bool(trial)) << llvm::toString(trial.takeError());
+    auto mixer = CompiledMixer::find(*library, line.mixer);
+    ASSERT_TRUE(bool(mixer)) << llvm::toString(mixer.takeError());
+    EmulatedDevice device(kernels);
+    mixer->useDevice(&device);
+    for (const Outcome &outcome : trial->run(*mixer).outcomes)
+      EXPECT_TRUE(outcome.passed) << outcome.way << ": " << outcome.detail;
+    EXPECT_GT(device.launches, 0U);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Examples, CudaMixers, ::testing::ValuesIn(examples()),
+                         [](const auto &info) { return nameOfExample(info.param); });
+
+} // namespace
