@@ -9,6 +9,7 @@
 #include "dialect/Carry.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/SaveAndRestore.h"
 #include <fmt/format.h>
 
 using namespace mlir;
@@ -48,14 +49,14 @@ public:
       known = scoresOfPairs.size();
       for (StringAttr name : names) {
         Equation equation = *model.equation(name);
-        current = &equation;
+        llvm::SaveAndRestore<const Equation *> within(current, &equation);
         rewrite(equation.body);
       }
     }
     isDry = false;
     for (StringAttr name : names) {
       Equation equation = *model.equation(name);
-      current = &equation;
+      llvm::SaveAndRestore<const Equation *> within(current, &equation);
       states.setOwner(equation);
       Expr body = rewrite(equation.body);
       model.equation(name)->body = body;
@@ -74,7 +75,7 @@ private:
   Model model;
   ExprContext &context;
   FlatSymbolRefAttr token;
-  Equation *current = nullptr;
+  const Equation *current = nullptr;
   SumStates states;
   std::vector<std::string> notes; // why other sums stay
   Var anyRow = nullptr, anyOver = nullptr;
