@@ -26,10 +26,10 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstdlib>
 #include <deque>
 #include <map>
-#include <set>
 
 using namespace seqmix;
 using namespace seqmix::run;
@@ -38,7 +38,7 @@ using namespace seqmix::test;
 namespace {
 
 /// The examples that must be lowered, without their folders and ".seq".
-const std::set<std::string> kLowered = {
+constexpr llvm::StringLiteral kLowered[] = {
     "aaren",
     "comba",
     "deltanet",
@@ -171,8 +171,8 @@ private:
   void *addressOf(uint8_t *data, size_t bytes) {
     void *&address = addresses[data];
     if (!address)
-      address = reinterpret_cast<void *>(memory.add("memory " + std::to_string(addresses.size()),
-                                                    {data, bytes}, gpu::BufferUse::InOut));
+      address = std::bit_cast<void *>(memory.add("memory " + std::to_string(addresses.size()),
+                                                 {data, bytes}, gpu::BufferUse::InOut));
     return address;
   }
 
@@ -241,7 +241,7 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
     Kernels kernels;
     std::string errors = Kernels::compile(kernels, source, options);
     // Whether others are lowered depends on their sizes.
-    if (!errors.empty() && !kLowered.contains(nameOfExample(GetParam()))) {
+    if (!errors.empty() && !llvm::is_contained(kLowered, nameOfExample(GetParam()))) {
       EXPECT_NE(errors.find("not lowered for CUDA yet: "), std::string::npos) << errors;
       continue;
     }
