@@ -43,6 +43,12 @@ private:
                  bool result);
   /// A factor for every element, as memref<N x K x V'>.
   Value elements(FlatSymbolRefAttr name);
+  struct FactorRows {
+    Value pointer;
+    IndexValue stride;
+    int64_t known; ///< the stride where it is constant, else dynamic
+  };
+  FactorRows factorRows(const BufferLayout &buffer, ArrayRef<int64_t> factorDims);
   Value expandedElements(const BufferLayout &buffer, ArrayRef<int64_t> own);
   /// The buffer of a factor or result, with the numbers of its dims among the state's.
   const BufferLayout *bufferOf(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers,
@@ -139,24 +145,30 @@ Value Solver::elements(FlatSymbolRefAttr name) {
   if (affine.getRows().size() > 1 || affine.getCols().size() > 1 ||
       strideOf(affine.getCols()[0]) != 1)
     return expandedElements(*buffer, factorDims);
+  const FactorRows own = factorRows(*buffer, factorDims);
+  auto type = MemRefType::get(
+      {ShapedType::kDynamic, state->sizes[affine.getRows()[0]], buffer->paddedExtent}, kernel.real,
+      StridedLayoutAttr::get(kernel.builder.getContext(), 0,
+                             {own.known, strideOf(affine.getRows()[0]), 1}));
+  return memrefAt(kernel.builder, kernel.loc, own.pointer, type, own.stride.base);
+}
+
+/// Where a factor's values of the current outer element begin, and how far a token's are apart.
+Solver::FactorRows Solver::factorRows(const BufferLayout &buffer, ArrayRef<int64_t> factorDims) {
   IndexMath math = kernel.index();
   SmallVector<IndexValue> indices;
   for (int64_t number : factorDims)
     indices.push_back(outer.contains(number) ? outer.find(number)->second
                                              : IndexValue::constant(0));
   IndexValue address =
-      kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0), indices);
+      kernel.address(buffer, IndexValue::constant(0), IndexValue::constant(0), indices);
   int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
-  Value pointer = advance(kernel.builder, kernel.loc, kernel.pointer(*buffer),
+  Value pointer = advance(kernel.builder, kernel.loc, kernel.pointer(buffer),
                           math.scalar(math.scale(address, bytes)));
-  bool perToken = buffer->space == Space::Rows || buffer->space == Space::Sequence;
-  IndexValue rowStride = perToken ? kernel.rowStride(*buffer) : IndexValue::constant(0);
+  bool perToken = buffer.space == Space::Rows || buffer.space == Space::Sequence;
+  IndexValue rowStride = perToken ? kernel.rowStride(buffer) : IndexValue::constant(0);
   int64_t known = rowStride.isConstant() ? rowStride.offset : ShapedType::kDynamic;
-  auto type = MemRefType::get(
-      {ShapedType::kDynamic, state->sizes[affine.getRows()[0]], buffer->paddedExtent}, kernel.real,
-      StridedLayoutAttr::get(kernel.builder.getContext(), 0,
-                             {known, strideOf(affine.getRows()[0]), 1}));
-  return memrefAt(kernel.builder, kernel.loc, pointer, type, rowStride.base);
+  return {pointer, rowStride, known};
 }
 
 Value Solver::expandedElements(const BufferLayout &buffer, ArrayRef<int64_t> factorDims) {
@@ -220,27 +232,15 @@ Value Solver::rows(FlatSymbolRefAttr name, ArrayRef<int64_t> numbers, bool resul
                buffer->strides[llvm::find(factorDims, numbers[0]) - factorDims.begin()] == 1;
   if (!isScalar && !isRow)
     return expanded(*buffer, factorDims, numbers, result);
-  IndexMath math = kernel.index();
-  SmallVector<IndexValue> indices;
-  for (int64_t number : factorDims)
-    indices.push_back(outer.contains(number) ? outer.find(number)->second
-                                             : IndexValue::constant(0));
-  IndexValue address =
-      kernel.address(*buffer, IndexValue::constant(0), IndexValue::constant(0), indices);
-  int64_t bytes = kernel.real.getIntOrFloatBitWidth() / 8;
-  Value pointer = advance(kernel.builder, kernel.loc, kernel.pointer(*buffer),
-                          math.scalar(math.scale(address, bytes)));
-  bool perToken = buffer->space == Space::Rows || buffer->space == Space::Sequence;
-  IndexValue rowStride = perToken ? kernel.rowStride(*buffer) : IndexValue::constant(0);
-  int64_t known = rowStride.isConstant() ? rowStride.offset : ShapedType::kDynamic;
+  const FactorRows own = factorRows(*buffer, factorDims);
   auto *context = kernel.builder.getContext();
-  SmallVector<int64_t> sizes = {ShapedType::kDynamic}, strides = {known};
+  SmallVector<int64_t> sizes = {ShapedType::kDynamic}, strides = {own.known};
   if (!isScalar) {
     sizes.push_back(buffer->paddedExtent);
     strides.push_back(1);
   }
   auto type = MemRefType::get(sizes, kernel.real, StridedLayoutAttr::get(context, 0, strides));
-  return memrefAt(kernel.builder, kernel.loc, pointer, type, rowStride.base);
+  return memrefAt(kernel.builder, kernel.loc, own.pointer, type, own.stride.base);
 }
 
 void Solver::emitRows(const AffineBlockSpec &spec, const AffineBlockBuffers &buffers) {
