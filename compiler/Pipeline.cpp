@@ -209,7 +209,11 @@ public:
       for (const Overrides &sizes : options.sizes)
         if (failed(addSource(source, sizes)))
           return failure();
-    return writeLibrary(outputs);
+    if (failed(writeLibrary(outputs)))
+      return failure();
+    if (outputs.resources)
+      resources.print(*outputs.resources);
+    return success();
   }
 
 private:
@@ -221,6 +225,7 @@ private:
   StageTimes *times;
   std::vector<TargetInfo> targets;
   std::vector<gpu::Chip> chips;
+  gpu::Resources resources;
   LibraryPlan plan;
   std::vector<std::string> objects;
   std::deque<llvm::FileRemover> removers; // one an object
@@ -291,10 +296,10 @@ private:
     Timer timer(times, Stage::Cpu);
     for (auto &[name, mixerPlan] : mixers)
       mixerPlan.expanded = nullptr;
-    return success(
-        succeeded(gpu::lowerDeviceKernels(*kernels)) &&
-        succeeded(gpu::addDeviceTargets(
-            *kernels, chips, [&](StringAttr name) -> MixerPlan & { return mixers[name]; })));
+    return success(succeeded(gpu::lowerDeviceKernels(*kernels)) &&
+                   succeeded(gpu::addDeviceTargets(
+                       *kernels, chips,
+                       [&](StringAttr name) -> MixerPlan & { return mixers[name]; }, &resources)));
   }
 
   LogicalResult addTarget(ModuleOp module, const TargetInfo &target, MixerPlans &mixers) {

@@ -66,6 +66,7 @@ struct Outputs {
   std::string library;  ///< path of the shared library
   std::string header;   ///< path of the C header; empty: none
   std::string manifest; ///< path of the JSON manifest; empty: none (it is in the library too)
+  llvm::raw_ostream *resources = nullptr; ///< takes a table of what kernels for GPUs take
 };
 
 /// Compiles files to one shared library; `sources` at every choice of `options.sizes`. Diagnostics

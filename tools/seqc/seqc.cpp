@@ -62,6 +62,10 @@ cl::opt<Form> form("form", cl::desc("How affine matrix states are computed"), cl
 cl::opt<std::string> emit("emit", cl::desc("Print the IR of a stage instead of compiling"),
                           cl::value_desc("stage"), cl::cat(category));
 cl::opt<bool> printTimes("time", cl::desc("Print the time spent by stage"), cl::cat(category));
+cl::opt<bool> printResources("resources",
+                             cl::desc("With --target=cuda: print registers, shared memory and "
+                                      "spills of the kernels, where ptxas is installed"),
+                             cl::cat(category));
 cl::opt<bool> staticRuntime("static-runtime", cl::desc("Link the runtime into the library"),
                             cl::cat(category));
 cl::opt<std::string>
@@ -129,6 +133,8 @@ int main(int argc, char **argv) {
     return fail("--cpu goes with --target=cpu; for GPUs there is --chips");
   if (target == Target::Cpu && chips.getNumOccurrences())
     return fail("--chips goes with --target=cuda");
+  if (target == Target::Cpu && printResources)
+    return fail("--resources goes with --target=cuda");
   if (chips.getNumOccurrences())
     options.chips.assign(chips.begin(), chips.end());
   options.form = form;
@@ -159,7 +165,9 @@ int main(int argc, char **argv) {
   if (output.empty())
     return fail("nothing to write: give -o FILE.so, --emit=STAGE, or use seqc explain");
   StageTimes times;
-  auto result = compileSources(*sources, options, {output, header, manifest}, llvm::errs(), &times);
+  auto result = compileSources(*sources, options,
+                               {output, header, manifest, printResources ? &llvm::outs() : nullptr},
+                               llvm::errs(), &times);
   if (printTimes)
     times.print(llvm::errs());
   return mlir::failed(result);

@@ -56,13 +56,16 @@ LogicalResult lowerDeviceKernels(DeviceKernels &kernels) {
 }
 
 LogicalResult addDeviceTargets(const DeviceKernels &kernels, ArrayRef<Chip> chips,
-                               llvm::function_ref<MixerPlan &(StringAttr)> planOf) {
+                               llvm::function_ref<MixerPlan &(StringAttr)> planOf,
+                               Resources *resources) {
   auto code = std::make_shared<CodePlan>();
   for (const Chip &chip : chips) {
     auto image = serialize(kernels.kernels(), chip);
     if (failed(image))
       return failure();
     addImage(*code, *image);
+    if (resources)
+      resources->add(*image, kernels.kernels());
   }
   for (const auto &[mixer, launches] : kernels.launches) {
     SchedulePlan forward;

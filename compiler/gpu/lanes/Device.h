@@ -7,6 +7,7 @@
 #ifndef SEQMIX_COMPILER_GPU_LANES_DEVICE_H
 #define SEQMIX_COMPILER_GPU_LANES_DEVICE_H
 
+#include "compiler/gpu/lanes/Resources.h"
 #include "compiler/library/Library.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -34,8 +35,10 @@ llvm::FailureOr<DeviceKernels> emitDeviceKernels(mlir::ModuleOp module, PlanOf p
 llvm::LogicalResult lowerDeviceKernels(DeviceKernels &kernels);
 
 /// Compiles lowered kernels for the chips, the best first, and describes them in the mixers' plans.
+/// `resources` gets what the kernels take.
 llvm::LogicalResult addDeviceTargets(const DeviceKernels &kernels, llvm::ArrayRef<Chip> chips,
-                                     llvm::function_ref<MixerPlan &(mlir::StringAttr)> planOf);
+                                     llvm::function_ref<MixerPlan &(mlir::StringAttr)> planOf,
+                                     Resources *resources = nullptr);
 
 } // namespace seqmix::gpu
 
