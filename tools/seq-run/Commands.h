@@ -41,6 +41,15 @@ struct ReferenceOptions {
 /// there is of the carry; writes outputs and the final carry under the same names. The exit status.
 int runReference(const ReferenceOptions &options);
 
+struct RecordOptions {
+  std::vector<std::string> files;
+  std::optional<ast::DType> dtype; ///< in place of the cases'
+  std::string outputs;             ///< a folder
+};
+/// Writes a folder for every case of the files: case.json (sizes and types), and inputs, carry and
+/// the oracle's results as .npy files, named as for runReference. The exit status.
+int runRecord(const RecordOptions &options);
+
 struct RandomOptions {
   Options compile;
   uint64_t count = 300, seed = 1;

@@ -63,6 +63,12 @@ public:
   /// `relative` of it: what no arithmetic of that precision can avoid.
   llvm::Expected<std::map<std::string, double>> sensitivity(double relative) const;
 
+  const reference::Arrays &givenInputs() const { return inputs; }
+  /// Empty: it is the initial one.
+  const reference::Arrays &givenCarry() const { return carry; }
+  /// The oracle's answer.
+  const reference::RunResult &expected() const { return want; }
+
 private:
   friend class TrialRunner;
   Problem problem;

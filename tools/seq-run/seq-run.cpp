@@ -23,6 +23,8 @@ namespace {
 cl::SubCommand checkCommand("check", "Run the cases in the files on the oracle and compiled");
 cl::SubCommand benchCommand("bench", "Measure the speed of mixers");
 cl::SubCommand referenceCommand("reference", "Run the oracle on arrays in .npy files");
+cl::SubCommand recordCommand("record",
+                             "Write the cases in the files as arrays, with the oracle's results");
 cl::SubCommand randomCommand("random", "Try random mixers on the oracle and compiled");
 
 cl::OptionCategory category("Options");
@@ -30,7 +32,7 @@ cl::OptionCategory category("Options");
 // Of every command.
 cl::opt<std::string> dtype("dtype", cl::desc("Storage type: f64, f32, bf16 or f16"),
                            cl::sub(checkCommand), cl::sub(benchCommand), cl::sub(randomCommand),
-                           cl::sub(referenceCommand), cl::cat(category));
+                           cl::sub(referenceCommand), cl::sub(recordCommand), cl::cat(category));
 cl::opt<std::string> cpu("cpu", cl::desc("Instruction set, as for seqc"), cl::init("native"),
                          cl::sub(checkCommand), cl::sub(benchCommand), cl::sub(randomCommand),
                          cl::cat(category));
@@ -52,6 +54,10 @@ cl::opt<unsigned> jobs("jobs", cl::desc("Processes side by side (0: one a CPU)")
                        cl::sub(checkCommand), cl::sub(randomCommand), cl::cat(category));
 cl::opt<bool> oracleOnly("oracle-only", cl::desc("Stop after the oracle"), cl::sub(checkCommand),
                          cl::sub(randomCommand), cl::cat(category));
+
+// record
+cl::list<std::string> recordFiles(cl::Positional, cl::desc("FILE..."), cl::OneOrMore,
+                                  cl::sub(recordCommand), cl::cat(category));
 
 // check and bench
 cl::list<std::string> checkFiles(cl::Positional, cl::desc("FILE..."), cl::OneOrMore,
@@ -88,9 +94,10 @@ cl::opt<std::string> inputs("inputs",
                             cl::value_desc("FOLDER"), cl::Required, cl::sub(referenceCommand),
                             cl::cat(category));
 cl::opt<std::string> outputs("outputs",
-                             cl::desc("Folder for the outputs and the final carry, named alike"),
+                             cl::desc("Folder for the outputs and the final carry, named alike; "
+                                      "of record: for a folder a case"),
                              cl::value_desc("FOLDER"), cl::Required, cl::sub(referenceCommand),
-                             cl::cat(category));
+                             cl::sub(recordCommand), cl::cat(category));
 cl::list<int64_t> cuSeqlens("cu-seqlens",
                             cl::desc("Starts of packed sequences and the end: 0,5,5,67"),
                             cl::CommaSeparated, cl::sub(referenceCommand), cl::cat(category));
@@ -128,7 +135,8 @@ int fail(const std::string &message) {
 
 int main(int argc, char **argv) {
   llvm::sys::PrintStackTraceOnErrorSignal(argv[0]);
-  for (cl::SubCommand *command : {&checkCommand, &benchCommand, &randomCommand, &referenceCommand})
+  for (cl::SubCommand *command :
+       {&checkCommand, &benchCommand, &randomCommand, &referenceCommand, &recordCommand})
     cl::HideUnrelatedOptions(category, *command);
   cl::ParseCommandLineOptions(argc, argv,
                               "Seqmix: runs mixers on the oracle and compiled, and measures\n");
@@ -157,6 +165,8 @@ int main(int argc, char **argv) {
     options.jobs = processes;
     return run::runCheck(options);
   }
+  if (recordCommand)
+    return run::runRecord({{recordFiles.begin(), recordFiles.end()}, type, outputs});
   if (randomCommand) {
     run::RandomOptions options;
     options.compile = compile;
@@ -212,5 +222,5 @@ int main(int argc, char **argv) {
     options.json = printJson;
     return run::runBench(options);
   }
-  return fail("expected a command: check, bench, random or reference; see seq-run --help");
+  return fail("expected a command: check, bench, random, record or reference; see seq-run --help");
 }

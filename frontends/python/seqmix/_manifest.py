@@ -2,6 +2,8 @@
 
 # Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
 
+from __future__ import annotations  # Python 3.9
+
 import dataclasses
 import json
 
