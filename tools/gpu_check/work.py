@@ -8,6 +8,7 @@ Items go to the process one a line, as JSON, and their results come back likewis
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -34,7 +35,8 @@ class Budget:
 
 class _Worker:
     def __init__(self, command, log):
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        # A session of its own: what it starts ends with it.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         self._buffer = b""
 
     def ask(self, item, seconds):
@@ -66,7 +68,10 @@ class _Worker:
         return f"the process was ended by signal {-status}" if status < 0 else f"the process ended with status {status}"
 
     def close(self):
-        self._process.kill()
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # none of them is left
         self._process.wait()
         self._process.stdin.close()
         self._process.stdout.close()

@@ -76,31 +76,41 @@ def test_writes_between_rows_are_noticed(dtype):
 # Workers and time
 
 WORKER = """
-import os, sys, time
+import os, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
 from gpu_check import work
 def handle(item):
     print("what libraries print")
     if item["id"] == "crashes": os.kill(os.getpid(), 9)
     if item["id"] == "leaves": sys.exit(3)
-    if item["id"] == "hangs": time.sleep(60)
+    if item["id"] == "hangs":
+        open(sys.argv[2], "w").write(str(subprocess.Popen(["sleep", "60"]).pid))
+        time.sleep(60)
     return {"status": "ok", "process": os.getpid(), "end": item["id"] == "spoils"}
 work.serve(handle)
 """
 
 
-def _run_items(names, left=lambda: 100.0, each=2.0):
-    command = [sys.executable, "-c", WORKER, str(ROOT / "tools")]
+def _run_items(names, left=lambda: 100.0, each=8.0, started=os.devnull):
+    command = [sys.executable, "-c", WORKER, str(ROOT / "tools"), str(started)]
     return {result["id"]: result for result in work.run_items(command, [{"id": name} for name in names], left, each)}
 
 
-def test_items_that_go_wrong_cost_themselves_only():
-    results = _run_items(["a", "b", "crashes", "c", "leaves", "hangs", "d", "spoils", "e"])
+def _runs(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_items_that_go_wrong_cost_themselves_only(tmp_path):
+    results = _run_items(["a", "b", "crashes", "c", "leaves", "hangs", "d", "spoils", "e"], started=tmp_path / "pid")
+    assert not _runs((tmp_path / "pid").read_text()), "what a worker has started goes on"
     assert [results[name]["status"] for name in "abcde"] == ["ok"] * 5
     assert results["a"]["process"] == results["b"]["process"] != results["c"]["process"]
     assert results["crashes"] == {"id": "crashes", "status": "failed", "detail": "the process was ended by signal 9"}
     assert results["leaves"]["detail"] == "the process ended with status 3"
-    assert results["hangs"] == {"id": "hangs", "status": "failed", "detail": "no answer within 2 s"}
+    assert results["hangs"] == {"id": "hangs", "status": "failed", "detail": "no answer within 8 s"}
     assert results["spoils"]["status"] == "ok" and results["spoils"]["process"] != results["e"]["process"]
 
 
