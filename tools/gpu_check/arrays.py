@@ -86,7 +86,7 @@ class Buffer:
         stored = [shape[axis] + (axis < lead) for axis in order]
         self._storage = place.full(stored, unwritten(dtype), dtype)
         self._back = [order.index(axis) for axis in range(len(shape))]
-        self._inside = tuple(slice(0, extent) for extent in shape)
+        self._inside = (*(slice(0, extent) for extent in shape), ...)  # an array even without dims
         self.array = place.permute(self._storage, self._back)[self._inside]
 
     @classmethod

@@ -58,7 +58,8 @@ def compare(name, got, want, storage, compute):
     if over.flat[worst] < 0:
         return Difference(relative)
     index = list(map(int, np.unravel_index(worst, want.shape)))
-    return Difference(relative, False, f"{name}{index} is {got.flat[worst]:.9g}; expected {want.flat[worst]:.9g} (largest magnitude {largest:.3g})")
+    detail = f"{name}{index} is {got.flat[worst]:.9g}; expected {want.flat[worst]:.9g} (largest magnitude {largest:.3g})"
+    return Difference(relative, False, detail)
 
 
 def compare_bits(name, got, want):
@@ -70,4 +71,5 @@ def compare_bits(name, got, want):
         return Difference()
     first = int(np.argmin(same))
     index = list(map(int, np.unravel_index(first, want.shape)))
-    return Difference(float(abs(got.flat[first] - want.flat[first])), False, f"{name}{index} is {got.flat[first]:.17g}, not the same bits as {want.flat[first]:.17g}")
+    have, expected = float(got.flat[first]), float(want.flat[first])
+    return Difference(abs(have - expected), False, f"{name}{index} is {have:.17g}, not the same bits as {expected:.17g}")

@@ -8,8 +8,8 @@ _HOW = """`tools/gpu-check pack FOLDER` compiles every example that is lowered f
 driver for CUDA 13, Python 3.9 or later, NumPy and PyTorch, and there `FOLDER/gpu-check run` checks and measures for at most eight minutes. `tools/gpu-check page RESULTS.json` makes this page of the results.json that it leaves in FOLDER.
 Its exit status is 1 if a result is wrong. What has no time left is listed as not run, what has no kernels yet as not lowered."""
 
-_CHECKED = """Each case runs as a whole, token by token, in two and three calls, with batch elements packed or packed sequences apart, with gaps between rows of tensors and carry, again and in a given workspace (the same bits), and the last batch element
-alone. A result may differ from the oracle's by 2e-5 (f32 arithmetic) or 1e-12 (f64) of the array's largest magnitude and half a unit in its last place of storage; inputs are rounded to their type before the oracle sees them."""
+_CHECKED = """Each case runs as a whole, token by token, in two and three calls, with batch elements packed or packed sequences apart, with gaps between rows of tensors and carry, again and in a given workspace (the same bits), the last batch element
+alone, and cut into three segments and parts. A result may differ from the oracle's by 2e-5 (f32 arithmetic) or 1e-12 (f64) of the array's largest magnitude and half a unit in its last place of storage; inputs are rounded to their type before the oracle sees them."""
 
 _MEASURED = """Times are medians of replayed CUDA graphs of one call; bytes are those of inputs and outputs, once each. Published figures are those of FlashQLA for the forward
 (and backward) pass of Gated DeltaNet on an H200 in bf16, by CUDA graphs, with fla 0.5.1 and FlashInfer 0.6.13; six shapes (B, T, H, D) are those of the benchmark of flash-linear-attention."""
@@ -58,16 +58,19 @@ def _cell(value, form=".3f"):
     return format(value, form) if isinstance(value, (int, float)) else str(value)
 
 
-def _error(results, key):
-    values = [result[key] for result in results if key in result]
-    if any(isinstance(value, str) for value in values):
-        return "inf"
-    return f"{max(values):.1e}" if values else ""
+def _error(results, dtypes, key):
+    """The largest error in each type: "f32 3.1e-07, bf16 2.3e-03"."""
+    by_dtype = {}
+    for result in results:
+        if key in result:
+            by_dtype.setdefault(dtypes[result["id"]], []).append(result[key])
+    largest = {name: "inf" if any(isinstance(value, str) for value in values) else f"{max(values):.1e}" for name, values in by_dtype.items()}
+    return ", ".join(f"{name} {value}" for name, value in largest.items())
 
 
 def _correctness(results):
     cases = {case["id"]: case for case in results["cases"]}
-    by_example, dtypes = {}, {}
+    by_example, dtypes = {}, {case["id"]: case["dtype"] for case in results["cases"]}
     for result in results["parts"].get("correctness", []):
         by_example.setdefault(cases[result["id"]]["example"], []).append(result)
     rows, wrong = [], []
@@ -75,13 +78,16 @@ def _correctness(results):
         counts = {status: sum(result["status"] == status for result in own) for status in ("ok", "wrong", "failed", "not run")}
         verdict = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         ways = sorted({way for result in own for way in result.get("ways", [])})
-        rows.append((example, len(own), _error(own, "error"), _error(own, "carry_error"), verdict, ", ".join(ways)))
+        rows.append((example, len(own), _error(own, dtypes, "error"), _error(own, dtypes, "carry_error"), verdict, ", ".join(ways)))
         wrong += [f"- {result['id']}: {result['status']}: {result.get('detail', '')}" for result in own if result["status"] in ("wrong", "failed")]
     reasons = {}
     for case in results["cases"]:
         if "not_lowered" in case:
             reasons.setdefault(case["not_lowered"], {}).setdefault(case["example"], case)
-    whole = [f"- {why}: " + ", ".join(example if example not in by_example else f"some cases of {example}" for example in sorted(examples)) for why, examples in sorted(reasons.items())]
+    whole = []
+    for why, examples in sorted(reasons.items()):
+        names = (example if example not in by_example else f"some cases of {example}" for example in sorted(examples))
+        whole.append(f"- {why}: {', '.join(names)}")
     text = f"## Correctness\n\n{_CHECKED}\n\n"
     text += _table(("example", "cases", "largest error", "of the carry", "result", "ways"), rows)
     if wrong:

@@ -1,12 +1,14 @@
 """A recorded case run in every way of calling, and compared with the oracle's results.
 
 The ways are those of `seq-run check`: whole sequences, token by token, in two and in three calls, batch elements packed and packed
-sequences apart, with gaps between rows, again, in the caller's workspace, and the last batch element alone.
+sequences apart, with gaps between rows, again, in the caller's workspace, the last batch element alone; and cut over time and positions,
+as calls of few long sequences are.
 """
 
 # Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -232,8 +234,9 @@ class Ways:
             call = self._on_tokens(tokens, [], length)
             call.carry = {name: value[[sequence]] for name, value in call.carry.items()}
             for tensor in self.size.tensors:
-                per_sequence = self._tokens_axis(tensor) is None and tensor.axes and tensor.axes[0].dim == self.first and tensor.role == "input"
-                if per_sequence and call.inputs[tensor.name].shape[0] == len(self.case.lengths):
+                if tensor.role != "input" or self._tokens_axis(tensor) is not None or not tensor.axes or tensor.axes[0].dim != self.first:
+                    continue
+                if call.inputs[tensor.name].shape[0] == len(self.case.lengths):
                     call.inputs[tensor.name] = call.inputs[tensor.name][[sequence]]
             part, end = self.forward(call)
             self._put(outputs, part, tokens, sequence)
@@ -263,6 +266,20 @@ class Ways:
         call.gaps = True
         call.carry = call.carry or self._initial(self._sequences(call))
         return self.forward(call)
+
+    def cut(self):
+        """Sequences in three segments, the positions of reductions in three parts, where the mixer allows it."""
+        names = ("SEQMIX_SEGMENTS", "SEQMIX_PARTS")
+        before = {name: os.environ.get(name) for name in names}
+        try:
+            os.environ.update(dict.fromkeys(names, "3"))
+            return self.forward(self.whole())
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
     def alone(self):
         """The last batch element by itself, and what is expected of it."""
@@ -322,6 +339,7 @@ class Ways:
         elif self.can_be_packed():
             self._record("packed", self.packed)
         self._record("strides", self.strided)
+        self._record("cut", self.cut)
         self._record("again", lambda: self.forward(self.whole()), base, bits=True)
         given = self.whole()
         given.has_workspace = True

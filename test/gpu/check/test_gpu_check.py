@@ -141,9 +141,9 @@ def test_eight_minutes():
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    """A pack for the CPU: states, rows with grouped heads, an element-wise recurrence."""
+    """A pack for the CPU: states, rows with grouped heads, an element-wise recurrence, params without dims."""
     folder = tmp_path_factory.mktemp("gpu-check") / "pack"
-    command = [sys.executable, str(TOOL), "pack", str(folder), "--target=cpu", "--examples=gla,mingru,grouped_query_attention"]
+    command = [sys.executable, str(TOOL), "pack", str(folder), "--target=cpu", "--examples=gla,mingru,grouped_query_attention,ar_net"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
@@ -173,7 +173,7 @@ def test_a_pack_stands_alone_and_right_results_pass(packed):
     outcomes = results["parts"]["correctness"]
     assert len(outcomes) == len(json.loads((packed / "pack.json").read_text())["cases"]) > 20
     assert {result["status"] for result in outcomes} == {"ok"}
-    assert set().union(*(result["ways"] for result in outcomes)) == {"forward", "step", "split", "packed", "separate", "strides", "again", "workspace", "alone"}
+    assert set().union(*(result["ways"] for result in outcomes)) == {"forward", "step", "split", "packed", "separate", "strides", "cut", "again", "workspace", "alone"}
     assert all("bf16" in {c["dtype"] for c in json.loads((packed / "pack.json").read_text())["cases"] if c["example"] == name} for name in ("gla", "mingru"))
     text = (packed / "gpu-results.md").read_text()
     assert "**No GPU was used**" in text and "| gla | " in text and "wrong" not in text.split("## Speed")[0].replace("Wrong", "").split("## Correctness")[1]
@@ -319,7 +319,8 @@ def test_the_sanitizer_is_believed_only_with_its_summary():
 RESULTS = {
     "machine": {"device": "cuda", "card": "Card X", "processors": 132, "driver": "580.1", "torch": "2.9", "cuda": "13.0", "date": "2026-01-02"},
     "seconds": 471, "commit": "abc",
-    "cases": [{"id": "gla a", "example": "gla"}, {"id": "gla b", "example": "gla"}, {"id": "gla c", "example": "gla", "not_lowered": "this"}, {"id": "x", "example": "x", "not_lowered": "that"}],
+    "cases": [{"id": "gla a", "example": "gla", "dtype": "f32"}, {"id": "gla b", "example": "gla", "dtype": "bf16"},
+              {"id": "gla c", "example": "gla", "dtype": "f64", "not_lowered": "this"}, {"id": "x", "example": "x", "dtype": "f32", "not_lowered": "that"}],
     "rows": [{"part": "recurrences", "id": "gla B=1", "published": {"FLA": 0.131}}, {"part": "recurrences", "id": "back", "not_lowered": "backward passes"},
              {"part": "scans", "id": "hgrn B=8"}, {"part": "attention", "id": "causal", "score": "causal", "not_lowered": "pairs"}],
     "parts": {
@@ -338,7 +339,7 @@ def test_the_page_shows_all_that_came_back():
     text = page.render(RESULTS)
     for line in (
         "Measured on Card X (132 multiprocessors), driver 580.1, PyTorch 2.9 for CUDA 13.0, 2026-01-02, commit abc; it took 471 s.",
-        "| gla | 2 | inf | 0.0e+00 | 1 ok, 1 wrong | forward |",
+        "| gla | 2 | f32 1.0e-06, bf16 inf | f32 0.0e+00, bf16 0.0e+00 | 1 ok, 1 wrong | forward |",
         "- gla b: wrong: forward: o[1] is 2; expected 3",
         "- this: some cases of gla", "- that: x",
         "- memcheck 1: not run: no time was left",
