@@ -76,20 +76,20 @@ def draw(torch, info, extents, device):
     return arrays
 
 
-def measure(folder, item, torch):
+def measure(folder, item, torch, device="cuda"):
     """One row of a table: ours and, for attention, PyTorch's."""
     result = {"status": "ok", "peers": {}}
-    arrays = None
     if "library" in item:
         import seqmix
 
         mixer = seqmix.load(os.path.join(folder, item["library"]))[item["mixer"]]
         info = mixer._info
         extents = info.derive({**info.sizes[0].fixed, **item["extents"]})
-        arrays = draw(torch, info, extents, "cuda")
+        arrays = draw(torch, info, extents, device)
         out = mixer(**arrays)
         outputs = out if isinstance(out, tuple) else (out,)
-        workspace = mixer.workspace(like=next(iter(arrays.values())), **{dim: extents[dim] for dim in info.workspace_dims})
+        like = {"like": next(iter(arrays.values()))} if info.device == "cuda" else {}
+        workspace = mixer.workspace(**{dim: extents[dim] for dim in info.workspace_dims}, **like)
         result["ms"] = median_ms(torch, lambda: mixer(**arrays, out=outputs, workspace=workspace))
         result["bytes"] = sum(array.numel() * array.element_size() for array in (*arrays.values(), *outputs))
         result["finite"] = all(bool(torch.isfinite(array).all()) for array in outputs)
@@ -98,7 +98,7 @@ def measure(folder, item, torch):
     else:
         result.update(status="not lowered", detail=item["not_lowered"])
     if "score" in item:
-        result["flops"], calls = attention_peers(torch, item)
+        result["flops"], calls = attention_peers(torch, item, device)
         for name, call in calls.items():
             try:
                 result["peers"][name] = median_ms(torch, call)

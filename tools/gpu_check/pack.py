@@ -20,9 +20,10 @@ NOT_LOWERED = "not lowered for CUDA yet: "
 
 
 class Packer:
-    def __init__(self, root, tools, out, target="cuda", jobs=1):
-        self.root, self.tools, self.out, self.target, self.jobs = root, tools, out, target, jobs
-        self._compiled = {}
+    def __init__(self, tools, out, target):
+        self.tools, self.out, self.target = tools, out, target
+        self._compiled = {}  # by path: the path or None, and why there is none
+        self._recorded = set()
 
     def _run(self, *command):
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
@@ -37,7 +38,7 @@ class Packer:
         with tempfile.TemporaryDirectory() as folder:
             source = pathlib.Path(folder) / f"{name}.seq"
             source.write_text(text)
-            options = [f"--target={self.target}", f"--dtype={dtype}", "--static-runtime", "-o", self.out / path]
+            options = [f"--target={self.target}", f"--dtype={dtype}", "-o", self.out / path]
             options += [f"-D{dim}={_number(value)}" for dim, value in definitions.items()]
             status, said = self._run(self.tools / "seqc", source, *options)
         if status == 0:
@@ -107,9 +108,9 @@ class Packer:
         sizes = " ".join(f"{dim}={_number(value)}" for dim, value in row["definitions"].items())
         text = _without_cases(text) + f"\n# case {case} {sizes} dtype={row['dtype']}\n"
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        if key in self._compiled:  # several rows have the same sizes
+        if key in self._recorded:  # several rows have the same sizes
             return row, []
-        self._compiled[key] = True
+        self._recorded.add(key)
         items = self.record(text, name, None, key)
         for item in items:
             item.update(id=f"{name} at the sizes of the tables: {item['case']}", example=name, library=library)
@@ -143,7 +144,8 @@ def pack(root, tools, out, target="cuda", jobs=1, examples=None, with_tables=Tru
     """Fills an empty folder. What it holds is described by its pack.json."""
     for name in ("libraries", "cases"):
         (out / name).mkdir(parents=True)
-    packer = Packer(root, tools, out, target, jobs)
+    shutil.copy(tools.parent / "lib/libseqmix_rt.so", out / "libraries")  # libraries look for it beside themselves first
+    packer = Packer(tools, out, target)
     paths = sorted((root / "examples").rglob("*.seq"))
     if examples is not None:
         paths = [path for path in paths if path.stem in examples]
@@ -162,8 +164,7 @@ def pack(root, tools, out, target="cuda", jobs=1, examples=None, with_tables=Tru
         copy(source, out / name, **({"ignore": shutil.ignore_patterns("__pycache__")} if source.is_dir() else {}))
     shutil.copytree(root / "frontends/python/seqmix", out / "seqmix", ignore=shutil.ignore_patterns("__pycache__"))
     described = subprocess.run(["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    libraries = [path for path, _ in filter(None, (r if isinstance(r, tuple) else None for r in packer._compiled.values())) if path]
-    newest = max((glibc_of(out / path) for path in libraries), default=(0, 0))
+    newest = max(map(glibc_of, (out / "libraries").iterdir()))
     content = {"target": target, "commit": described.stdout.strip() or "unknown", "glibc": ".".join(map(str, newest)), "cases": cases, "rows": rows}
     (out / "pack.json").write_text(json.dumps(content, indent=1))
     return content

@@ -72,7 +72,7 @@ def rows(read):
     ):
         mixer = example.split("/")[-1]
         shape = " ".join(f"{name}={value}" for name, value in {**extents, **definitions}.items())
-        case = " ".join(f"{name}={ {'B': 1, 'T': 70, 'H': 2}.get(name, value)}" for name, value in extents.items())
+        case = " ".join(f"{name}={ {'B': 1, 'T': 19, 'H': 2}.get(name, value)}" for name, value in extents.items())
         yield {"part": "scans", "id": f"{mixer} {shape}", "mixer": mixer, "source": read(example), "definitions": definitions, "extents": extents,
                "dtype": "bf16", "case": case}
     for example, definitions, shapes, score, group in (

@@ -209,10 +209,10 @@ def test_a_library_that_cannot_be_loaded_is_reported(packed, tmp_path):
 
 
 def test_what_is_not_lowered_is_listed(tmp_path):
-    command = [sys.executable, str(TOOL), "pack", str(tmp_path / "pack.tar.gz"), "--examples=fnet"]
+    command = [sys.executable, str(TOOL), "pack", str(tmp_path / "pack.tar.xz"), "--examples=fnet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    shutil.unpack_archive(tmp_path / "pack.tar.gz", tmp_path)
+    shutil.unpack_archive(tmp_path / "pack.tar.xz", tmp_path)
     content = json.loads((tmp_path / "pack/pack.json").read_text())
     assert all("not_lowered" in case for case in content["cases"]), "fnet is lowered now: choose another example"
     assert "not lowered: 1 examples" in done.stdout
@@ -374,6 +374,25 @@ def test_rows_are_of_the_examples_as_they_are():
     assert "input  q[t,i], k[t,i] per B, H/4" in grouped["source"]
     with pytest.raises(ValueError):
         plan._grouped("mixer other", 4)
+
+
+def test_a_row_is_measured(packed, monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    def once(torch, call):
+        call()
+        return 2.0
+
+    monkeypatch.setattr(bench, "median_ms", once)
+    cases = json.loads((packed / "pack.json").read_text())["cases"]
+    case = next(c for c in cases if c["example"] == "mingru" and c["dtype"] == "bf16")
+    item = {"id": "x", "library": case["library"], "mixer": "mingru", "extents": {"B": 2, "T": 9}}
+    result = bench.measure(str(packed), item, torch, "cpu")
+    width = case["extents"]["D"]
+    assert result == {"status": "ok", "peers": {}, "ms": 2.0, "bytes": 3 * 2 * 9 * width * 2, "finite": True}
+    item = {"id": "x", "not_lowered": "pairs", "score": "causal", "group": 2, "extents": {"B": 1, "T": 8, "H": 4}, "definitions": {"K": 16}}
+    result = bench.measure(str(packed), item, torch, "cpu")
+    assert result["status"] == "not lowered" and result["flops"] == 4 * 4 * 36 * 16 and result["peers"]["SDPA"] == 2.0
 
 
 def test_repetitions_fit_the_time():
