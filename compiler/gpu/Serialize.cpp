@@ -114,6 +114,46 @@ llvm::Expected<std::string> emitPtx(llvm::Module &module, const Chip &chip) {
   return text.str().str();
 }
 
+/// From lowered kernels to the image's PTX and, where ptxas is installed, its machine code.
+LogicalResult compile(Operation *kernels, Image &image) {
+  llvm::LLVMContext context;
+  auto translated = translateModuleToLLVMIR(kernels, context, "kernels");
+  if (!translated)
+    return failure();
+  llvm::Expected<std::string> ptx = emitPtx(*translated, image.chip);
+  if (!ptx)
+    return kernels->emitError(llvm::toString(ptx.takeError()));
+  image.ptx = std::move(*ptx);
+  if (llvm::Error error = assemble(image))
+    return kernels->emitError(llvm::toString(std::move(error)));
+  return success();
+}
+
+unsigned spillBytes(const Image &image) {
+  unsigned bytes = 0;
+  for (const KernelUse &use : image.uses)
+    bytes += use.spillStoreBytes + use.spillLoadBytes;
+  return bytes;
+}
+
+/// Asks for one block a multiprocessor for kernels that spill, unless they ask for something
+/// themselves: else ptxas may leave a thread no more than 32 registers, so that several fit.
+bool askForRegisters(Operation *kernels, const Image &image) {
+  bool isAny = false;
+  for (const KernelUse &use : image.uses) {
+    Operation *kernel = SymbolTable::lookupSymbolIn(kernels, use.name);
+    if (!kernel || use.spillStoreBytes + use.spillLoadBytes == 0 ||
+        !kernel->hasAttr(NVVM::NVVMDialect::getReqntidAttrName()) ||
+        kernel->hasAttr(NVVM::NVVMDialect::getMinctasmAttrName()) ||
+        kernel->hasAttr(NVVM::NVVMDialect::getMaxnregAttrName()))
+      continue;
+    kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                    Builder(kernels->getContext()).getI32IntegerAttr(1));
+    isAny = true;
+  }
+  return isAny;
+}
+
 } // namespace
 
 llvm::FailureOr<Image> serialize(Operation *module, const Chip &chip) {
@@ -135,16 +175,18 @@ llvm::FailureOr<Image> serialize(Operation *module, const Chip &chip) {
   registerLLVMDialectTranslation(context);
   registerGPUDialectTranslation(context);
   registerNVVMDialectTranslation(context);
-  llvm::LLVMContext llvmContext;
-  auto translated = translateModuleToLLVMIR(&holder->getBody()->front(), llvmContext, "kernels");
-  if (!translated)
+  Operation *kernels = &holder->getBody()->front();
+  if (failed(compile(kernels, image)))
     return failure();
-  llvm::Expected<std::string> ptx = emitPtx(*translated, chip);
-  if (!ptx)
-    return module->emitError(llvm::toString(ptx.takeError()));
-  image.ptx = std::move(*ptx);
-  if (llvm::Error error = assemble(image))
-    return module->emitError(llvm::toString(std::move(error)));
+  if (askForRegisters(kernels, image)) {
+    Image other;
+    other.chip = chip;
+    other.kernels = image.kernels;
+    if (failed(compile(kernels, other)))
+      return failure();
+    if (spillBytes(other) < spillBytes(image))
+      return other;
+  }
   return image;
 }
 
