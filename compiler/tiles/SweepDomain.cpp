@@ -6,8 +6,6 @@
 
 #include "compiler/tiles/SweepDomain.h"
 
-#include "compiler/structure/PairDomain.h"
-
 using namespace mlir;
 using namespace mlir::seq;
 using namespace seqmix;
@@ -31,126 +29,17 @@ Value uniformValue(Kernel &kernel, Operation *op) {
   return failed(value) ? Value() : kernel.index().scalar(value->index(0, 0));
 }
 
-//===----------------------------------------------------------------------===//
-// Intervals
-//===----------------------------------------------------------------------===//
-
-/// Eliminates everything but s from a set, for one box of rows.
-class Interval {
-public:
-  Interval(Kernel &kernel, const PairDomain &domain, const PairBox &box, Value extent)
-      : kernel(kernel), domain(domain), box(box) {
-    values.push_back(extent);
-    for (const Bounds &row : box.rows)
-      values.append({row.low, row.high});
-    for (StringAttr name : domain.rowReads)
-      if (Bounds bounds = box.rowReads.lookup(name); bounds.isKnown())
-        values.append({bounds.low, bounds.high});
-    added = values.size();
-    for (Value symbol : domain.symbols)
-      values.push_back(uniformValue(kernel, symbol.getDefiningOp()));
-  }
-
-  Bounds of(const presburger::IntegerPolyhedron &set) {
-    poly.emplace(set);
-    unsigned firstRead = 1 + box.rows.size();
-    firstSymbol = firstRead + domain.rowReads.size();
-    // The bounds of the box stand in front of the set's own symbols.
-    poly->insertVar(presburger::VarKind::Symbol, 0, added);
-    unsigned next = 0;
-    between(0, std::nullopt, next++); // 0 <= s < extent
-    auto within = [&](unsigned dim) {
-      between(dim, next, next + 1);
-      next += 2;
-    };
-    for (unsigned row = 0; row < box.rows.size(); ++row)
-      within(1 + row);
-    for (auto [number, name] : llvm::enumerate(domain.rowReads))
-      if (box.rowReads.lookup(name).isKnown())
-        within(firstRead + number);
-    unsigned locals = poly->getNumLocalVars();
-    poly->projectOut(poly->getNumVars() - locals, locals);
-    poly->projectOut(1, firstSymbol - 1);
-    poly->removeTrivialRedundancy();
-    return boundsOfS();
-  }
-
-private:
-  Kernel &kernel;
-  const PairDomain &domain;
-  const PairBox &box;
-  SmallVector<Value> values; // of the symbols
-  unsigned added = 0, firstSymbol = 0;
-  std::optional<presburger::IntegerPolyhedron> poly;
-
-  /// symbol `low` (or 0) <= dim <= symbol `high` (for s: below it).
-  void between(unsigned dim, std::optional<unsigned> low, unsigned high) {
-    SmallVector<int64_t> above(poly->getNumCols(), 0), below(poly->getNumCols(), 0);
-    above[dim] = 1;
-    if (low)
-      above[firstSymbol + *low] = -1;
-    below[dim] = -1;
-    below[firstSymbol + high] = 1;
-    if (!low)
-      below.back() = -1;
-    poly->addInequality(above);
-    poly->addInequality(below);
-  }
-
-  /// What the inequalities that are left say of s.
-  Bounds boundsOfS() {
-    auto &builder = kernel.builder;
-    auto loc = kernel.loc;
-    Bounds result;
-    auto add = [&](auto coefficientOf) {
-      int64_t own = coefficientOf(0);
-      if (own == 0)
-        return;
-      // own * s + rest >= 0
-      Value rest = kernel.constant(coefficientOf(1 + values.size()));
-      for (auto [number, value] : llvm::enumerate(values)) {
-        int64_t factor = coefficientOf(1 + number);
-        if (factor == 0)
-          continue;
-        Value term = builder.createOrFold<arith::MulIOp>(loc, value, kernel.constant(factor));
-        rest = builder.createOrFold<arith::AddIOp>(loc, rest, term);
-      }
-      if (own > 0) {
-        Value negated = builder.createOrFold<arith::SubIOp>(loc, kernel.constant(0), rest);
-        Value bound = own == 1
-                          ? negated
-                          : arith::CeilDivSIOp::create(builder, loc, negated, kernel.constant(own));
-        result.low = result.low
-                         ? arith::MaxSIOp::create(builder, loc, result.low, bound).getResult()
-                         : bound;
-        return;
-      }
-      Value bound =
-          own == -1 ? rest : arith::FloorDivSIOp::create(builder, loc, rest, kernel.constant(-own));
-      bound = builder.createOrFold<arith::AddIOp>(loc, bound, kernel.constant(1));
-      result.high = result.high
-                        ? arith::MinSIOp::create(builder, loc, result.high, bound).getResult()
-                        : bound;
-    };
-    for (unsigned row = 0; row < poly->getNumInequalities(); ++row)
-      add([&](unsigned column) { return poly->atIneq64(row, column); });
-    for (unsigned row = 0; row < poly->getNumEqualities(); ++row)
-      for (int64_t sign : {1, -1})
-        add([&](unsigned column) { return sign * poly->atEq64(row, column); });
-    assert(result.isKnown() && "0 <= s < extent bounds s");
-    return result;
-  }
-};
 } // namespace
 
 SmallVector<Bounds> seqmix::domainIntervals(Kernel &kernel, PairsOp pairs, const PairBox &box,
                                             Value extent) {
   PairDomain domain(pairs);
-  Interval interval(kernel, domain, box, extent);
-  SmallVector<Bounds> intervals;
-  for (const presburger::IntegerPolyhedron &set : domain.sets)
-    intervals.push_back(interval.of(set));
-  return intervals;
+  SmallVector<Value> symbols;
+  for (Value symbol : domain.symbols)
+    symbols.push_back(uniformValue(kernel, symbol.getDefiningOp()));
+  return pairIntervals(
+      kernel.builder, kernel.loc, domain, extent, box.rows,
+      [&](StringAttr name) { return box.rowReads.lookup(name); }, symbols);
 }
 
 //===----------------------------------------------------------------------===//

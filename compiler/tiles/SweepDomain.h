@@ -8,14 +8,9 @@
 #define SEQMIX_COMPILER_TILES_SWEEPDOMAIN_H
 
 #include "compiler/tiles/Expressions.h"
+#include "compiler/tiles/PairIntervals.h"
 
 namespace seqmix {
-
-/// The least and the greatest value of an integer, as scalars of type index; null when unknown.
-struct Bounds {
-  mlir::Value low, high;
-  bool isKnown() const { return low && high; }
-};
 
 /// The rows (their position and fixed dims in order) and positions s that are looked at, and the
 /// bounds of integers that are read there.

@@ -113,7 +113,7 @@ def Tile_BarrierOp : Tile_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
 
 def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["sum", "result"]>]> {
   let summary = "sum + a b for matrices";
-  let description = [{ The factors are bf16 or f16, or f32, of which 11 bits are used (tf32); the sum is f32. }];
+  let description = [{ The factors are bf16 or f16, or f32, of which 11 bits are used (tf32); the sum is f32. Or all are f64. }];
   let arguments = (ins Tile_Tile:$a, Tile_Tile:$b, Tile_Tile:$sum);
   let results = (outs Tile_Tile:$result);
   let assemblyFormat = "$a `,` $b `,` $sum attr-dict `:` type($a) `,` type($b) `->` type($result)";

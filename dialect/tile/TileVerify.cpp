@@ -187,10 +187,11 @@ LogicalResult DotOp::verify() {
       a.getDimSize(1) != b.getDimSize(0) || sum.getDimSize(0) != a.getDimSize(0) ||
       sum.getDimSize(1) != b.getDimSize(1))
     return emitOpError("has matrices whose shapes do not fit");
-  if (!(element.isBF16() || element.isF16() || element.isF32()) || b.getElementType() != element ||
-      !sum.getElementType().isF32())
-    return emitOpError("has factors in bf16, f16 or f32 and sums in f32");
-  if (a.getDimSize(0) < 16 || b.getDimSize(1) < 8 || a.getDimSize(1) < (element.isF32() ? 8 : 16))
+  const bool isShort = element.isBF16() || element.isF16();
+  if (!(isShort || element.isF32() || element.isF64()) || b.getElementType() != element ||
+      !(element.isF64() ? sum.getElementType().isF64() : sum.getElementType().isF32()))
+    return emitOpError("has factors in bf16, f16 or f32 and sums in f32, or all in f64");
+  if (a.getDimSize(0) < 16 || b.getDimSize(1) < 8 || a.getDimSize(1) < (isShort ? 16 : 8))
     return emitOpError("is smaller than what the tensor cores multiply");
   // c12
   std::optional<Layout> layoutA = layoutOf(a), layoutB = layoutOf(b), sums = layoutOf(sum);

@@ -82,13 +82,15 @@ LogicalResult ProgramCompiler::compileMma(Operation *op) {
     product.element = MatrixProduct::Element::Half;
   else
     isKnown = isKnown && *element == NVVM::MMATypes::bf16;
+  if (element && *element == NVVM::MMATypes::f64)
+    return compileDoubles(mma);
   bool isTf32 = product.element == MatrixProduct::Element::Tf32;
   isKnown &= m == 16 && n == 8 && (isTf32 ? k == 4 || k == 8 : k == 8 || k == 16);
   isKnown &= mma.getLayoutA() == NVVM::MMALayout::row && mma.getLayoutB() == NVVM::MMALayout::col;
   isKnown &= llvm::all_of(mma.getOperandC().getTypes(), [](Type type) { return type.isF32(); });
   if (!isKnown)
     return op->emitError("the emulator multiplies matrices of bf16, f16 (m16n8k8, m16n8k16) and "
-                         "tf32 (m16n8k4, m16n8k8) with f32 sums only");
+                         "tf32 (m16n8k4, m16n8k8) with f32 sums and of f64 (m8n8k4) only");
   product.k = k;
   for (Value value : mma.getOperandA())
     llvm::append_range(product.a, words(value, op->getLoc()));
@@ -100,6 +102,27 @@ LogicalResult ProgramCompiler::compileMma(Operation *op) {
   if (product.a.size() != registersA || product.b.size() != registersA / 2 || product.c.size() != 4)
     return op->emitError("the numbers of operands do not fit the shape");
   product.results = newRegisters(4);
+  set(mma.getRes(), product.results);
+  emit(Opcode::MultiplyMatrices, op->getLoc()).immediate = program->products.size();
+  program->products.push_back(std::move(product));
+  return success();
+}
+
+LogicalResult ProgramCompiler::compileDoubles(Operation *op) {
+  auto mma = cast<NVVM::MmaOp>(op);
+  if (mma.getShape().getM() != 8 || mma.getShape().getN() != 8 || mma.getShape().getK() != 4 ||
+      mma.getLayoutA() != NVVM::MMALayout::row || mma.getLayoutB() != NVVM::MMALayout::col ||
+      mma.getOperandA().size() != 1 || mma.getOperandB().size() != 1 ||
+      mma.getOperandC().size() != 2)
+    return op->emitError("the emulator multiplies matrices of f64 as m8n8k4 only");
+  MatrixProduct product;
+  product.element = MatrixProduct::Element::Double;
+  product.k = 4;
+  product.a.push_back(getOne(mma.getOperandA()[0]));
+  product.b.push_back(getOne(mma.getOperandB()[0]));
+  for (Value value : mma.getOperandC())
+    product.c.push_back(getOne(value));
+  product.results = newRegisters(2);
   set(mma.getRes(), product.results);
   emit(Opcode::MultiplyMatrices, op->getLoc()).immediate = program->products.size();
   program->products.push_back(std::move(product));

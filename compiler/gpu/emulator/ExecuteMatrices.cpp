@@ -5,14 +5,17 @@
 //===----------------------------------------------------------------------===//
 //
 // Where the elements of a matrix are in the registers of a warp is from the PTX ISA, "Matrix
-// Fragments for mma.m16n8k8" and ".m16n8k16 with floating point type", "ldmatrix", "stmatrix" and
-// "movmatrix". With group = lane / 4 and member = lane % 4, in terms of elements a0, a1, ...:
+// Fragments for mma.m16n8k8" and ".m16n8k16 with floating point type", "mma.m8n8k4 with .f64",
+// "ldmatrix", "stmatrix" and "movmatrix". With group = lane / 4 and member = lane % 4, in terms of
+// elements a0, a1, ...:
 //
 //   16 bits, A: row = group (+ 8 for i in {2, 3, 6, 7}), column = 2 member + i % 2 (+ 8 for i >= 4)
 //            B: row = 2 member + i % 2 (+ 8 for i >= 2), column = group
 //   tf32,    A: row = group (+ 8 for a1, a3), column = member (+ 4 for a2, a3)
 //            B: row = member (+ 4 for b1), column = group
 //   C and D:    row = group (+ 8 for c2, c3), column = 2 member + i % 2
+//   f64 (m8n8k4), A: row = group, column = member;  B: row = member, column = group
+//            C and D: row = group, column = 2 member + i
 //   8x8 matrix: row = group, columns = 2 member and 2 member + 1; its row r begins at the address
 //               that lane r gives (of the second matrix lane 8 + r, and so on)
 //
@@ -22,6 +25,7 @@
 
 #include "compiler/gpu/emulator/Numbers.h"
 
+#include <bit>
 #include <cmath>
 
 namespace seqmix::gpu {
@@ -29,11 +33,34 @@ namespace {
 
 uint16_t halfOf(uint64_t word, unsigned which) { return word >> (16 * which); }
 
+/// In f64, m8n8k4.
+void multiplyDoubles(const MatrixProduct &product,
+                     llvm::function_ref<uint64_t *(uint32_t)> lanesOf) {
+  double a[8][4], b[4][8], sums[8][8];
+  for (unsigned lane = 0; lane < warpSize; ++lane) {
+    const unsigned group = lane / 4, member = lane % 4;
+    a[group][member] = std::bit_cast<double>(lanesOf(product.a[0])[lane]);
+    b[member][group] = std::bit_cast<double>(lanesOf(product.b[0])[lane]);
+    for (unsigned i = 0; i < 2; ++i)
+      sums[group][2 * member + i] = std::bit_cast<double>(lanesOf(product.c[i])[lane]);
+  }
+  for (unsigned row = 0; row < 8; ++row)
+    for (unsigned k = 0; k < 4; ++k)
+      for (unsigned column = 0; column < 8; ++column)
+        sums[row][column] = std::fma(a[row][k], b[k][column], sums[row][column]);
+  for (unsigned lane = 0; lane < warpSize; ++lane)
+    for (unsigned i = 0; i < 2; ++i)
+      lanesOf(product.results[i])[lane] =
+          std::bit_cast<uint64_t>(sums[lane / 4][2 * (lane % 4) + i]);
+}
+
 } // namespace
 
 void Warp::multiplyMatrices(const Instruction &op) {
   using Element = MatrixProduct::Element;
   const MatrixProduct &product = launch.program.products[op.immediate];
+  if (product.element == Element::Double)
+    return multiplyDoubles(product, [&](uint32_t index) { return lanesOf(index); });
   float a[16][16] = {}, b[16][8] = {};
   const bool isTf32 = product.element == Element::Tf32;
   auto number = [&](uint64_t word, unsigned which) {

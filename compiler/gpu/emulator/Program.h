@@ -194,7 +194,7 @@ struct Access {
 
 /// The operands of one mma.sync.
 struct MatrixProduct {
-  enum class Element : uint8_t { Brain, Half, Tf32 };
+  enum class Element : uint8_t { Brain, Half, Tf32, Double };
   Element element = Element::Brain;
   unsigned k = 16;
   llvm::SmallVector<uint32_t, 4> a, b, c, results;

@@ -57,6 +57,7 @@ private:
   mlir::LogicalResult compileMatrixOp(mlir::Operation *op);
   mlir::LogicalResult compilePtx(mlir::Operation *op);
   mlir::LogicalResult compileMma(mlir::Operation *op);
+  mlir::LogicalResult compileDoubles(mlir::Operation *op);
 
   /// The registers of a value; of a block argument, made when first asked for.
   Registers get(mlir::Value value);

@@ -8,6 +8,7 @@
 
 #include "compiler/gpu/Passes.h"
 #include "compiler/gpu/lanes/Lanes.h"
+#include "compiler/gpu/pairs/Pairs.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -32,16 +33,27 @@ FailureOr<DeviceKernels> emitDeviceKernels(ModuleOp module, PlanOf planOf) {
   OpBuilder builder = OpBuilder::atBlockEnd(result.module->getBody());
   auto kernels = mlir::gpu::GPUModuleOp::create(builder, module.getLoc(), "kernels");
   bool isGood = true;
+  int32_t kernelCount = 0;
   for (auto mixer : module.getOps<seq::MixerOp>()) {
     if (mixer.getSummaryOf() || mixer.getFormOf())
       continue; // other forms of a mixer
+    if (hasPairs(mixer)) {
+      auto launches =
+          emitPairKernels(mixer, planOf(mixer), kernels, mixer.getSymName(), kernelCount);
+      isGood &= succeeded(launches);
+      if (succeeded(launches)) {
+        kernelCount += static_cast<int32_t>(launches->size());
+        result.launches[mixer.getSymNameAttr()] = std::move(*launches);
+      }
+      continue;
+    }
     std::string name = (mixer.getSymName() + "_forward").str();
     auto launch = emitLaneKernel(mixer, planOf(mixer), kernels, name);
     if (failed(launch)) {
       isGood = false;
       continue;
     }
-    launch->kernel = static_cast<int32_t>(result.launches.size());
+    launch->kernel = kernelCount++;
     result.launches[mixer.getSymNameAttr()].push_back(std::move(*launch));
   }
   if (!isGood || failed(verify(*result.module)))

@@ -9,6 +9,7 @@
 
 #include "compiler/library/Library.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
 
@@ -88,6 +89,8 @@ public:
   /// The first op that depends on tokens.
   mlir::Operation *firstLoop = nullptr;
 
+  mlir::Type storageType(SeqDType dtype);
+  mlir::Value frameSlot(int64_t slot);
   mlir::Value i64(int64_t value);
   mlir::Value zero(mlir::Type type);
   mlir::RankedTensorType tileOf(mlir::Type element) const;
@@ -95,7 +98,6 @@ public:
   mlir::Value places(); ///< each lane's place along the dim, i64
 
 private:
-  mlir::Value frameSlot(int64_t slot);
   mlir::Value argument(int32_t kind, int32_t index);
   mlir::Value isGiven(mlir::Value pointer);
   void findTask();
@@ -107,7 +109,6 @@ private:
                       mlir::Value &laneStride);
   mlir::Value lanesThatExist(mlir::Value condition);
   mlir::Value isFirstOfLanes();
-  mlir::Type storageType(SeqDType dtype);
   mlir::Value widen(mlir::Value value, SeqDType dtype);
   mlir::Value narrow(mlir::Value value, SeqDType dtype);
   mlir::Value conjunction(mlir::Value a, mlir::Value b);
@@ -119,6 +120,13 @@ private:
   llvm::DenseMap<int32_t, LaneArray> tensors, ins, outs;
   mlir::Value lanePlaces, existing;
 };
+
+/// A kernel with the arguments of all launches, without its body.
+mlir::LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, mlir::Location loc,
+                                  llvm::StringRef name, const MixerPlan &plan, int32_t warps);
+
+/// The launch of such a kernel: blocks for the parts of the shape's dim and all batch elements.
+LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads);
 
 } // namespace seqmix::gpu
 

@@ -41,7 +41,7 @@ public:
   FailureOr<LaunchPlan> run() {
     if (failed(check()) || failed(chooseShape()))
       return failure();
-    makeFunction();
+    kernel = makeKernel(module, mixer.getLoc(), name, plan, static_cast<int32_t>(shape.lanes / 32));
     LaneBlock own(plan, shape, kernel, mixer.getCompute());
     LaneExpr values(mixer, own, direction);
     block = &own;
@@ -53,7 +53,7 @@ public:
                                << kMostCarried << " are possible";
     if (failed(emit()))
       return failure();
-    return launch();
+    return launchOf(plan, shape, static_cast<int32_t>(shape.lanes));
   }
 
 private:
@@ -240,33 +240,6 @@ private:
 
   //===--- the kernel -------------------------------------------------------===//
 
-  void makeFunction() {
-    MLIRContext *context = mixer.getContext();
-    OpBuilder builder(context);
-    builder.setInsertionPointToEnd(module.getBody());
-    kernel = LLVM::LLVMFuncOp::create(builder, mixer.getLoc(), name,
-                                      LaneBlock::functionType(context, plan));
-    kernel->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
-    kernel->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), builder.getUnitAttr());
-    kernel->setAttr(tile::warpsName, builder.getI32IntegerAttr(int32_t(shape.lanes / 32)));
-    for (auto [number, argument] : llvm::enumerate(LaneBlock::arguments(plan))) {
-      auto mark = [&](StringRef attribute) {
-        kernel.setArgAttr(number, attribute, builder.getUnitAttr());
-      };
-      if (argument.kind == SEQ_ARGUMENT_TENSOR) {
-        mark(LLVM::LLVMDialect::getNoAliasAttrName());
-        if (plan.tensors[argument.index].role != SEQ_ROLE_OUTPUT)
-          mark(LLVM::LLVMDialect::getReadonlyAttrName());
-      } else if (argument.kind == SEQ_ARGUMENT_FRAME) {
-        Type frame = LLVM::LLVMArrayType::get(builder.getI64Type(), LaneBlock::frameSlots(plan));
-        kernel.setArgAttr(number, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(frame));
-        kernel.setArgAttr(number, LLVM::LLVMDialect::getAlignAttrName(),
-                          builder.getI64IntegerAttr(8));
-        mark(NVVM::NVVMDialect::getGridConstantAttrName());
-      }
-    }
-  }
-
   LogicalResult emit() {
     OpBuilder &builder = block->builder;
     SmallVector<Value> current;
@@ -353,20 +326,6 @@ private:
     }
     current = std::move(next);
     return success();
-  }
-
-  //===--- the launch -------------------------------------------------------===//
-
-  LaunchPlan launch() const {
-    LaunchPlan result;
-    result.arguments = LaneBlock::arguments(plan);
-    result.threads = {static_cast<int32_t>(shape.lanes), 1, 1};
-    result.grid[0].number = shape.blocks;
-    for (auto [number, dim] : llvm::enumerate(plan.dims))
-      if (dim.kind == SEQ_DIM_BATCH)
-        result.grid[number ? 1 : 0].factors.push_back(
-            {SEQ_FACTOR_DIM, static_cast<int32_t>(number), 1});
-    return result;
   }
 };
 

@@ -18,7 +18,7 @@ namespace seqmix::gpu {
 namespace {
 
 /// The registers of a fragment that begins at an element, by the bits of its own registers, as the
-/// instruction takes them: 32 bits each.
+/// instruction takes them: 32 bits each, or an f64.
 class Fragments {
 public:
   Fragments(Emitter &emit, Type type, ValueRange values)
@@ -42,7 +42,9 @@ public:
     }
     Registers &words = entry->second;
     for (size_t i = 0; i < scalars.size(); ++i) {
-      if (element.isF32())
+      if (element.isF64())
+        words.push_back(scalars[i]);
+      else if (element.isF32())
         words.push_back(tf32(scalars[i]));
       else if (i % 2 == 0)
         words.push_back(emit.packWord(scalars[i], scalars[i + 1]));
@@ -72,12 +74,12 @@ struct DotLowering : OpConversionPattern<DotOp> {
     RankedTensorType typeA = op.getA().getType();
     const Layout sums = *layoutOf(op.getType());
     Type element = typeA.getElementType();
-    const int64_t inner = typeA.getDimSize(1), k = element.isF32() ? 8 : 16;
+    const int64_t inner = typeA.getDimSize(1), k = element.getIntOrFloatBitWidth() == 16 ? 16 : 8;
     const NVVM::MMATypes kind = element.isF32()    ? NVVM::MMATypes::tf32
                                 : element.isBF16() ? NVVM::MMATypes::bf16
                                                    : NVVM::MMATypes::f16;
     SmallVector<Coordinates> stepsA = {{0, 1}, {8, 0}, {0, 8}}, stepsB = {{1, 0}, {8, 0}};
-    if (element.isF32()) {
+    if (element.getIntOrFloatBitWidth() > 16) {
       stepsA = {{8, 0}, {0, 4}};
       stepsB = {{4, 0}};
     }
@@ -98,6 +100,10 @@ struct DotLowering : OpConversionPattern<DotOp> {
           for (unsigned reg : registers)
             c.push_back(results[reg]);
           Registers wordsA = a.get(row, step, stepsA), wordsB = b.get(step, column, stepsB);
+          if (element.isF64()) {
+            multiplyDoubles(rewriter, op.getLoc(), wordsA, wordsB, registers, results);
+            continue;
+          }
           if (element.isF16()) {
             // The instruction takes halves as vectors.
             Type pair = VectorType::get(2, element);
@@ -115,6 +121,25 @@ struct DotLowering : OpConversionPattern<DotOp> {
       }
     rewriter.replaceOpWithMultiple(op, {results});
     return success();
+  }
+
+  /// m16n8k8 of what the hardware has, m8n8k4: registers stand as for f32.
+  static void multiplyDoubles(OpBuilder &builder, Location loc, ArrayRef<Value> a,
+                              ArrayRef<Value> b, ArrayRef<unsigned> registers, Registers &results) {
+    Type f64 = builder.getF64Type();
+    Type result = LLVM::LLVMStructType::getLiteral(builder.getContext(), {f64, f64});
+    for (unsigned inner = 0; inner < 2; ++inner)
+      for (unsigned half = 0; half < 2; ++half) {
+        Value sums[] = {results[registers[2 * half]], results[registers[2 * half + 1]]};
+        Value product = NVVM::MmaOp::create(builder, loc, result, ValueRange{a[half + 2 * inner]},
+                                            ValueRange{b[inner]}, sums, ArrayRef<int64_t>{8, 8, 4},
+                                            std::nullopt, std::nullopt,
+                                            std::array{NVVM::MMATypes::f64, NVVM::MMATypes::f64},
+                                            std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
+        for (unsigned i = 0; i < 2; ++i)
+          results[registers[2 * half + i]] =
+              LLVM::ExtractValueOp::create(builder, loc, product, int64_t(i));
+      }
   }
 };
 

@@ -1,0 +1,57 @@
+//===- KernelFunction.cpp - the functions and launches of kernels ------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/lanes/LaneBlock.h"
+#include "dialect/tile/Tile.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+
+namespace seqmix::gpu {
+
+LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, Location loc, StringRef name,
+                            const MixerPlan &plan, int32_t warps) {
+  MLIRContext *context = module.getContext();
+  OpBuilder builder(context);
+  builder.setInsertionPointToEnd(module.getBody());
+  auto kernel =
+      LLVM::LLVMFuncOp::create(builder, loc, name, LaneBlock::functionType(context, plan));
+  kernel->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
+  kernel->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), builder.getUnitAttr());
+  kernel->setAttr(tile::warpsName, builder.getI32IntegerAttr(warps));
+  for (auto [number, argument] : llvm::enumerate(LaneBlock::arguments(plan))) {
+    auto mark = [&](StringRef attribute) {
+      kernel.setArgAttr(number, attribute, builder.getUnitAttr());
+    };
+    if (argument.kind == SEQ_ARGUMENT_TENSOR) {
+      mark(LLVM::LLVMDialect::getNoAliasAttrName());
+      if (plan.tensors[argument.index].role != SEQ_ROLE_OUTPUT)
+        mark(LLVM::LLVMDialect::getReadonlyAttrName());
+    } else if (argument.kind == SEQ_ARGUMENT_FRAME) {
+      Type frame = LLVM::LLVMArrayType::get(builder.getI64Type(), LaneBlock::frameSlots(plan));
+      kernel.setArgAttr(number, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(frame));
+      kernel.setArgAttr(number, LLVM::LLVMDialect::getAlignAttrName(),
+                        builder.getI64IntegerAttr(8));
+      mark(NVVM::NVVMDialect::getGridConstantAttrName());
+    }
+  }
+  return kernel;
+}
+
+LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads) {
+  LaunchPlan result;
+  result.arguments = LaneBlock::arguments(plan);
+  result.threads = {threads, 1, 1};
+  result.grid[0].number = shape.blocks;
+  for (auto [number, dim] : llvm::enumerate(plan.dims))
+    if (dim.kind == SEQ_DIM_BATCH)
+      result.grid[number ? 1 : 0].factors.push_back(
+          {SEQ_FACTOR_DIM, static_cast<int32_t>(number), 1});
+  return result;
+}
+
+} // namespace seqmix::gpu

@@ -1,0 +1,239 @@
+//===- PairCarry.cpp - rows that later calls read ----------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/pairs/PairCarry.h"
+
+#include "compiler/chunk/Reads.h"
+#include "compiler/gpu/pairs/PairLoop.h"
+#include "dialect/Carry.h"
+#include "dialect/tile/Tile.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+
+/// Rows of a tile, and blocks that divide them.
+static constexpr int64_t kCarryRows = 64, kCarryBlocks = 16;
+static constexpr int32_t kCarryWarps = 4;
+
+Value positionOf(LaneBlock &block, MixerOp mixer) {
+  if (!carriesRows(mixer))
+    return block.i64(0);
+  const LaneArray &before = block.carryIn(static_cast<int32_t>(block.plan.components.size()) - 1);
+  SmallVector<Place> places(before.strides.size(), Place::of(0));
+  return block.load(before, places, Value());
+}
+
+void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> places,
+               const PairValue &value, Value first, Value count, Axis rows) {
+  LaneBlock &block = tiles.block;
+  OpBuilder &builder = tiles.builder;
+  Location loc = tiles.loc;
+  Axes axes = {rows};
+  SmallVector<Value> strides = {array.strides[0]}, extents = {count};
+  SmallVector<int64_t> staticExtents = {ShapedType::kDynamic};
+  Value offset = arith::MulIOp::create(builder, loc, first, array.strides[0]);
+  for (auto [slot, place] : llvm::enumerate(places.drop_front())) {
+    Value stride = array.strides[slot + 1];
+    if (place.isConstant()) {
+      Value more = arith::MulIOp::create(builder, loc, block.i64(place.offset), stride);
+      offset = arith::AddIOp::create(builder, loc, offset, more);
+      continue;
+    }
+    const Axis axis = place.axes[0];
+    axes.push_back(axis);
+    strides.push_back(stride);
+    staticExtents.push_back(tiles.isPadded(axis) ? ShapedType::kDynamic : tiles.sizeOf(axis));
+    if (tiles.isPadded(axis))
+      extents.push_back(block.i64(tiles.sizeOf(axis)));
+  }
+  Value tile = tiles.spread(value, axes);
+  Type element = block.storageType(array.dtype);
+  Type own = getElementTypeOrSelf(tile.getType()), wanted = tiles.typeOf(axes, element);
+  if (own.isInteger(1))
+    tile = arith::ExtUIOp::create(builder, loc, wanted, tile);
+  else if (isa<FloatType>(own) && own != element)
+    tile = arith::TruncFOp::create(builder, loc, wanted, tile);
+  for (Value condition : {array.isThere, array.isWritten})
+    if (condition)
+      extents[0] = arith::SelectOp::create(builder, loc, condition, extents[0], block.i64(0));
+  Value base = LLVM::GEPOp::create(builder, loc, array.base.getType(), element, array.base,
+                                   ArrayRef<LLVM::GEPArg>{offset});
+  tile::StoreGlobalOp::create(
+      builder, loc, tile, base, strides,
+      builder.getDenseI64ArrayAttr(SmallVector<int64_t>(axes.size(), ShapedType::kDynamic)),
+      extents, builder.getDenseI64ArrayAttr(staticExtents), builder.getI64IntegerAttr(0));
+}
+
+namespace {
+
+/// The kernel that writes rows: those of the call, and the earlier ones where the carry that is
+/// written is another than the one that is read.
+class RowsLowering {
+public:
+  RowsLowering(MixerOp mixer, const MixerPlan &plan, LLVM::LLVMFuncOp kernel)
+      : mixer(mixer), block(plan, LaneShape{0, 32, 32, 1}, kernel, mixer.getCompute()),
+        tiles(block, kCarryRows, kCarryRows), products(tiles, 3), builder(block.builder),
+        loc(block.loc) {}
+
+  LogicalResult run() {
+    position = positionOf(block, mixer);
+    total = arith::AddIOp::create(builder, loc, position, block.tokens);
+    tiles.firstRow = zero32();
+    Type i32 = builder.getI32Type();
+    auto wide = [&](Value number) -> Value {
+      return arith::ExtUIOp::create(builder, loc, builder.getI64Type(), number);
+    };
+    Value own = wide(NVVM::BlockIdZOp::create(builder, loc, i32));
+    Value all = wide(NVVM::GridDimZOp::create(builder, loc, i32));
+    start = arith::MulIOp::create(builder, loc, own, block.i64(kCarryRows));
+    step = arith::MulIOp::create(builder, loc, all, block.i64(kCarryRows));
+    PairRows rows{tokenDimOf(mixer), block.i64(0), block.i64(0), total};
+    PairExpr values(mixer, tiles, products, rows);
+    expr = &values;
+    for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
+      if (component.kind == CarryComponent::Rows &&
+          failed(emitComponent(static_cast<int32_t>(number), component)))
+        return failure();
+    LLVM::ReturnOp::create(builder, loc, ValueRange());
+    return success();
+  }
+
+private:
+  MixerOp mixer;
+  LaneBlock block;
+  PairTiles tiles;
+  PairProducts products;
+  OpBuilder &builder;
+  Location loc;
+  PairExpr *expr = nullptr;
+  Value position, total, start, step;
+
+  Value zero32() { return arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0)); }
+  Value choose(Value condition, Value a, Value b) {
+    return arith::SelectOp::create(builder, loc, condition, a, b);
+  }
+
+  LogicalResult emitComponent(int32_t number, const CarryComponent &component) {
+    const LaneArray in = block.carryIn(number), out = block.carryOut(number);
+    const int64_t ring = component.shape[0];
+    Value least =
+        ring > 0
+            ? arith::MaxSIOp::create(builder, loc, block.i64(0),
+                                     arith::SubIOp::create(builder, loc, total, block.i64(ring)))
+                  .getResult()
+            : block.i64(0);
+    auto number64 = [&](Value pointer) -> Value {
+      return LLVM::PtrToIntOp::create(builder, loc, builder.getI64Type(), pointer);
+    };
+    Value isSame = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, number64(in.base),
+                                         number64(out.base));
+    Value isWanted = out.isThere;
+    if (out.isWritten)
+      isWanted = arith::AndIOp::create(builder, loc, isWanted, out.isWritten);
+    Value newest = arith::MaxSIOp::create(builder, loc, least, position);
+    Value oldEnd = choose(isSame, least, position);
+    if (failed(emitRange(number, component, least, choose(isWanted, oldEnd, least), true)) ||
+        failed(emitRange(number, component, newest, choose(isWanted, total, newest), false)))
+      return failure();
+    return success();
+  }
+
+  /// Rows of positions from `low` to `high`, which in a ring may stand in two pieces.
+  LogicalResult emitRange(int32_t number, const CarryComponent &component, Value low, Value high,
+                          bool isOld) {
+    const int64_t ring = component.shape[0];
+    if (ring < 0)
+      return emitPiece(number, component, low, high, block.i64(0), isOld);
+    Value size = block.i64(ring);
+    Value wrap =
+        arith::MulIOp::create(builder, loc, arith::DivUIOp::create(builder, loc, high, size), size);
+    auto loop = scf::ForOp::create(builder, loc, block.i64(0), block.i64(2), block.i64(1));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
+                                          loop.getInductionVar(), block.i64(0));
+    Value begin = choose(isFirst, low, arith::MaxSIOp::create(builder, loc, low, wrap));
+    Value end = choose(isFirst, arith::MinSIOp::create(builder, loc, high, wrap), high);
+    Value base = choose(isFirst, arith::SubIOp::create(builder, loc, wrap, size), wrap);
+    return emitPiece(number, component, begin, end, base, isOld);
+  }
+
+  LogicalResult emitPiece(int32_t number, const CarryComponent &component, Value low, Value high,
+                          Value base, bool isOld) {
+    // Arrays are found in front of loops.
+    const LaneArray in = block.carryIn(number), out = block.carryOut(number);
+    Value first = arith::AddIOp::create(builder, loc, low, start);
+    auto loop = scf::ForOp::create(builder, loc, first, high, step);
+    if (!block.firstLoop)
+      block.firstLoop = loop;
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    Value own = loop.getInductionVar();
+    PairColumns columns;
+    columns.dim = tokenDimOf(mixer);
+    columns.count = arith::SubIOp::create(builder, loc, high, own);
+    Value row = arith::SubIOp::create(builder, loc, own, base);
+    columns.inCall = isOld ? row : arith::SubIOp::create(builder, loc, own, position).getResult();
+    tiles.firstColumn = arith::TruncIOp::create(builder, loc, builder.getI32Type(), own);
+    expr->enterLoop(loop);
+    expr->enterTile(columns);
+    StringAttr name = component.of.getAttr();
+    Operation *source = chunk::lookup(mixer, name);
+    ArrayRef<Attribute> features = chunk::dimsOf(source).getValue().drop_front();
+    auto status = forEachRowOfFeatures(
+        source, *expr, tiles, features, [&](ArrayRef<PairValue> places) -> LogicalResult {
+          SmallVector<PairValue> all = {PairValue::along(kColumn)};
+          llvm::append_range(all, places);
+          PairExpr::Result value = failure();
+          if (isOld)
+            value = expr->loadFrom(source, in, all, chunk::dimsOf(source), nullptr);
+          else if (auto tensor = dyn_cast<TensorOp>(source))
+            value = expr->load(source, tensor, all);
+          else
+            value = expr->symbol(source, name, all);
+          if (failed(value))
+            return failure();
+          storeRows(tiles, out, all, value->value ? *value : tiles.number(*value), row,
+                    columns.count, kColumn);
+          return success();
+        });
+    expr->leaveLoop();
+    return status;
+  }
+};
+
+} // namespace
+
+LogicalResult emitCarryKernels(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module,
+                               StringRef name, int32_t &first, std::vector<LaunchPlan> &launches) {
+  const LaneShape shape{0, 32, 32, 1};
+  if (carriesRows(mixer)) {
+    LLVM::LLVMFuncOp kernel =
+        makeKernel(module, mixer.getLoc(), (name + "_rows").str(), plan, kCarryWarps);
+    if (failed(RowsLowering(mixer, plan, kernel).run()))
+      return failure();
+    LaunchPlan launch = launchOf(plan, shape, 32 * kCarryWarps);
+    launch.kernel = first++;
+    launch.grid[2].number = kCarryBlocks;
+    launches.push_back(std::move(launch));
+  }
+  LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), (name + "_position").str(), plan, 1);
+  LaneBlock block(plan, shape, kernel, mixer.getCompute());
+  block.storePosition();
+  LLVM::ReturnOp::create(block.builder, block.loc, ValueRange());
+  LaunchPlan launch = launchOf(plan, shape, 32);
+  launch.kernel = first++;
+  launches.push_back(std::move(launch));
+  return success();
+}
+
+} // namespace seqmix::gpu

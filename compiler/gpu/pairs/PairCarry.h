@@ -1,0 +1,31 @@
+//===- PairCarry.h - rows that later calls read -------------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_PAIRS_PAIRCARRY_H
+#define SEQMIX_COMPILER_GPU_PAIRS_PAIRCARRY_H
+
+#include "compiler/gpu/pairs/PairExpr.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace seqmix::gpu {
+
+/// The position of a sequence's first token, i64: zero where all positions are of one call.
+mlir::Value positionOf(LaneBlock &block, mlir::seq::MixerOp mixer);
+
+/// Stores a value over the rows, or columns, that are the first axis of its places, in the storage
+/// type: `count` of them from row `first` of the array on.
+void storeRows(PairTiles &tiles, const LaneArray &array, llvm::ArrayRef<PairValue> places,
+               const PairValue &value, mlir::Value first, mlir::Value count, Axis rows);
+
+/// Adds the kernels that write the carry's rows and then the position, and their launches.
+mlir::LogicalResult emitCarryKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan,
+                                     mlir::gpu::GPUModuleOp module, llvm::StringRef name,
+                                     int32_t &first, std::vector<LaunchPlan> &launches);
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_PAIRS_PAIRCARRY_H

@@ -1,0 +1,335 @@
+//===- PairExpr.cpp - equations on tiles of pairs ----------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/pairs/PairExpr.h"
+
+#include "compiler/chunk/Reads.h"
+#include "dialect/Carry.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/SaveAndRestore.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+
+PairExpr::PairExpr(MixerOp mixer, PairTiles &tiles, PairProducts &products, const PairRows &rows)
+    : mixer(mixer), tiles(tiles), products(products), block(tiles.block), builder(tiles.builder),
+      loc(tiles.loc), rows(rows) {}
+
+void PairExpr::enterTile(const PairColumns &tile) {
+  columns = tile;
+  ofTile.clear();
+}
+
+void PairExpr::leaveLoop() {
+  front = nullptr;
+  ofTile.clear();
+}
+
+void PairExpr::setProduced(StringAttr name, ArrayRef<int64_t> places, const PairValue &value) {
+  results[{name.str(), llvm::to_vector(places)}] = value;
+}
+
+InFlightDiagnostic PairExpr::refuse(Operation *op, const Twine &what) {
+  return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
+}
+
+int64_t PairExpr::sizeOf(Attribute dim) const {
+  auto op = cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dim)));
+  return op.getSize() ? static_cast<int64_t>(*op.getSize()) : -1;
+}
+
+LogicalResult PairExpr::fits(Operation *op, ArrayRef<PairValue> values) {
+  if (PairTiles::united(values))
+    return success();
+  return refuse(op, "a value that varies over more than two dims at a pair of positions");
+}
+
+//===----------------------------------------------------------------------===//
+// What values depend on
+//===----------------------------------------------------------------------===//
+
+ArrayRef<BlockArgument> PairExpr::dependencies(Operation *op) {
+  auto found = dependenciesOf.find(op);
+  if (found != dependenciesOf.end())
+    return found->second;
+  llvm::SmallSetVector<BlockArgument, 4> all;
+  op->walk([&](Operation *inner) {
+    for (Value operand : inner->getOperands()) {
+      if (auto argument = dyn_cast<BlockArgument>(operand)) {
+        if (!op->isAncestor(argument.getOwner()->getParentOp()))
+          all.insert(argument);
+      } else if (!op->isAncestor(operand.getDefiningOp())) {
+        for (BlockArgument argument :
+             SmallVector<BlockArgument>(dependencies(operand.getDefiningOp())))
+          all.insert(argument);
+      }
+    }
+  });
+  return dependenciesOf[op] = llvm::to_vector(all);
+}
+
+bool PairExpr::varies(Value value, Axis axis) {
+  if (isa<BlockArgument>(value))
+    return bindings.lookup(value).varies(axis);
+  return llvm::any_of(dependencies(value.getDefiningOp()), [&](BlockArgument argument) {
+    return bindings.lookup(argument).varies(axis);
+  });
+}
+
+bool PairExpr::varies(ArrayRef<Value> values, Axis axis) {
+  return llvm::any_of(values, [&](Value value) { return varies(value, axis); });
+}
+
+bool PairExpr::variesInLoop(Operation *op) {
+  return front && llvm::any_of(dependencies(op), [&](BlockArgument argument) {
+           return bindings.lookup(argument).varies(kColumn);
+         });
+}
+
+PairExpr::Key PairExpr::keyOf(const void *what, ArrayRef<PairValue> places) const {
+  Key key{what, {}};
+  for (const PairValue &place : places) {
+    key.second.append({place.offset, static_cast<int64_t>(reinterpret_cast<intptr_t>(
+                                         place.value.getAsOpaquePointer()))});
+    for (Axis axis : place.axes)
+      key.second.push_back(axis);
+    key.second.push_back(-1);
+  }
+  return key;
+}
+
+//===----------------------------------------------------------------------===//
+// Values
+//===----------------------------------------------------------------------===//
+
+PairExpr::Result PairExpr::body(Block &inner, ArrayRef<PairValue> arguments) {
+  SmallVector<std::pair<Value, std::optional<PairValue>>> before;
+  for (auto [argument, value] : llvm::zip_equal(inner.getArguments(), arguments)) {
+    auto found = bindings.find(argument);
+    before.push_back(
+        {argument, found == bindings.end() ? std::nullopt : std::optional(found->second)});
+    bindings[argument] = value;
+  }
+  llvm::scope_exit restore([&] {
+    for (auto &[argument, value] : before)
+      if (value)
+        bindings[argument] = *value;
+  });
+  return eval(inner.getTerminator()->getOperand(0));
+}
+
+PairExpr::Result PairExpr::eval(Value value) {
+  if (isa<BlockArgument>(value))
+    return bindings.lookup(value);
+  Operation *op = value.getDefiningOp();
+  SmallVector<PairValue> places;
+  for (BlockArgument argument : dependencies(op))
+    places.push_back(bindings.lookup(argument));
+  Key key = keyOf(op, places);
+  const bool isOfTile = variesInLoop(op);
+  Memo &memo = isOfTile ? ofTile : ofAll;
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
+  OpBuilder::InsertionGuard guard(builder);
+  if (front && !isOfTile)
+    builder.setInsertionPoint(front);
+  Result result = evalOp(op);
+  if (succeeded(result))
+    memo.insert({key, *result});
+  return result;
+}
+
+PairExpr::Result PairExpr::evalOp(Operation *op) {
+  return llvm::TypeSwitch<Operation *, Result>(op)
+      .Case([&](ConstantOp constant) -> Result {
+        if (auto number = dyn_cast<FloatAttr>(constant.getValue()))
+          return tiles.constant(number.getValueAsDouble());
+        auto number = cast<IntegerAttr>(constant.getValue());
+        if (number.getType().isInteger(1))
+          return PairValue{arith::ConstantOp::create(builder, loc, number), {}, 0};
+        return PairValue::index(number.getInt());
+      })
+      .Case([&](ExtentOp extent) -> Result {
+        if (extent.getDimAttr() != rows.dim)
+          return refuse(extent, "the extent of another run-time dim than that of the tokens"),
+                 failure();
+        return PairValue{
+            arith::TruncIOp::create(builder, loc, builder.getI32Type(), rows.length), {}, 0};
+      })
+      .Case([&](ToRealOp convert) -> Result {
+        Result operand = eval(convert.getOperand());
+        if (failed(operand))
+          return failure();
+        if (operand->isConstant())
+          return tiles.constant(static_cast<double>(operand->offset));
+        PairValue number = tiles.number(*operand);
+        return PairValue{arith::SIToFPOp::create(
+                             builder, loc, tiles.typeOf(number.axes, tiles.real), number.value),
+                         number.axes, 0};
+      })
+      .Case([&](ReadOp other) { return read(other); })
+      .Case([&](UnaryOp other) { return unary(other); })
+      .Case([&](BinaryOp other) { return binary(other); })
+      .Case([&](CompareOp other) { return compare(other); })
+      .Case([&](SelectOp other) { return select(other); })
+      .Case([&](ReduceOp other) { return reduce(other); })
+      .Default([&](Operation *other) -> Result {
+        refuse(other, "'" + other->getName().getStringRef() + "' at pairs of positions");
+        return failure();
+      });
+}
+
+PairExpr::Result PairExpr::unary(UnaryOp op) {
+  Result operand = eval(op.getOperand());
+  if (failed(operand))
+    return failure();
+  const UnaryFn fn = op.getFn();
+  PairValue x = *operand;
+  if (op.getOperand().getType().isIndex()) {
+    if (x.isConstant() && fn == UnaryFn::Neg)
+      return PairValue::index(-x.offset);
+    x = tiles.number(x);
+    Value none = block.zero(x.value.getType());
+    Value negated = arith::SubIOp::create(builder, loc, none, x.value);
+    if (fn == UnaryFn::Neg)
+      return PairValue{negated, x.axes, 0};
+    if (fn == UnaryFn::Abs)
+      return PairValue{arith::MaxSIOp::create(builder, loc, x.value, negated), x.axes, 0};
+    return refuse(op, "this function of an integer"), failure();
+  }
+  if (fn == UnaryFn::Not) {
+    Value all = tiles.spread(
+        {arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true)), {}, 0}, x.axes);
+    return PairValue{arith::XOrIOp::create(builder, loc, x.value, all), x.axes, 0};
+  }
+  if (fn == UnaryFn::Neg)
+    return PairValue{arith::NegFOp::create(builder, loc, x.value), x.axes, 0};
+  Value result = UnaryOp::create(builder, loc, x.value.getType(), fn, x.value);
+  if (op.getType().isIndex())
+    result =
+        arith::FPToSIOp::create(builder, loc, tiles.typeOf(x.axes, builder.getI32Type()), result);
+  return PairValue{result, x.axes, 0};
+}
+
+PairExpr::Result PairExpr::integer(BinaryOp op, PairValue left, PairValue right) {
+  const BinaryFn fn = op.getFn();
+  if (left.isKnownIndex() && right.isConstant()) {
+    PairValue moved = left;
+    if (fn == BinaryFn::Add || fn == BinaryFn::Sub) {
+      moved.offset += fn == BinaryFn::Add ? right.offset : -right.offset;
+      return moved;
+    }
+    if (left.isConstant() && fn == BinaryFn::Mul)
+      return PairValue::index(left.offset * right.offset);
+  }
+  PairValue both[] = {tiles.number(left), tiles.number(right)};
+  if (failed(fits(op, both)))
+    return failure();
+  Axes axes = tiles.unify(both);
+  Value a = both[0].value, b = both[1].value;
+  auto made = [&](Value value) { return PairValue{value, axes, 0}; };
+  switch (fn) {
+  case BinaryFn::Add:
+    return made(arith::AddIOp::create(builder, loc, a, b));
+  case BinaryFn::Sub:
+    return made(arith::SubIOp::create(builder, loc, a, b));
+  case BinaryFn::Mul:
+    return made(arith::MulIOp::create(builder, loc, a, b));
+  case BinaryFn::Min:
+    return made(arith::MinSIOp::create(builder, loc, a, b));
+  case BinaryFn::Max:
+    return made(arith::MaxSIOp::create(builder, loc, a, b));
+  case BinaryFn::FloorDiv:
+  case BinaryFn::Mod: {
+    if (!right.isConstant() || right.offset <= 0)
+      return refuse(op, "a quotient by what is no positive constant"), failure();
+    // The remainder has the dividend's sign: a negative one is moved up by the divisor.
+    Value rest = arith::RemSIOp::create(builder, loc, a, b);
+    Value isNegative = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, rest,
+                                             block.zero(rest.getType()));
+    Value moved = arith::AddIOp::create(builder, loc, rest, b);
+    rest = arith::SelectOp::create(builder, loc, isNegative, moved, rest);
+    if (fn == BinaryFn::Mod)
+      return made(rest);
+    return made(
+        arith::DivSIOp::create(builder, loc, arith::SubIOp::create(builder, loc, a, rest), b));
+  }
+  default:
+    return refuse(op, "this function of integers"), failure();
+  }
+}
+
+PairExpr::Result PairExpr::binary(BinaryOp op) {
+  Result left = eval(op.getLhs()), right = eval(op.getRhs());
+  if (failed(left) || failed(right))
+    return failure();
+  if (op.getType().isIndex())
+    return integer(op, *left, *right);
+  PairValue both[] = {*left, *right};
+  if (failed(fits(op, both)))
+    return failure();
+  const BinaryFn fn = op.getFn();
+  if (fn == BinaryFn::Add)
+    return tiles.add(both[0], both[1]);
+  if (fn == BinaryFn::Mul)
+    return tiles.multiply(both[0], both[1]);
+  Axes axes = tiles.unify(both);
+  Value a = both[0].value, b = both[1].value;
+  if (fn == BinaryFn::Sub)
+    return PairValue{arith::SubFOp::create(builder, loc, a, b, arith::FastMathFlags::contract),
+                     axes, 0};
+  if (fn == BinaryFn::And)
+    return PairValue{arith::AndIOp::create(builder, loc, a, b), axes, 0};
+  if (fn == BinaryFn::Or)
+    return PairValue{arith::OrIOp::create(builder, loc, a, b), axes, 0};
+  return PairValue{BinaryOp::create(builder, loc, fn, a, b), axes, 0};
+}
+
+PairExpr::Result PairExpr::compare(CompareOp op) {
+  Result left = eval(op.getLhs()), right = eval(op.getRhs());
+  if (failed(left) || failed(right))
+    return failure();
+  const bool isInteger = op.getLhs().getType().isIndex();
+  PairValue both[] = {isInteger ? tiles.number(*left) : *left,
+                      isInteger ? tiles.number(*right) : *right};
+  if (failed(fits(op, both)))
+    return failure();
+  Axes axes = tiles.unify(both);
+  Value a = both[0].value, b = both[1].value;
+  const auto number = static_cast<unsigned>(op.getPredicate());
+  if (isInteger || op.getLhs().getType().isInteger(1)) {
+    constexpr arith::CmpIPredicate predicates[] = {
+        arith::CmpIPredicate::eq,  arith::CmpIPredicate::ne,  arith::CmpIPredicate::slt,
+        arith::CmpIPredicate::sle, arith::CmpIPredicate::sgt, arith::CmpIPredicate::sge};
+    return PairValue{arith::CmpIOp::create(builder, loc, predicates[number], a, b), axes, 0};
+  }
+  constexpr arith::CmpFPredicate predicates[] = {
+      arith::CmpFPredicate::OEQ, arith::CmpFPredicate::UNE, arith::CmpFPredicate::OLT,
+      arith::CmpFPredicate::OLE, arith::CmpFPredicate::OGT, arith::CmpFPredicate::OGE};
+  return PairValue{arith::CmpFOp::create(builder, loc, predicates[number], a, b), axes, 0};
+}
+
+PairExpr::Result PairExpr::select(SelectOp op) {
+  Result condition = eval(op.getCondition()), whenTrue = eval(op.getWhenTrue()),
+         whenFalse = eval(op.getWhenFalse());
+  if (failed(condition) || failed(whenTrue) || failed(whenFalse))
+    return failure();
+  const bool isInteger = op.getType().isIndex();
+  PairValue all[] = {*condition, isInteger ? tiles.number(*whenTrue) : *whenTrue,
+                     isInteger ? tiles.number(*whenFalse) : *whenFalse};
+  if (failed(fits(op, all)))
+    return failure();
+  return tiles.select(all[0], all[1], all[2]);
+}
+
+} // namespace seqmix::gpu

@@ -1,0 +1,407 @@
+//===- PairLoop.cpp - the loop over the columns of pairs ---------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/pairs/PairLoop.h"
+
+#include "compiler/chunk/Reads.h"
+#include "dialect/Carry.h"
+#include "runtime/Frame.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+
+/// Rows of features of a symbol that are written down one after the other.
+static constexpr int64_t kMostRowsOfFeatures = 16;
+/// Features of a sum: more do not fit in the registers of a block.
+static constexpr int64_t kMostFeatures = 256;
+
+LogicalResult forEachRowOfFeatures(Operation *at, PairExpr &expr, PairTiles &tiles,
+                                   ArrayRef<Attribute> dims,
+                                   llvm::function_ref<LogicalResult(ArrayRef<PairValue>)> visit) {
+  if (dims.empty())
+    return visit({});
+  int64_t count = 1;
+  for (Attribute dim : dims.drop_back())
+    count *= expr.sizeOf(dim);
+  if (count > kMostRowsOfFeatures)
+    return expr.refuse(at, "features along several large dims at pairs of positions");
+  const Axis last = tiles.addFeature(expr.sizeOf(dims.back()));
+  for (int64_t n = 0; n < count; ++n) {
+    SmallVector<PairValue> places(dims.size());
+    int64_t rest = n;
+    for (auto dim = static_cast<int64_t>(dims.size()) - 2; dim >= 0; --dim) {
+      places[dim] = PairValue::index(rest % expr.sizeOf(dims[dim]));
+      rest /= expr.sizeOf(dims[dim]);
+    }
+    places.back() = PairValue::along(last);
+    if (failed(visit(places)))
+      return failure();
+  }
+  return success();
+}
+
+PairLoop::PairLoop(MixerOp mixer, PairExpr &expr, PairTiles &tiles, const PairRows &rows,
+                   Value position)
+    : mixer(mixer), expr(expr), tiles(tiles), block(tiles.block), builder(tiles.builder),
+      loc(tiles.loc), rows(rows), position(position) {}
+
+Value PairLoop::minus(Value a, Value b) { return arith::SubIOp::create(builder, loc, a, b); }
+Value PairLoop::least(Value a, Value b) { return arith::MinSIOp::create(builder, loc, a, b); }
+Value PairLoop::greatest(Value a, Value b) { return arith::MaxSIOp::create(builder, loc, a, b); }
+
+//===----------------------------------------------------------------------===//
+// What there is
+//===----------------------------------------------------------------------===//
+
+LogicalResult PairLoop::collectSums() {
+  sums.clear();
+  for (auto result : pairs.getOuts().getAsRange<PairResultAttr>()) {
+    Sum sum{result.getWeight(), result.getValue(), result.getProduced().getAttr(), {}, {}};
+    if (result.getKind() == PairKind::ScoreMax)
+      continue;
+    if (result.getKind() != PairKind::Sum)
+      return expr.refuse(pairs, "a reduction over pairs other than a sum");
+    auto addSum = [&](ArrayRef<PairValue> places) -> LogicalResult {
+      Sum own = sum;
+      if (!places.empty()) {
+        own.feature = places.back().axes[0];
+        for (const PairValue &place : places.drop_back())
+          own.places.push_back(place.offset);
+        if (tiles.paddedOf(*own.feature) > kMostFeatures)
+          return expr.refuse(pairs,
+                             "sums over pairs of more than " + Twine(kMostFeatures) + " features");
+      }
+      sums.push_back(own);
+      return success();
+    };
+    ArrayRef<Attribute> features =
+        chunk::dimsOf(chunk::lookup(mixer, sum.name)).getValue().drop_front();
+    if (failed(forEachRowOfFeatures(pairs, expr, tiles, features, addSum)))
+      return failure();
+  }
+  return success();
+}
+
+/// The columns of the domain for the block's rows, in closed form.
+LogicalResult PairLoop::findBounds() {
+  const bool isOfTokens = pairs.getOverAttr() == rows.dim;
+  const int64_t capacity = [&] {
+    for (const CarryComponent &component : carryComponents(mixer))
+      if (component.kind == CarryComponent::Rows)
+        return component.shape[0];
+    return int64_t(0);
+  }();
+  runs = !isOfTokens || capacity == 0 ? 1 : capacity > 0 ? 3 : 2;
+  ring = capacity;
+  for (const CarryComponent &component : carryComponents(mixer))
+    if (component.kind == CarryComponent::Rows && component.shape[0] != capacity)
+      return expr.refuse(pairs, "windows of several lengths over pairs");
+  Value extent = rows.length;
+  if (!isOfTokens) {
+    for (auto [number, dim] : llvm::enumerate(block.plan.dims))
+      if (dim.name == pairs.getOver())
+        extent = block.frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(number));
+  }
+  PairDomain domain(pairs);
+  SmallVector<Value> symbols;
+  for (Value symbol : domain.symbols) {
+    Operation *op = symbol.getDefiningOp();
+    if (auto own = dyn_cast<ExtentOp>(op)) {
+      if (own.getDimAttr() != rows.dim)
+        return expr.refuse(op, "the extent of another run-time dim than that of the tokens");
+      symbols.push_back(rows.length);
+      continue;
+    }
+    auto value = expr.symbol(op, cast<ReadOp>(op).getSourceAttr().getAttr(), {});
+    if (failed(value))
+      return failure();
+    symbols.push_back(
+        arith::ExtSIOp::create(builder, loc, builder.getI64Type(), tiles.number(*value).value));
+  }
+  Value first = arith::AddIOp::create(builder, loc, position, rows.inCall);
+  Value count = least(rows.count, block.i64(tiles.sizeOf(kRow)));
+  Value last = arith::AddIOp::create(builder, loc, first, minus(count, block.i64(1)));
+  intervals = pairIntervals(
+      builder, loc, domain, extent, {Bounds{first, last}}, [](StringAttr) { return Bounds(); },
+      symbols);
+  low = high = block.i64(0);
+  for (auto [number, interval] : llvm::enumerate(intervals)) {
+    low = number ? least(low, interval.low) : interval.low;
+    high = number ? greatest(high, interval.high) : interval.high;
+  }
+  // Blocks behind the last token have none.
+  Value hasRows =
+      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, rows.count, block.i64(0));
+  high = arith::SelectOp::create(builder, loc, hasRows, high, low);
+  if (runs == 3) {
+    Value size = block.i64(ring);
+    wrap = arith::MulIOp::create(builder, loc, arith::DivUIOp::create(builder, loc, position, size),
+                                 size);
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// The loop
+//===----------------------------------------------------------------------===//
+
+LogicalResult PairLoop::emit(PairsOp op) {
+  pairs = op;
+  if (failed(collectSums()) || failed(findBounds()))
+    return failure();
+  SmallVector<Value> carried;
+  const double infinity = std::numeric_limits<double>::infinity();
+  if (pairs.getScore())
+    carried.push_back(tiles.spread(tiles.constant(-infinity), {kRow}));
+  for (const Sum &sum : sums)
+    carried.push_back(sum.feature ? tiles.spread(tiles.constant(0), {kRow, *sum.feature})
+                                  : tiles.spread(tiles.constant(0), {kRow}));
+  if (runs == 1) {
+    if (failed(emitRun(Value(), carried)))
+      return failure();
+  } else {
+    auto loop =
+        scf::ForOp::create(builder, loc, block.i64(0), block.i64(runs), block.i64(1), carried);
+    if (!block.firstLoop)
+      block.firstLoop = loop;
+    expr.enterLoop(loop);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToEnd(loop.getBody());
+    SmallVector<Value> inside(loop.getRegionIterArgs());
+    if (failed(emitRun(loop.getInductionVar(), inside)))
+      return failure();
+    scf::YieldOp::create(builder, loc, inside);
+    carried.assign(loop.result_begin(), loop.result_end());
+  }
+  expr.leaveLoop();
+  size_t next = 0;
+  if (pairs.getScore()) {
+    for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
+      if (result.getKind() == PairKind::ScoreMax)
+        expr.setProduced(result.getProduced().getAttr(), {}, {carried[0], {kRow}, 0});
+    next = 1;
+  }
+  for (const Sum &sum : sums) {
+    Axes axes = {kRow};
+    if (sum.feature)
+      axes.push_back(*sum.feature);
+    expr.setProduced(sum.name, sum.places, {carried[next++], axes, 0});
+  }
+  return success();
+}
+
+/// Columns that stand behind each other: rows of the carry (of a ring two runs, as they may begin
+/// behind its start), then those of the call.
+LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
+  auto is = [&](int64_t run) -> Value {
+    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, number, block.i64(run));
+  };
+  auto choose = [&](Value condition, Value a, Value b) -> Value {
+    return arith::SelectOp::create(builder, loc, condition, a, b);
+  };
+  Value first = low, end = high, isCarry, carryStart;
+  if (number) {
+    Value isLast = is(runs - 1);
+    isCarry =
+        arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, number, block.i64(runs - 1));
+    carryStart = block.i64(0);
+    Value before = position, from = choose(isLast, position, block.i64(0));
+    if (runs == 3) {
+      Value isFirst = is(0);
+      before = choose(isFirst, wrap, position);
+      from = choose(isFirst, block.i64(0), choose(isLast, position, wrap));
+      carryStart = choose(isFirst, minus(wrap, block.i64(ring)), wrap);
+    }
+    first = greatest(low, from);
+    end = choose(isLast, high, least(high, before));
+  }
+  auto loop =
+      scf::ForOp::create(builder, loc, first, end, block.i64(tiles.sizeOf(kColumn)), carried);
+  if (!number) {
+    if (!block.firstLoop)
+      block.firstLoop = loop;
+    expr.enterLoop(loop);
+  }
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(loop.getBody());
+  SmallVector<Value> inside(loop.getRegionIterArgs());
+  Value own = loop.getInductionVar();
+  if (intervals.size() < 2) {
+    if (failed(emitTile(own, end, isCarry, carryStart, inside)))
+      return failure();
+  } else {
+    // Between the intervals there may be tiles without any pair.
+    Value past = arith::AddIOp::create(builder, loc, own, block.i64(tiles.sizeOf(kColumn)));
+    Value isWanted;
+    for (const Bounds &interval : intervals) {
+      Value meets = arith::AndIOp::create(
+          builder, loc,
+          arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, own, interval.high),
+          arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, past, interval.low));
+      isWanted = isWanted ? arith::OrIOp::create(builder, loc, isWanted, meets).getResult() : meets;
+    }
+    auto choice = scf::IfOp::create(builder, loc, ValueRange(inside).getTypes(), isWanted,
+                                    /*withElse=*/true);
+    builder.setInsertionPointToStart(choice.elseBlock());
+    scf::YieldOp::create(builder, loc, inside);
+    builder.setInsertionPointToStart(choice.thenBlock());
+    if (failed(emitTile(own, end, isCarry, carryStart, inside)))
+      return failure();
+    scf::YieldOp::create(builder, loc, inside);
+    builder.setInsertionPointAfter(choice);
+    inside.assign(choice.result_begin(), choice.result_end());
+  }
+  scf::YieldOp::create(builder, loc, inside);
+  carried.assign(loop.result_begin(), loop.result_end());
+  return success();
+}
+
+LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, Value carryStart,
+                                 SmallVector<Value> &carried) {
+  PairColumns columns;
+  columns.dim = pairs.getOverAttr();
+  columns.count = minus(end, first);
+  columns.inCall = columns.dim == rows.dim ? minus(first, position) : first;
+  columns.isCarry = isCarry;
+  if (isCarry)
+    columns.inCarry = minus(first, carryStart);
+  tiles.firstColumn = arith::TruncIOp::create(builder, loc, builder.getI32Type(), first);
+  expr.enterTile(columns);
+  auto inside = insideOfDomain(columns.count);
+  if (failed(inside))
+    return failure();
+  mask = *inside;
+  return emitSums(carried);
+}
+
+/// Which pairs of the tile count: those of the domain whose column exists.
+FailureOr<PairValue> PairLoop::insideOfDomain(Value count) {
+  PairValue own = tiles.number(PairValue::along(kColumn));
+  Value narrow = arith::TruncIOp::create(builder, loc, builder.getI32Type(), count);
+  PairValue both[] = {own, {arith::AddIOp::create(builder, loc, tiles.firstColumn, narrow), {}, 0}};
+  tiles.unify(both);
+  PairValue exists{
+      arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, both[0].value, both[1].value),
+      {kColumn},
+      0};
+  Block *domain = pairs.getDomainBlock();
+  if (!domain)
+    return exists;
+  auto inside = expr.body(*domain, {PairValue::along(kRow), PairValue::along(kColumn)});
+  if (failed(inside))
+    return failure();
+  PairValue all[] = {exists, *inside};
+  Axes axes = tiles.unify(all);
+  return PairValue{arith::AndIOp::create(builder, loc, all[0].value, all[1].value), axes, 0};
+}
+
+//===----------------------------------------------------------------------===//
+// Sums
+//===----------------------------------------------------------------------===//
+
+Value PairLoop::exponential(Value x) {
+  if (block.real.isF32())
+    return math::ExpOp::create(builder, loc, x);
+  return UnaryOp::create(builder, loc, x.getType(), UnaryFn::Exp, x);
+}
+
+Value PairLoop::isFinite(Value x) {
+  Value size = UnaryOp::create(builder, loc, x.getType(), UnaryFn::Abs, x);
+  Value infinity = tiles.spread(tiles.constant(std::numeric_limits<double>::infinity()), {kRow});
+  return arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, size, infinity);
+}
+
+LogicalResult PairLoop::emitSums(SmallVector<Value> &carried) {
+  const PairValue row = PairValue::along(kRow), column = PairValue::along(kColumn);
+  const Axes pair = {kRow, kColumn};
+  size_t next = 0;
+  PairValue e, scale;
+  if (Block *score = pairs.getScoreBlock()) {
+    auto own = expr.body(*score, {row, column});
+    if (failed(own))
+      return failure();
+    PairValue scores =
+        tiles.select(mask, *own, tiles.constant(-std::numeric_limits<double>::infinity()));
+    scores = {tiles.spread(scores, pair), pair, 0};
+    Value before = carried[0];
+    Value most = tiles.combine(ReduceKind::Max,
+                               tiles.reduce(scores, kColumn, ReduceKind::Max).value, before);
+    // Scores are taken relative to the maximum, where that is a number.
+    Value shift = arith::SelectOp::create(builder, loc, isFinite(most), most,
+                                          tiles.spread(tiles.constant(0), {kRow}));
+    Value shifts = tiles.spread({shift, {kRow}, 0}, pair);
+    e = {exponential(arith::SubFOp::create(builder, loc, scores.value, shifts)), pair, 0};
+    scale = {exponential(arith::SubFOp::create(builder, loc, before, shift)), {kRow}, 0};
+    carried[0] = most;
+    next = 1;
+  }
+  std::map<int64_t, PairValue> weights;
+  for (const Sum &sum : sums) {
+    auto [entry, isNew] = weights.try_emplace(sum.weight);
+    if (isNew) {
+      PairValue own = tiles.constant(1);
+      if (Block *part = pairs.getPart(sum.weight)) {
+        SmallVector<PairValue> arguments = {row, column};
+        if (pairs.getScore())
+          arguments.push_back(e);
+        auto value = expr.body(*part, arguments);
+        if (failed(value))
+          return failure();
+        own = *value;
+      }
+      // Of scores that do not count the exponential is zero.
+      if (!pairs.getScore() || own.value != e.value)
+        own = tiles.select(mask, own, tiles.constant(0));
+      entry->second = {tiles.spread(own, pair), pair, 0};
+    }
+    Value before = carried[next];
+    if (scale.value)
+      before =
+          tiles.multiply({before, sum.feature ? Axes{kRow, *sum.feature} : Axes{kRow}, 0}, scale)
+              .value;
+    auto after = sumOf(sum, entry->second, before);
+    if (failed(after))
+      return failure();
+    carried[next++] = *after;
+  }
+  return success();
+}
+
+FailureOr<Value> PairLoop::sumOf(const Sum &sum, const PairValue &weights, Value before) {
+  const PairValue row = PairValue::along(kRow), column = PairValue::along(kColumn);
+  Block *value = pairs.getPart(sum.value);
+  if (sum.feature) {
+    if (!value)
+      return expr.refuse(pairs, "sums over pairs of weights alone, with features"), failure();
+    SmallVector<PairValue> arguments = {row, column};
+    for (int64_t place : sum.places)
+      arguments.push_back(PairValue::index(place));
+    arguments.push_back(PairValue::along(*sum.feature));
+    auto result = expr.weighted(*value, arguments, *sum.feature, weights, before);
+    if (failed(result))
+      return failure();
+    return result->value;
+  }
+  PairValue terms = weights;
+  if (value) {
+    auto own = expr.body(*value, {row, column});
+    if (failed(own))
+      return failure();
+    // What does not count may be anything there.
+    terms = tiles.multiply(weights, tiles.select(mask, *own, tiles.constant(0)));
+  }
+  return tiles.add({before, {kRow}, 0}, tiles.reduce(terms, kColumn, ReduceKind::Sum)).value;
+}
+
+} // namespace seqmix::gpu

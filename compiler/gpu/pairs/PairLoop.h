@@ -1,0 +1,77 @@
+//===- PairLoop.h - the loop over the columns of pairs ------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// Columns are walked in tiles between bounds that follow from the domain. Of the monoid (m, sums) a
+// block carries m and the sums of its rows; a tile with a greater m scales the sums before it.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_PAIRS_PAIRLOOP_H
+#define SEQMIX_COMPILER_GPU_PAIRS_PAIRLOOP_H
+
+#include "compiler/gpu/pairs/PairExpr.h"
+#include "compiler/tiles/PairIntervals.h"
+
+namespace seqmix::gpu {
+
+/// Calls `visit` with places of features: constants for all dims but the last one, and an axis for
+/// that. Fails, with an error at an op, where those are too many to write them all down.
+mlir::LogicalResult
+forEachRowOfFeatures(mlir::Operation *at, PairExpr &expr, PairTiles &tiles,
+                     llvm::ArrayRef<mlir::Attribute> dims,
+                     llvm::function_ref<mlir::LogicalResult(llvm::ArrayRef<PairValue>)> visit);
+
+class PairLoop {
+public:
+  PairLoop(mlir::seq::MixerOp mixer, PairExpr &expr, PairTiles &tiles, const PairRows &rows,
+           mlir::Value position);
+
+  /// Emits the loop of a seq.pairs, whose results the expressions behind it read.
+  mlir::LogicalResult emit(mlir::seq::PairsOp pairs);
+
+private:
+  /// What is carried from tile to tile: the maximum of the scores, or a sum.
+  struct Sum {
+    int64_t weight = -1, value = -1;
+    mlir::StringAttr name;
+    llvm::SmallVector<int64_t> places; ///< of the features but the last one
+    std::optional<Axis> feature;
+  };
+
+  mlir::LogicalResult collectSums();
+  mlir::LogicalResult findBounds();
+  mlir::LogicalResult emitRun(mlir::Value number, llvm::SmallVector<mlir::Value> &carried);
+  mlir::LogicalResult emitTile(mlir::Value first, mlir::Value end, mlir::Value isCarry,
+                               mlir::Value carryStart, llvm::SmallVector<mlir::Value> &carried);
+  mlir::LogicalResult emitSums(llvm::SmallVector<mlir::Value> &carried);
+  mlir::FailureOr<PairValue> insideOfDomain(mlir::Value count);
+  mlir::FailureOr<mlir::Value> sumOf(const Sum &sum, const PairValue &weights, mlir::Value before);
+  mlir::Value exponential(mlir::Value x);
+  mlir::Value isFinite(mlir::Value x);
+  mlir::Value minus(mlir::Value a, mlir::Value b);
+  mlir::Value least(mlir::Value a, mlir::Value b);
+  mlir::Value greatest(mlir::Value a, mlir::Value b);
+
+  mlir::seq::MixerOp mixer;
+  PairExpr &expr;
+  PairTiles &tiles;
+  LaneBlock &block;
+  mlir::OpBuilder &builder;
+  mlir::Location loc;
+  const PairRows rows;
+  mlir::Value position;
+  mlir::seq::PairsOp pairs;
+  std::vector<Sum> sums;
+  llvm::SmallVector<Bounds> intervals;
+  mlir::Value low, high; // of all columns
+  int64_t runs = 1, ring = 0;
+  mlir::Value wrap; // of a ring: the position that stands in its first row
+  PairValue mask;
+};
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_PAIRS_PAIRLOOP_H

@@ -1,0 +1,317 @@
+//===- PairReads.cpp - what tiles of pairs read ------------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/pairs/PairExpr.h"
+
+#include "compiler/chunk/Reads.h"
+#include "dialect/Carry.h"
+#include "dialect/tile/Tile.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/SaveAndRestore.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+
+//===----------------------------------------------------------------------===//
+// Indices
+//===----------------------------------------------------------------------===//
+
+PairExpr::Result PairExpr::place(Operation *op, AffineExpr expr, ArrayRef<PairValue> operands) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return PairValue::index(constant.getValue());
+  if (auto dim = dyn_cast<AffineDimExpr>(expr))
+    return operands[dim.getPosition()];
+  auto both = cast<AffineBinaryOpExpr>(expr);
+  Result left = place(op, both.getLHS(), operands), right = place(op, both.getRHS(), operands);
+  if (failed(left) || failed(right))
+    return failure();
+  const AffineExprKind kind = both.getKind();
+  if (right->isConstant() && left->isKnownIndex()) {
+    if (kind == AffineExprKind::Add)
+      return PairValue{{}, left->axes, left->offset + right->offset};
+    if (left->isConstant())
+      return PairValue::index(kind == AffineExprKind::Mul ? left->offset * right->offset
+                              : kind == AffineExprKind::Mod
+                                  ? llvm::mod(left->offset, right->offset)
+                                  : llvm::divideFloorSigned(left->offset, right->offset));
+    if (kind == AffineExprKind::Mul && right->offset == 1)
+      return *left;
+  }
+  return refuse(op, "an index that is computed"), failure();
+}
+
+//===----------------------------------------------------------------------===//
+// Symbols
+//===----------------------------------------------------------------------===//
+
+PairExpr::Result PairExpr::read(ReadOp op) {
+  SmallVector<PairValue> operands, places;
+  for (Value operand : op.getOperands()) {
+    Result value = eval(operand);
+    if (failed(value))
+      return failure();
+    operands.push_back(*value);
+  }
+  for (AffineExpr expr : op.getMap().getResults()) {
+    Result value = place(op, expr, operands);
+    if (failed(value))
+      return failure();
+    places.push_back(*value);
+  }
+  return symbol(op, op.getSourceAttr().getAttr(), places);
+}
+
+PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairValue> places) {
+  Operation *source = chunk::lookup(mixer, name);
+  for (auto [place, dim] : llvm::zip_equal(places, chunk::dimsOf(source))) {
+    if (!place.isKnownIndex())
+      return refuse(at, "an index that is computed"), failure();
+    const int64_t size = sizeOf(dim);
+    if (size >= 0 && place.isConstant() && (place.offset < 0 || place.offset >= size)) {
+      // Outside of a tensor everything is zero.
+      if (isa<IndexType>(at->getResult(0).getType()))
+        return PairValue::index(0);
+      if (at->getResult(0).getType().isInteger(1))
+        return PairValue{block.zero(builder.getI1Type()), {}, 0};
+      return tiles.constant(0);
+    }
+    if (size >= 0 && !place.isConstant() &&
+        (place.offset || place.axes[0] < kFirstFeature || tiles.sizeOf(place.axes[0]) != size))
+      return refuse(at, "an index of one dim in another one"), failure();
+  }
+  if (auto define = dyn_cast<DefineOp>(source))
+    return definition(at, define, places);
+  if (isa<ProducedOp>(source))
+    return produced(at, name, places);
+  auto tensor = dyn_cast<TensorOp>(source);
+  if (!tensor)
+    return refuse(at, "'" + name.getValue() + "', which another form makes"), failure();
+  Result stored = load(at, tensor, places);
+  if (failed(stored))
+    return failure();
+  for (const TensorPlan &plan : block.plan.tensors)
+    if (plan.name == name)
+      return widened(*stored, plan.dtype);
+  llvm_unreachable("tensors are in the plan");
+}
+
+PairExpr::Result PairExpr::produced(Operation *at, StringAttr name, ArrayRef<PairValue> places) {
+  if (places.empty() || ArrayRef<Axis>(places[0].axes) != ArrayRef<Axis>{kRow} || places[0].offset)
+    return refuse(at, "sums over pairs at other rows than the own one"), failure();
+  SmallVector<int64_t> constants;
+  for (const PairValue &place :
+       places.drop_front().empty() ? places.drop_front() : places.drop_front().drop_back()) {
+    if (!place.isConstant())
+      return refuse(at, "sums over pairs at several features in another order"), failure();
+    constants.push_back(place.offset);
+  }
+  auto found = results.find({name.str(), constants});
+  if (found == results.end())
+    return refuse(at, "'" + name.getValue() + "', which another form makes"), failure();
+  PairValue value = found->second;
+  if (value.axes.size() < 2)
+    return value;
+  const PairValue &last = places.back();
+  if (last.isConstant())
+    return PairValue{tile::PickOp::create(builder, loc, tiles.typeOf({kRow}, tiles.real),
+                                          value.value, 1, static_cast<uint32_t>(last.offset)),
+                     {kRow},
+                     0};
+  value.axes = {kRow, last.axes[0]};
+  return value;
+}
+
+std::optional<int32_t> PairExpr::rowsComponent(StringAttr name) const {
+  for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
+    if (component.kind == CarryComponent::Rows && component.of.getAttr() == name)
+      return static_cast<int32_t>(number);
+  return std::nullopt;
+}
+
+PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<PairValue> places) {
+  Memo &memo = front && llvm::any_of(places, [](const PairValue &p) { return p.varies(kColumn); })
+                   ? ofTile
+                   : ofAll;
+  Key key = keyOf(define, places);
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
+  auto made = [&]() -> Result {
+    Result value = body(define.getBody().front(), places);
+    if (failed(value) || define.getDomain().empty())
+      return value;
+    Result inside = body(define.getDomain().front(), places);
+    if (failed(inside))
+      return failure();
+    PairValue own = value->value ? *value : tiles.number(*value);
+    PairValue both[] = {*inside, own};
+    if (failed(fits(define, both)))
+      return failure();
+    return tiles.select(*inside, own,
+                        {block.zero(getElementTypeOrSelf(own.value.getType())), {}, 0});
+  };
+  auto component = rowsComponent(define.getSymNameAttr());
+  if (!component || !columns.isCarry || places.empty() || !places[0].varies(kColumn)) {
+    Result value = made();
+    if (succeeded(value))
+      memo.insert({key, *value});
+    return value;
+  }
+  // Of earlier columns it is in the carry.
+  auto axes = PairTiles::united(places);
+  if (!axes)
+    return refuse(at, "a value that varies over more than two dims"), failure();
+  const ComponentPlan &plan = block.plan.components[*component];
+  Type own = define.getBody().front().getTerminator()->getOperand(0).getType();
+  Type element = own.isInteger(1) ? Type(builder.getI1Type())
+                 : own.isIndex()  ? Type(builder.getI32Type())
+                                  : tiles.real;
+  const LaneArray &array = block.carryIn(*component);
+  auto choice = scf::IfOp::create(builder, loc, TypeRange{tiles.typeOf(*axes, element)},
+                                  columns.isCarry, /*withElse=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(choice.thenBlock());
+  PairColumns both = columns;
+  columns.inCall = columns.inCarry;
+  Result earlier = loadFrom(at, array, places, define.getDims(), nullptr);
+  columns = both;
+  if (failed(earlier))
+    return failure();
+  PairValue wide = widened(*earlier, plan.dtype);
+  if (own.isInteger(1))
+    wide.value = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, wide.value,
+                                       block.zero(wide.value.getType()));
+  scf::YieldOp::create(builder, loc, tiles.spread(wide, *axes));
+  builder.setInsertionPointToStart(choice.elseBlock());
+  {
+    // What is made in here is not known outside.
+    llvm::SaveAndRestore<Memo> inside(ofTile);
+    Result value = made();
+    if (failed(value))
+      return failure();
+    PairValue whole = value->value ? *value : tiles.number(*value);
+    scf::YieldOp::create(builder, loc, tiles.spread(whole, *axes));
+  }
+  PairValue result{choice.getResult(0), *axes, 0};
+  memo.insert({key, result});
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+PairValue PairExpr::widened(const PairValue &stored, SeqDType dtype) {
+  PairValue result = stored;
+  Type element = getElementTypeOrSelf(stored.value.getType());
+  if (dtype == SEQ_BOOL)
+    result.value = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, stored.value,
+                                         block.zero(stored.value.getType()));
+  else if (isa<FloatType>(element) && element != tiles.real)
+    result.value =
+        arith::ExtFOp::create(builder, loc, tiles.typeOf(stored.axes, tiles.real), stored.value);
+  return result;
+}
+
+PairExpr::Result PairExpr::load(Operation *at, TensorOp tensor, ArrayRef<PairValue> places) {
+  Memo &memo = front && llvm::any_of(places, [](const PairValue &p) { return p.varies(kColumn); })
+                   ? ofTile
+                   : ofAll;
+  Key key = keyOf(tensor, places);
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
+  int32_t number = 0;
+  while (block.plan.tensors[number].name != tensor.getSymName())
+    ++number;
+  if (tensor.getRole() == Role::Param && isTokenIndexed(mixer, tensor.getDims()))
+    return refuse(at, "a param over tokens"), failure();
+  SmallVector<PairValue> inOrder(places);
+  SmallVector<Attribute> dims(tensor.getDims().getValue());
+  if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
+    for (auto [own, declared] : llvm::enumerate(order.asArrayRef())) {
+      inOrder[declared] = places[own];
+      dims[declared] = tensor.getDims()[own];
+    }
+  auto component = rowsComponent(tensor.getSymNameAttr());
+  const bool isCarried =
+      component && columns.isCarry && !places.empty() && places[0].varies(kColumn);
+  Result result = loadFrom(at, block.tensor(number), inOrder, builder.getArrayAttr(dims),
+                           isCarried ? &block.carryIn(*component) : nullptr);
+  if (succeeded(result))
+    memo.insert({key, *result});
+  return result;
+}
+
+PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
+                                    ArrayRef<PairValue> places, ArrayAttr dims,
+                                    const LaneArray *carried) {
+  auto choose = [&](Value ofCarry, Value ofCall) -> Value {
+    return arith::SelectOp::create(builder, loc, columns.isCarry, ofCarry, ofCall);
+  };
+  Value base = carried ? choose(carried->base, array.base) : array.base;
+  llvm::SmallDenseMap<Axis, Value> strides;
+  Value offset;
+  auto advance = [&](Value number, Value stride) {
+    Value more = arith::MulIOp::create(builder, loc, number, stride);
+    offset = offset ? arith::AddIOp::create(builder, loc, offset, more).getResult() : more;
+  };
+  auto united = PairTiles::united(places);
+  if (!united)
+    return refuse(at, "a value that varies over more than two dims at a pair of positions"),
+           failure();
+  for (auto [slot, place, dim] : llvm::enumerate(places, dims)) {
+    Value stride =
+        carried ? choose(carried->strides[slot], array.strides[slot]) : array.strides[slot];
+    const bool isRunTime = sizeOf(dim) < 0;
+    if (isRunTime) {
+      const Axis axis = place.axes.size() == 1 ? place.axes[0] : kFirstFeature;
+      const bool fits =
+          (axis == kRow && dim == rows.dim) || (axis == kColumn && dim == columns.dim);
+      if (!fits || place.offset)
+        return refuse(at, "positions other than those of the pair"), failure();
+      Value number = axis == kRow ? rows.inCall : columns.inCall;
+      if (carried && axis == kColumn)
+        number = choose(columns.inCarry, number);
+      advance(number, stride);
+    } else if (place.isConstant() && place.offset) {
+      advance(block.i64(place.offset), stride);
+    }
+    if (!place.axes.empty()) {
+      Value &own = strides[place.axes[0]];
+      own = own ? arith::AddIOp::create(builder, loc, own, stride).getResult() : stride;
+    }
+  }
+  Type element = block.storageType(array.dtype);
+  if (offset)
+    base = LLVM::GEPOp::create(builder, loc, base.getType(), element, base,
+                               ArrayRef<LLVM::GEPArg>{offset});
+  if (united->empty())
+    return PairValue{LLVM::LoadOp::create(builder, loc, element, base), {}, 0};
+  SmallVector<Value> ownStrides, extents;
+  SmallVector<int64_t> dynamic(united->size(), ShapedType::kDynamic), staticExtents;
+  for (Axis axis : *united) {
+    ownStrides.push_back(strides[axis]);
+    if (axis >= kFirstFeature && !tiles.isPadded(axis)) {
+      staticExtents.push_back(tiles.sizeOf(axis));
+      continue;
+    }
+    staticExtents.push_back(ShapedType::kDynamic);
+    extents.push_back(axis == kRow      ? rows.count
+                      : axis == kColumn ? columns.count
+                                        : block.i64(tiles.sizeOf(axis)));
+  }
+  Value tile = tile::LoadGlobalOp::create(builder, loc, tiles.typeOf(*united, element), base,
+                                          ownStrides, builder.getDenseI64ArrayAttr(dynamic),
+                                          extents, builder.getDenseI64ArrayAttr(staticExtents),
+                                          builder.getI64IntegerAttr(0));
+  return PairValue{tile, *united, 0};
+}
+
+} // namespace seqmix::gpu

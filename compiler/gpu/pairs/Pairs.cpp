@@ -1,0 +1,168 @@
+//===- Pairs.cpp - reductions over pairs of positions ------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/pairs/Pairs.h"
+
+#include "compiler/chunk/Reads.h"
+#include "compiler/gpu/pairs/PairCarry.h"
+#include "compiler/gpu/pairs/PairLoop.h"
+#include "dialect/Carry.h"
+#include "dialect/tile/Tile.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+namespace {
+
+/// A block's rows, 16 for each warp, and columns of a tile; fewer of 8 bytes, which take more
+/// registers.
+constexpr int32_t kWarps = 4;
+constexpr int64_t kRows = 16 * kWarps, kColumns = 64, kWideColumns = 32;
+
+class PairLowering {
+public:
+  PairLowering(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module, StringRef name,
+               int32_t first)
+      : mixer(mixer), plan(plan), module(module), name(name), first(first) {}
+
+  FailureOr<std::vector<LaunchPlan>> run() {
+    if (failed(check()) || failed(emitForward()))
+      return failure();
+    if (failed(emitCarryKernels(mixer, plan, module, name, first, launches)))
+      return failure();
+    return std::move(launches);
+  }
+
+private:
+  MixerOp mixer;
+  const MixerPlan &plan;
+  mlir::gpu::GPUModuleOp module;
+  StringRef name;
+  int32_t first;
+  std::vector<LaunchPlan> launches;
+
+  LogicalResult refuse(Operation *op, const Twine &what) {
+    return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
+  }
+
+  LogicalResult check() {
+    for (Operation &op : mixer.getBody().front()) {
+      if (isa<StateOp, AffineOp>(op))
+        return refuse(&op, "recurrences beside reductions over pairs of positions");
+      if (isa<ConvolutionOp>(op))
+        return refuse(&op, "convolutions");
+      auto pairs = dyn_cast<PairsOp>(op);
+      if (!pairs)
+        continue;
+      if (pairs.getRows().size() != 1 || pairs.getRowDim() != tokenDimOf(mixer))
+        return refuse(pairs, "reductions over pairs whose rows are not the tokens alone");
+    }
+    for (const CarryComponent &component : carryComponents(mixer))
+      if (component.kind != CarryComponent::Rows)
+        return refuse(mixer, "windows of earlier tokens beside pairs of positions");
+    for (const DimPlan &dim : plan.dims)
+      if (!dim.by.empty())
+        return refuse(mixer, "dims whose extent follows from that of others");
+    return success();
+  }
+
+  LogicalResult emitForward() {
+    LLVM::LLVMFuncOp kernel =
+        makeKernel(module, mixer.getLoc(), (name + "_forward").str(), plan, kWarps);
+    const LaneShape shape{0, 32, 32, 1};
+    LaneBlock block(plan, shape, kernel, mixer.getCompute());
+    OpBuilder &builder = block.builder;
+    const bool isWide = block.real.isF64();
+    PairTiles tiles(block, kRows, isWide ? kWideColumns : kColumns);
+    PairProducts products(tiles, isStoredWide() ? 3 : 2);
+
+    // Blocks with the most columns in front of them begin first.
+    PairRows rows;
+    rows.dim = tokenDimOf(mixer);
+    auto wide = [&](Value number) -> Value {
+      return arith::ExtUIOp::create(builder, block.loc, builder.getI64Type(), number);
+    };
+    Type i32 = builder.getI32Type();
+    Value count = wide(NVVM::GridDimZOp::create(builder, block.loc, i32));
+    Value own = wide(NVVM::BlockIdZOp::create(builder, block.loc, i32));
+    own = arith::SubIOp::create(builder, block.loc, count, own);
+    own = arith::SubIOp::create(builder, block.loc, own, block.i64(1));
+    rows.inCall = arith::MulIOp::create(builder, block.loc, own, block.i64(kRows));
+    Value left = arith::SubIOp::create(builder, block.loc, block.tokens, rows.inCall);
+    rows.count = arith::MaxSIOp::create(builder, block.loc, left, block.i64(0));
+    Value position = positionOf(block, mixer);
+    rows.length = arith::AddIOp::create(builder, block.loc, position, block.tokens);
+    Value firstRow = arith::AddIOp::create(builder, block.loc, position, rows.inCall);
+    tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, firstRow);
+
+    PairExpr expr(mixer, tiles, products, rows);
+    PairLoop loop(mixer, expr, tiles, rows, position);
+    for (auto pairs : mixer.getOps<PairsOp>())
+      if (failed(loop.emit(pairs)))
+        return failure();
+    if (failed(emitOutputs(expr, tiles, rows)))
+      return failure();
+    LLVM::ReturnOp::create(builder, block.loc, ValueRange());
+
+    LaunchPlan launch = launchOf(plan, shape, 32 * kWarps);
+    launch.kernel = first++;
+    launch.grid[2].factors.push_back({SEQ_FACTOR_DIM, plan.tokenDim, kRows});
+    launches.push_back(std::move(launch));
+    return success();
+  }
+
+  /// Whether results are stored in more than 16 bits.
+  bool isStoredWide() const {
+    return llvm::any_of(plan.tensors, [](const TensorPlan &tensor) {
+      return tensor.role == SEQ_ROLE_OUTPUT && (tensor.dtype == SEQ_F32 || tensor.dtype == SEQ_F64);
+    });
+  }
+
+  LogicalResult emitOutputs(PairExpr &expr, PairTiles &tiles, const PairRows &rows) {
+    const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
+    for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
+      const int32_t tensor = inputs + static_cast<int32_t>(number);
+      Operation *source = chunk::lookup(mixer, output.getSourceAttr());
+      ArrayAttr dims = chunk::dimsOf(source);
+      if (dims.empty() || dims[0] != rows.dim)
+        return refuse(output, "an output without tokens");
+      ArrayRef<Attribute> features = dims.getValue().drop_front();
+      for (Attribute dim : features)
+        if (expr.sizeOf(dim) < 0)
+          return refuse(output, "an output for every pair of positions");
+      auto status = forEachRowOfFeatures(
+          output, expr, tiles, features, [&](ArrayRef<PairValue> places) -> LogicalResult {
+            SmallVector<PairValue> all = {PairValue::along(kRow)};
+            llvm::append_range(all, places);
+            auto value = expr.symbol(output, output.getSourceAttr().getAttr(), all);
+            if (failed(value))
+              return failure();
+            PairValue own = value->value ? *value : tiles.number(*value);
+            storeRows(tiles, tiles.block.tensor(tensor), all, own, rows.inCall, rows.count, kRow);
+            return success();
+          });
+      if (failed(status))
+        return failure();
+    }
+    return success();
+  }
+};
+
+} // namespace
+
+bool hasPairs(MixerOp mixer) { return !mixer.getOps<PairsOp>().empty(); }
+
+FailureOr<std::vector<LaunchPlan>> emitPairKernels(MixerOp mixer, const MixerPlan &plan,
+                                                   mlir::gpu::GPUModuleOp module, StringRef name,
+                                                   int32_t first) {
+  return PairLowering(mixer, plan, module, name, first).run();
+}
+
+} // namespace seqmix::gpu
