@@ -51,6 +51,15 @@ def Tile_StoreGlobalOp : Tile_GlobalOp<"store_global", [MemoryEffects<[MemWrite]
   let hasVerifier = 1;
 }
 
+def Tile_GatherOp : Tile_Op<"gather", !listconcat([MemoryEffects<[MemRead]>], ElementwiseMappable.traits)> {
+  let summary = "elements from places in global memory that are tiles themselves";
+  let description = [{ Element [i, j] is `offsets[i, j]` elements behind `base` where `exists[i, j]`; elsewhere it is zero and no memory is touched. }];
+  let arguments = (ins Tile_Global:$base, Tile_Tile:$offsets, Tile_Tile:$exists);
+  let results = (outs Tile_Tile:$result);
+  let assemblyFormat = "$base `at` $offsets `where` $exists attr-dict `:` type($offsets) `,` type($exists) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Tile_CopyAsyncOp : Tile_GlobalOp<"copy_async", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "begins to copy a tile from global to shared memory";
   let description = [{

@@ -134,6 +134,16 @@ LogicalResult StoreGlobalOp::verify() {
   return checkAccess(*this, getValue().getType().getShape());
 }
 
+LogicalResult GatherOp::verify() {
+  // c21
+  auto offsets = getOffsets().getType(), exists = getExists().getType(), result = getType();
+  if (!offsets.getElementType().isInteger(32) || !exists.getElementType().isInteger(1) ||
+      offsets.getShape() != result.getShape() || exists.getShape() != result.getShape() ||
+      layoutOf(offsets) != layoutOf(result) || layoutOf(exists) != layoutOf(result))
+    return emitOpError("has offsets in i32, conditions in i1 and a result of one shape and layout");
+  return success();
+}
+
 LogicalResult CopyAsyncOp::verify() {
   SmemType tile = getTile().getType();
   if (failed(checkAccess(*this, tile.getShape())))

@@ -51,12 +51,15 @@ constexpr llvm::StringLiteral kLowered[] = {
     "deltaproduct",
     "dilated_attention",
     "document_attention",
+    "flash_gau",
     "full_attention",
     "gated_deltanet",
+    "gau",
     "gla",
     "grouped_query_attention",
     "hgrn",
     "hgrn2",
+    "hstu",
     "kda",
     "liger",
     "lightnet",
@@ -91,6 +94,9 @@ constexpr llvm::StringLiteral kLowered[] = {
     "sru_recurrent_gates",
     "streaming_attention",
     "strided_attention",
+    "t5_attention",
+    "t5_encoder_attention",
+    "urpe",
 };
 
 /// The lowered kernels of a mixer, ready for the emulator.

@@ -157,6 +157,8 @@ private:
     Value wrap =
         arith::MulIOp::create(builder, loc, arith::DivUIOp::create(builder, loc, high, size), size);
     auto loop = scf::ForOp::create(builder, loc, block.i64(0), block.i64(2), block.i64(1));
+    if (!block.firstLoop)
+      block.firstLoop = loop;
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
     Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,

@@ -221,8 +221,7 @@ PairExpr::Result PairExpr::unary(UnaryOp op) {
   return PairValue{result, x.axes, 0};
 }
 
-PairExpr::Result PairExpr::integer(BinaryOp op, PairValue left, PairValue right) {
-  const BinaryFn fn = op.getFn();
+PairExpr::Result PairExpr::integer(Operation *op, BinaryFn fn, PairValue left, PairValue right) {
   if (left.isKnownIndex() && right.isConstant()) {
     PairValue moved = left;
     if (fn == BinaryFn::Add || fn == BinaryFn::Sub) {
@@ -274,7 +273,7 @@ PairExpr::Result PairExpr::binary(BinaryOp op) {
   if (failed(left) || failed(right))
     return failure();
   if (op.getType().isIndex())
-    return integer(op, *left, *right);
+    return integer(op, op.getFn(), *left, *right);
   PairValue both[] = {*left, *right};
   if (failed(fits(op, both)))
     return failure();

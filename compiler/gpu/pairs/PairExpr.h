@@ -81,7 +81,7 @@ private:
   Result evalOp(mlir::Operation *op);
   Result unary(mlir::seq::UnaryOp op);
   Result binary(mlir::seq::BinaryOp op);
-  Result integer(mlir::seq::BinaryOp op, PairValue left, PairValue right);
+  Result integer(mlir::Operation *op, mlir::seq::BinaryFn fn, PairValue left, PairValue right);
   Result compare(mlir::seq::CompareOp op);
   Result select(mlir::seq::SelectOp op);
   Result read(mlir::seq::ReadOp op);
@@ -89,6 +89,7 @@ private:
   Result product(mlir::seq::ReduceOp op, llvm::ArrayRef<Term> terms, Axis feature);
   Result definition(mlir::Operation *at, mlir::seq::DefineOp define,
                     llvm::ArrayRef<PairValue> places);
+  Result gather(mlir::Operation *at, mlir::seq::TensorOp tensor, llvm::ArrayRef<PairValue> places);
   Result produced(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
   Result place(mlir::Operation *op, mlir::AffineExpr expr, llvm::ArrayRef<PairValue> operands);
   /// The product of some factors, over all of `axes` at least; as stored if it is only one read.

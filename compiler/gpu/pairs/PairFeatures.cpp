@@ -68,10 +68,9 @@ PairExpr::Result PairExpr::factorOf(Operation *op, ArrayRef<Value> factors, Arra
             return failure();
           const int64_t size = sizeOf(tensor.getDims()[places.size()]);
           isKnown &= value->isKnownIndex() &&
-                     (value->axes.empty()
-                          ? value->offset >= 0 && value->offset < size
-                          : value->offset == 0 &&
-                                (size < 0 || tiles.sizeOf(value->axes[0]) == size));
+                     (value->axes.empty() ? value->offset >= 0 && value->offset < size
+                                          : value->offset == 0 &&
+                                                (size < 0 || tiles.sizeOf(value->axes[0]) == size));
           places.push_back(*value);
         }
         auto all = PairTiles::united(places);

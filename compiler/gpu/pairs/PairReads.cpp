@@ -12,7 +12,6 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
@@ -33,19 +32,16 @@ PairExpr::Result PairExpr::place(Operation *op, AffineExpr expr, ArrayRef<PairVa
   Result left = place(op, both.getLHS(), operands), right = place(op, both.getRHS(), operands);
   if (failed(left) || failed(right))
     return failure();
-  const AffineExprKind kind = both.getKind();
-  if (right->isConstant() && left->isKnownIndex()) {
-    if (kind == AffineExprKind::Add)
-      return PairValue{{}, left->axes, left->offset + right->offset};
-    if (left->isConstant())
-      return PairValue::index(kind == AffineExprKind::Mul ? left->offset * right->offset
-                              : kind == AffineExprKind::Mod
-                                  ? llvm::mod(left->offset, right->offset)
-                                  : llvm::divideFloorSigned(left->offset, right->offset));
-    if (kind == AffineExprKind::Mul && right->offset == 1)
-      return *left;
+  switch (both.getKind()) {
+  case AffineExprKind::Add:
+    return integer(op, BinaryFn::Add, *left, *right);
+  case AffineExprKind::Mul:
+    return integer(op, BinaryFn::Mul, *left, *right);
+  case AffineExprKind::Mod:
+    return integer(op, BinaryFn::Mod, *left, *right);
+  default:
+    return integer(op, BinaryFn::FloorDiv, *left, *right);
   }
-  return refuse(op, "an index that is computed"), failure();
 }
 
 //===----------------------------------------------------------------------===//
@@ -71,9 +67,11 @@ PairExpr::Result PairExpr::read(ReadOp op) {
 
 PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairValue> places) {
   Operation *source = chunk::lookup(mixer, name);
+  bool isComputed = false;
   for (auto [place, dim] : llvm::zip_equal(places, chunk::dimsOf(source))) {
+    isComputed |= !place.isKnownIndex();
     if (!place.isKnownIndex())
-      return refuse(at, "an index that is computed"), failure();
+      continue;
     const int64_t size = sizeOf(dim);
     if (size >= 0 && place.isConstant() && (place.offset < 0 || place.offset >= size)) {
       // Outside of a tensor everything is zero.
@@ -85,7 +83,12 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
     }
     if (size >= 0 && !place.isConstant() &&
         (place.offset || place.axes[0] < kFirstFeature || tiles.sizeOf(place.axes[0]) != size))
-      return refuse(at, "an index of one dim in another one"), failure();
+      isComputed = true;
+  }
+  if (isComputed) {
+    if (auto tensor = dyn_cast<TensorOp>(source))
+      return gather(at, tensor, places);
+    return refuse(at, "computed elements of what is no tensor"), failure();
   }
   if (auto define = dyn_cast<DefineOp>(source))
     return definition(at, define, places);
@@ -173,7 +176,7 @@ PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<P
   Type element = own.isInteger(1) ? Type(builder.getI1Type())
                  : own.isIndex()  ? Type(builder.getI32Type())
                                   : tiles.real;
-  const LaneArray &array = block.carryIn(*component);
+  const LaneArray array = block.carryIn(*component);
   auto choice = scf::IfOp::create(builder, loc, TypeRange{tiles.typeOf(*axes, element)},
                                   columns.isCarry, /*withElse=*/true);
   OpBuilder::InsertionGuard guard(builder);
@@ -242,11 +245,69 @@ PairExpr::Result PairExpr::load(Operation *at, TensorOp tensor, ArrayRef<PairVal
   auto component = rowsComponent(tensor.getSymNameAttr());
   const bool isCarried =
       component && columns.isCarry && !places.empty() && places[0].varies(kColumn);
+  if (columns.isCarry && !component && !places.empty() && places[0].varies(kColumn))
+    return refuse(at, "rows of earlier calls that the carry does not have"), failure();
   Result result = loadFrom(at, block.tensor(number), inOrder, builder.getArrayAttr(dims),
                            isCarried ? &block.carryIn(*component) : nullptr);
   if (succeeded(result))
     memo.insert({key, *result});
   return result;
+}
+
+/// Elements at computed places: one by one. Outside of the tensor they are zero, but a place that
+/// follows from data is moved to the nearest one.
+PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairValue> places) {
+  int32_t number = 0;
+  while (block.plan.tensors[number].name != tensor.getSymName())
+    ++number;
+  const LaneArray array = block.tensor(number);
+  auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder);
+  auto read = dyn_cast<ReadOp>(at);
+  Type i32 = builder.getI32Type();
+  PairValue offset, exists;
+  for (auto [slot, place, dim] : llvm::enumerate(places, tensor.getDims())) {
+    const int64_t size = sizeOf(dim);
+    if (size < 0)
+      return refuse(at, "a computed index beside one of positions"), failure();
+    PairValue own = tiles.number(place);
+    if (!place.isKnownIndex() && read && read.isDataDependent(static_cast<unsigned>(slot))) {
+      Result low = integer(at, BinaryFn::Max, own, PairValue::index(0));
+      own = *integer(at, BinaryFn::Min, *low, PairValue::index(size - 1));
+    } else if (!place.isConstant()) {
+      // A negative one is large without its sign.
+      PairValue both[] = {own, tiles.number(PairValue::index(size))};
+      tiles.unify(both);
+      PairValue inside{arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, both[0].value,
+                                             both[1].value),
+                       own.axes, 0};
+      PairValue all[] = {exists.value ? exists : inside, inside};
+      if (failed(fits(at, all)))
+        return failure();
+      Axes axes = tiles.unify(all);
+      exists = {arith::AndIOp::create(builder, loc, all[0].value, all[1].value), axes, 0};
+    }
+    Value stride = array.strides[order ? static_cast<size_t>(order[slot]) : slot];
+    PairValue term{arith::TruncIOp::create(builder, loc, i32, stride), {}, 0};
+    Result product = integer(at, BinaryFn::Mul, own, term);
+    if (failed(product))
+      return failure();
+    Result sum = offset.value ? integer(at, BinaryFn::Add, offset, *product) : product;
+    if (failed(sum))
+      return failure();
+    offset = *sum;
+  }
+  if (!exists.value)
+    exists = {arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true)), {}, 0};
+  PairValue all[] = {offset, exists};
+  if (failed(fits(at, all)))
+    return failure();
+  Axes axes = tiles.unify(all);
+  if (axes.empty())
+    return refuse(at, "an element at a computed place that no position enters"), failure();
+  Type element = block.storageType(array.dtype);
+  Value tile = tile::GatherOp::create(builder, loc, tiles.typeOf(axes, element), array.base,
+                                      all[0].value, all[1].value);
+  return widened({tile, axes, 0}, array.dtype);
 }
 
 PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,

@@ -13,7 +13,9 @@
 #include "dialect/tile/Tile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -110,6 +112,10 @@ private:
     if (failed(emitOutputs(expr, tiles, rows)))
       return failure();
     LLVM::ReturnOp::create(builder, block.loc, ValueRange());
+    // Bounds of columns may be quotients.
+    RewritePatternSet patterns(mixer.getContext());
+    arith::populateCeilFloorDivExpandOpsPatterns(patterns);
+    walkAndApplyPatterns(kernel, std::move(patterns));
 
     LaunchPlan launch = launchOf(plan, shape, 32 * kWarps);
     launch.kernel = first++;

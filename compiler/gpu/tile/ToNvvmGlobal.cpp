@@ -110,10 +110,38 @@ struct StoreGlobalLowering : OpConversionPattern<StoreGlobalOp> {
   }
 };
 
+struct GatherLowering : OpConversionPattern<GatherOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(GatherOp op, OneToNOpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Type element = op.getType().getElementType();
+    Value base = adaptor.getBase()[0];
+    Registers results;
+    for (auto [offset, exists] : llvm::zip_equal(adaptor.getOffsets(), adaptor.getExists())) {
+      auto choice = scf::IfOp::create(
+          rewriter, op.getLoc(), exists,
+          [&](OpBuilder &builder, Location loc) {
+            Value address = LLVM::GEPOp::create(builder, loc, base.getType(), element, base,
+                                                ArrayRef<LLVM::GEPArg>{offset});
+            scf::YieldOp::create(builder, loc,
+                                 LLVM::LoadOp::create(builder, loc, element, address).getResult());
+          },
+          [&](OpBuilder &builder, Location loc) {
+            scf::YieldOp::create(builder, loc, Emitter(builder, loc).zero(element));
+          });
+      results.push_back(choice.getResult(0));
+    }
+    rewriter.replaceOpWithMultiple(op, {results});
+    return success();
+  }
+};
+
 } // namespace
 
 void populateGlobalPatterns(TypeConverter &types, RewritePatternSet &patterns) {
   patterns.add<LoadGlobalLowering, StoreGlobalLowering>(types, patterns.getContext());
+  // It is an elementwise op, too.
+  patterns.add<GatherLowering>(types, patterns.getContext(), /*benefit=*/2);
 }
 
 } // namespace seqmix::gpu

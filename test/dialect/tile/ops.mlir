@@ -201,3 +201,12 @@ func.func @k() {
   %x = tile.iota dim 1 : tensor<16xi32>
   return
 }
+
+// -----
+
+func.func @k(%p: !llvm.ptr<1>, %a: tensor<16xi64>, %e: tensor<16xi1>) {
+  // c21
+  // expected-error@below {{has offsets in i32, conditions in i1 and a result of one shape and layout}}
+  %x = tile.gather %p at %a where %e : tensor<16xi64>, tensor<16xi1> -> tensor<16xf32>
+  return
+}
