@@ -24,8 +24,8 @@ namespace seqmix::gpu {
 static constexpr int64_t kCarryRows = 64, kCarryBlocks = 16;
 static constexpr int32_t kCarryWarps = 4;
 
-Value positionOf(LaneBlock &block, MixerOp mixer) {
-  if (!carriesRows(mixer))
+Value positionOf(LaneBlock &block) {
+  if (block.plan.startsAtZero)
     return block.i64(0);
   const LaneArray &before = block.carryIn(static_cast<int32_t>(block.plan.components.size()) - 1);
   SmallVector<Place> places(before.strides.size(), Place::of(0));
@@ -85,7 +85,7 @@ public:
         loc(block.loc) {}
 
   LogicalResult run() {
-    position = positionOf(block, mixer);
+    position = positionOf(block);
     total = arith::AddIOp::create(builder, loc, position, block.tokens);
     tiles.firstRow = zero32();
     Type i32 = builder.getI32Type();

@@ -14,7 +14,7 @@
 namespace seqmix::gpu {
 
 /// The position of a sequence's first token, i64: zero where all positions are of one call.
-mlir::Value positionOf(LaneBlock &block, mlir::seq::MixerOp mixer);
+mlir::Value positionOf(LaneBlock &block);
 
 /// Stores a value over the rows, or columns, that are the first axis of its places, in the storage
 /// type: `count` of them from row `first` of the array on.

@@ -16,6 +16,8 @@
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -23,10 +25,12 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 namespace {
 
-/// A block's rows, 16 for each warp, and columns of a tile; fewer of 8 bytes, which take more
-/// registers.
+/// A block's rows: 16 for each warp.
 constexpr int32_t kWarps = 4;
-constexpr int64_t kRows = 16 * kWarps, kColumns = 64, kWideColumns = 32;
+constexpr int64_t kRows = 16 * kWarps;
+/// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
+/// at most.
+constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 96;
 
 class PairLowering {
 public:
@@ -81,9 +85,9 @@ private:
     const LaneShape shape{0, 32, 32, 1};
     LaneBlock block(plan, shape, kernel, mixer.getCompute());
     OpBuilder &builder = block.builder;
-    const bool isWide = block.real.isF64();
-    PairTiles tiles(block, kRows, isWide ? kWideColumns : kColumns);
-    PairProducts products(tiles, isStoredWide() ? 3 : 2);
+    const int64_t order = isStoredWide() ? 3 : 2;
+    PairTiles tiles(block, kRows, columnsOfTile(block.real.isF64() ? 8 : order == 3 ? 6 : 2));
+    PairProducts products(tiles, order);
 
     // Blocks with the most columns in front of them begin first.
     PairRows rows;
@@ -99,7 +103,7 @@ private:
     rows.inCall = arith::MulIOp::create(builder, block.loc, own, block.i64(kRows));
     Value left = arith::SubIOp::create(builder, block.loc, block.tokens, rows.inCall);
     rows.count = arith::MaxSIOp::create(builder, block.loc, left, block.i64(0));
-    Value position = positionOf(block, mixer);
+    Value position = positionOf(block);
     rows.length = arith::AddIOp::create(builder, block.loc, position, block.tokens);
     Value firstRow = arith::AddIOp::create(builder, block.loc, position, rows.inCall);
     tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, firstRow);
@@ -129,6 +133,24 @@ private:
     return llvm::any_of(plan.tensors, [](const TensorPlan &tensor) {
       return tensor.role == SEQ_ROLE_OUTPUT && (tensor.dtype == SEQ_F32 || tensor.dtype == SEQ_F64);
     });
+  }
+
+  int64_t columnsOfTile(int64_t bytes) {
+    int64_t features = 1;
+    auto note = [&](ArrayAttr dims) {
+      for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
+        if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
+          features = std::max(features, static_cast<int64_t>(*size));
+    };
+    for (auto pairs : mixer.getOps<PairsOp>()) {
+      pairs.walk([&](ReduceOp reduce) { note(reduce.getDims()); });
+      for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
+        note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
+    }
+    features = static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(features)));
+    const int64_t columns = kFactorRegisters * 32 * 4 / (features * bytes);
+    return std::clamp(static_cast<int64_t>(llvm::bit_floor(static_cast<uint64_t>(columns))),
+                      kLeastColumns, kMostColumns);
   }
 
   LogicalResult emitOutputs(PairExpr &expr, PairTiles &tiles, const PairRows &rows) {
