@@ -227,15 +227,20 @@ PairFactor PairProducts::cut(Value tile) {
 
 PairFactor PairProducts::share(const PairFactor &factor, bool transposed) {
   OpBuilder &builder = tiles.builder;
-  PairFactor result;
+  // All are stored before one is loaded: a barrier for all of them.
+  SmallVector<Value> memories;
   for (Value part : factor.parts) {
     auto type = cast<RankedTensorType>(part.getType());
     const int64_t row = type.getDimSize(1) * type.getElementTypeBitWidth() / 8;
     const unsigned swizzle = row >= 128 ? 128 : row >= 64 ? 64 : row >= 32 ? 32 : 0;
     Type shared =
         tile::SmemType::get(builder.getContext(), type.getShape(), type.getElementType(), swizzle);
-    Value memory = tile::AllocSmemOp::create(builder, tiles.loc, shared, IntegerAttr());
-    tile::StoreOp::create(builder, tiles.loc, part, memory, /*transposed=*/false);
+    memories.push_back(tile::AllocSmemOp::create(builder, tiles.loc, shared, IntegerAttr()));
+    tile::StoreOp::create(builder, tiles.loc, part, memories.back(), /*transposed=*/false);
+  }
+  PairFactor result;
+  for (auto [part, memory] : llvm::zip_equal(factor.parts, memories)) {
+    auto type = cast<RankedTensorType>(part.getType());
     SmallVector<int64_t> shape(type.getShape());
     if (transposed)
       std::swap(shape[0], shape[1]);
