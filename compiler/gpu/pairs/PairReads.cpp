@@ -19,6 +19,9 @@ using namespace mlir::seq;
 
 namespace seqmix::gpu {
 
+/// What a thread loads at once.
+static constexpr int64_t kVectorBytes = 16;
+
 //===----------------------------------------------------------------------===//
 // Indices
 //===----------------------------------------------------------------------===//
@@ -368,10 +371,37 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
                       : axis == kColumn ? columns.count
                                         : block.i64(tiles.sizeOf(axis)));
   }
-  Value tile = tile::LoadGlobalOp::create(builder, loc, tiles.typeOf(*united, element), base,
-                                          ownStrides, builder.getDenseI64ArrayAttr(dynamic),
-                                          extents, builder.getDenseI64ArrayAttr(staticExtents),
-                                          builder.getI64IntegerAttr(0));
+  Type type = tiles.typeOf(*united, element);
+  auto loaded = [&](ArrayRef<Value> own, ArrayRef<int64_t> known, int64_t align) -> Value {
+    return tile::LoadGlobalOp::create(
+        builder, loc, type, base, own, builder.getDenseI64ArrayAttr(known), extents,
+        builder.getDenseI64ArrayAttr(staticExtents), builder.getI64IntegerAttr(align));
+  };
+  const Axis last = united->back();
+  const int64_t bytes = (element.getIntOrFloatBitWidth() + 7) / 8;
+  if (united->size() < 2 || last < kFirstFeature || tiles.isPadded(last) ||
+      tiles.sizeOf(last) * bytes % kVectorBytes != 0)
+    return PairValue{loaded(ownStrides, dynamic, 0), *united, 0};
+  // Rows without gaps that begin at multiples of 16 bytes are loaded in vectors.
+  Value address = LLVM::PtrToIntOp::create(builder, loc, builder.getI64Type(), base);
+  Value row = arith::MulIOp::create(builder, loc, ownStrides[0], block.i64(bytes));
+  Value rest = arith::AndIOp::create(builder, loc, arith::OrIOp::create(builder, loc, address, row),
+                                     block.i64(kVectorBytes - 1));
+  auto isEqual = [&](Value value, int64_t number) -> Value {
+    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, value, block.i64(number));
+  };
+  Value isAligned =
+      arith::AndIOp::create(builder, loc, isEqual(rest, 0), isEqual(ownStrides[1], 1));
+  auto choice = scf::IfOp::create(builder, loc, TypeRange{type}, isAligned, /*withElse=*/true);
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(choice.thenBlock());
+    scf::YieldOp::create(builder, loc,
+                         loaded(ownStrides[0], {ShapedType::kDynamic, 1}, kVectorBytes));
+    builder.setInsertionPointToStart(choice.elseBlock());
+    scf::YieldOp::create(builder, loc, loaded(ownStrides, dynamic, 0));
+  }
+  Value tile = choice.getResult(0);
   return PairValue{tile, *united, 0};
 }
 
