@@ -51,7 +51,6 @@ constexpr llvm::StringLiteral kLowered[] = {
     "deltaproduct",
     "dilated_attention",
     "document_attention",
-    "flash_gau",
     "full_attention",
     "gated_deltanet",
     "gau",

@@ -21,7 +21,7 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 
 /// Rows of a tile, and blocks that divide them.
-static constexpr int64_t kCarryRows = 64, kCarryBlocks = 16;
+static constexpr int64_t kCarryRows = 64, kCarryBlocks = 4;
 static constexpr int32_t kCarryWarps = 4;
 
 Value positionOf(LaneBlock &block) {

@@ -199,6 +199,7 @@ PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<P
   {
     // What is made in here is not known outside.
     llvm::SaveAndRestore<Memo> inside(ofTile);
+    llvm::SaveAndRestore<Value> ofCall(columns.isCarry, Value());
     Result value = made();
     if (failed(value))
       return failure();
