@@ -30,7 +30,7 @@ constexpr int32_t kWarps = 4;
 constexpr int64_t kRows = 16 * kWarps;
 /// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
 /// at most.
-constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 96;
+constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
 
 class PairLowering {
 public:
