@@ -71,7 +71,9 @@ LogicalResult PairLoop::collectSums() {
     if (result.getKind() == PairKind::ScoreMax)
       continue;
     if (result.getKind() != PairKind::Sum)
-      return expr.refuse(pairs, "a reduction over pairs other than a sum");
+      return expr.refuse(pairs, result.getKind() == PairKind::Each
+                                    ? "a result for every pair of positions"
+                                    : "a reduction over pairs other than a sum");
     auto addSum = [&](ArrayRef<PairValue> places) -> LogicalResult {
       Sum own = sum;
       if (!places.empty()) {
