@@ -97,8 +97,7 @@ public:
     start = arith::MulIOp::create(builder, loc, own, block.i64(kCarryRows));
     step = arith::MulIOp::create(builder, loc, all, block.i64(kCarryRows));
     PairRows rows{tokenDimOf(mixer), block.i64(0), block.i64(0), total};
-    PairExpr values(mixer, tiles, products, rows);
-    expr = &values;
+    expr.emplace(mixer, tiles, products, rows);
     for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
       if (component.kind == CarryComponent::Rows &&
           failed(emitComponent(static_cast<int32_t>(number), component)))
@@ -114,7 +113,7 @@ private:
   PairProducts products;
   OpBuilder &builder;
   Location loc;
-  PairExpr *expr = nullptr;
+  std::optional<PairExpr> expr;
   Value position, total, start, step;
 
   Value zero32() { return arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0)); }
