@@ -221,7 +221,8 @@ PairExpr::Result PairExpr::unary(UnaryOp op) {
   return PairValue{result, x.axes, 0};
 }
 
-PairExpr::Result PairExpr::integer(Operation *op, BinaryFn fn, PairValue left, PairValue right) {
+PairExpr::Result PairExpr::integer(Operation *op, BinaryFn fn, const PairValue &left,
+                                   const PairValue &right) {
   if (left.isKnownIndex() && right.isConstant()) {
     PairValue moved = left;
     if (fn == BinaryFn::Add || fn == BinaryFn::Sub) {

@@ -81,7 +81,8 @@ private:
   Result evalOp(mlir::Operation *op);
   Result unary(mlir::seq::UnaryOp op);
   Result binary(mlir::seq::BinaryOp op);
-  Result integer(mlir::Operation *op, mlir::seq::BinaryFn fn, PairValue left, PairValue right);
+  Result integer(mlir::Operation *op, mlir::seq::BinaryFn fn, const PairValue &left,
+                 const PairValue &right);
   Result compare(mlir::seq::CompareOp op);
   Result select(mlir::seq::SelectOp op);
   Result read(mlir::seq::ReadOp op);
