@@ -80,13 +80,14 @@ Axes PairTiles::unify(MutableArrayRef<PairValue> values) {
   return axes;
 }
 
-PairValue PairTiles::select(PairValue condition, PairValue whenTrue, PairValue whenFalse) {
+PairValue PairTiles::select(const PairValue &condition, const PairValue &whenTrue,
+                            const PairValue &whenFalse) {
   PairValue all[] = {condition, whenTrue, whenFalse};
   Axes axes = unify(all);
   return {arith::SelectOp::create(builder, loc, all[0].value, all[1].value, all[2].value), axes, 0};
 }
 
-PairValue PairTiles::add(PairValue a, PairValue b) {
+PairValue PairTiles::add(const PairValue &a, const PairValue &b) {
   PairValue both[] = {a, b};
   Axes axes = unify(both);
   return {arith::AddFOp::create(builder, loc, both[0].value, both[1].value,
@@ -94,7 +95,7 @@ PairValue PairTiles::add(PairValue a, PairValue b) {
           axes, 0};
 }
 
-PairValue PairTiles::multiply(PairValue a, PairValue b) {
+PairValue PairTiles::multiply(const PairValue &a, const PairValue &b) {
   PairValue both[] = {a, b};
   Axes axes = unify(both);
   return {arith::MulFOp::create(builder, loc, both[0].value, both[1].value,

@@ -57,9 +57,10 @@ public:
   static std::optional<Axes> united(llvm::ArrayRef<PairValue> values);
   /// The same axes for all, which must be possible.
   Axes unify(llvm::MutableArrayRef<PairValue> values);
-  PairValue select(PairValue condition, PairValue whenTrue, PairValue whenFalse);
-  PairValue add(PairValue a, PairValue b);
-  PairValue multiply(PairValue a, PairValue b);
+  PairValue select(const PairValue &condition, const PairValue &whenTrue,
+                   const PairValue &whenFalse);
+  PairValue add(const PairValue &a, const PairValue &b);
+  PairValue multiply(const PairValue &a, const PairValue &b);
   /// Zero at the places of features that only the tile has.
   PairValue withoutPadding(const PairValue &value);
 
