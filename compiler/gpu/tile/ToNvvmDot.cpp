@@ -128,15 +128,15 @@ struct DotLowering : OpConversionPattern<DotOp> {
                               ArrayRef<Value> b, ArrayRef<unsigned> registers, Registers &results) {
     Type f64 = builder.getF64Type();
     Type result = LLVM::LLVMStructType::getLiteral(builder.getContext(), {f64, f64});
-    for (unsigned inner = 0; inner < 2; ++inner)
-      for (unsigned half = 0; half < 2; ++half) {
+    for (size_t inner = 0; inner < 2; ++inner)
+      for (size_t half = 0; half < 2; ++half) {
         Value sums[] = {results[registers[2 * half]], results[registers[2 * half + 1]]};
         Value product = NVVM::MmaOp::create(builder, loc, result, ValueRange{a[half + 2 * inner]},
                                             ValueRange{b[inner]}, sums, ArrayRef<int64_t>{8, 8, 4},
                                             std::nullopt, std::nullopt,
                                             std::array{NVVM::MMATypes::f64, NVVM::MMATypes::f64},
                                             std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
-        for (unsigned i = 0; i < 2; ++i)
+        for (size_t i = 0; i < 2; ++i)
           results[registers[2 * half + i]] =
               LLVM::ExtractValueOp::create(builder, loc, product, int64_t(i));
       }
