@@ -120,13 +120,29 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
   return module;
 }
 
-LogicalResult runStructure(ModuleOp module, const Options &options) {
+static LogicalResult runStructurePasses(ModuleOp module, Form form) {
   PassManager passes(module.getContext());
   constexpr int64_t never = std::numeric_limits<int64_t>::max();
-  // Kernels for GPUs have matrix states in the sequential form.
-  bool isSequential = options.form == Form::Sequential || options.target == Target::Cuda;
-  addStructurePasses(passes, isSequential ? never : options.form == Form::Block ? 1 : 8);
+  addStructurePasses(passes, form == Form::Sequential ? never : form == Form::Block ? 1 : 8);
   return passes.run(module);
+}
+
+LogicalResult runStructure(ModuleOp module, const Options &options) {
+  if (options.target != Target::Cuda || options.form == Form::Sequential)
+    return runStructurePasses(module, options.form);
+  // Kernels for GPUs are of either form, some mixers have both.
+  OwningOpRef<ModuleOp> blocks = module.clone();
+  if (failed(runStructurePasses(module, Form::Sequential)) ||
+      failed(runStructurePasses(*blocks, options.form)))
+    return failure();
+  for (auto mixer : llvm::make_early_inc_range(blocks->getOps<seq::MixerOp>())) {
+    if (mixer.getSummaryOf() || mixer.getFormOf() || mixer.getOps<seq::AffineOp>().empty())
+      continue;
+    mixer->setAttr(gpu::kBlocksOf, FlatSymbolRefAttr::get(mixer.getSymNameAttr()));
+    mixer.setSymName((mixer.getSymName() + ".blocks").str());
+    mixer->moveBefore(module.getBody(), module.getBody()->end());
+  }
+  return success();
 }
 
 namespace {
@@ -134,8 +150,6 @@ namespace {
 /// The chips of a library for CUDA.
 llvm::Expected<std::vector<gpu::Chip>> chipsOf(const Options &options) {
   std::vector<gpu::Chip> chips;
-  if (options.form == Form::Block)
-    return llvm::createStringError("--form=block is not lowered for CUDA yet");
   for (const std::string &name : options.chips) {
     auto chip = gpu::chipNamed(name);
     if (!chip)
@@ -517,10 +531,49 @@ LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const O
       });
 }
 
+/// How one mixer of a module runs on GPUs, or why it does not.
+static LogicalResult explainOnDevice(seq::MixerOp mixer, llvm::raw_ostream &os) {
+  auto plan = planMixer(mixer);
+  if (failed(plan))
+    return failure();
+  OwningOpRef<ModuleOp> alone = cast<ModuleOp>(mixer->getParentOp()->clone());
+  StringAttr name = mixer.getSymNameAttr();
+  for (auto other : llvm::make_early_inc_range(alone->getOps<seq::MixerOp>())) {
+    auto isOf = [&](FlatSymbolRefAttr of) { return of && of.getAttr() == name; };
+    if (other.getSymNameAttr() != name && !isOf(other.getSummaryOfAttr()) &&
+        !isOf(other.getFormOfAttr()) &&
+        !isOf(other->getAttrOfType<FlatSymbolRefAttr>(gpu::kBlocksOf)))
+      other.erase();
+  }
+  std::string reason;
+  ScopedDiagnosticHandler handler(mixer.getContext(), [&](mlir::Diagnostic &diagnostic) {
+    if (reason.empty())
+      reason = diagnostic.str();
+    return success();
+  });
+  auto kernels =
+      gpu::emitDeviceKernels(*alone, [&](seq::MixerOp) -> const MixerPlan & { return *plan; });
+  if (succeeded(kernels))
+    gpu::explainDevice(name, *plan, *kernels, os);
+  else
+    os << fmt::format("  {:<10}none: {}\n", "GPU", reason);
+  return success();
+}
+
 LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &options,
                              llvm::raw_ostream &os, llvm::raw_ostream &errors) {
   return forEachModule(
       sources, Stage::Structure, options, errors, [&](ModuleOp module, const TargetInfo &target) {
+        if (options.target == Target::Cuda) {
+          for (auto mixer : module.getOps<seq::MixerOp>()) {
+            if (mixer.getSummaryOf() || mixer.getFormOf() || mixer->hasAttr(gpu::kBlocksOf))
+              continue;
+            explain(mixer, os);
+            if (failed(explainOnDevice(mixer, os)))
+              return failure();
+          }
+          return success();
+        }
         // The schedule renames and inlines definitions, so the words come from the stage before.
         OwningOpRef<ModuleOp> scheduled = cast<ModuleOp>(module->clone());
         if (failed(runChunk(*scheduled, options, target)))

@@ -80,6 +80,17 @@ static const SeqSchedule *cutting(const SeqDeviceTarget *target) {
   return target->forward_count > 1 ? &target->forward[1] : NULL;
 }
 
+// Segments that a sequence has tokens for. The lengths of packed ones stand in the device's memory,
+// so their mean counts, which is no more than the longest.
+static int64_t segmentsOfTokens(const SeqCall *call, const SeqSchedule *cut) {
+  int64_t tokens =
+      call->seqlens && call->sequences > 0 ? call->tokens / call->sequences : call->tokens;
+  return tokens / cut->segment_tokens;
+}
+
+// What a test asks for, as many segments as a launch can have at most; 0: nothing.
+static int64_t askedSegments(void) { return seqEnvironmentNumber("SEQMIX_SEGMENTS", 65535, 0); }
+
 // A block a multiprocessor is enough, or nearly so: below, sequences are cut such that there are
 // two, as they hide each other's waits.
 static Choice choose(const SeqCall *call, const SeqDeviceTarget *target, int64_t multiprocessors,
@@ -93,13 +104,13 @@ static Choice choose(const SeqCall *call, const SeqDeviceTarget *target, int64_t
   if (multiprocessors > SEQ_MOST_MULTIPROCESSORS)
     multiprocessors = SEQ_MOST_MULTIPROCESSORS;
   int64_t blocks = blocksOf(call, &target->forward[0].launches[0], size);
-  int64_t most = call->tokens / cut->segment_tokens;
-  int64_t asked = seqEnvironmentNumber("SEQMIX_SEGMENTS", INT32_MAX, 0);
+  int64_t most = segmentsOfTokens(call, cut);
+  int64_t asked = askedSegments();
   if (size->overflow || blocks == 0)
     return whole;
   int64_t segments = 1;
   if (asked > 0)
-    segments = asked < most ? asked : most;
+    segments = asked;
   else if (4 * blocks < 3 * multiprocessors)
     while (2 * segments <= most && blocks * segments < 2 * multiprocessors)
       segments *= 2;
@@ -110,10 +121,11 @@ static Choice choose(const SeqCall *call, const SeqDeviceTarget *target, int64_t
 // that the regions have room for all of them: 2 M blocks are passed by less than a factor of two.
 static int64_t mostSegments(const SeqCall *call, const SeqDeviceTarget *target, SeqSize *size) {
   int64_t blocks = blocksOf(call, &target->forward[0].launches[0], size);
-  int64_t most = call->tokens / cutting(target)->segment_tokens;
-  int64_t asked = seqEnvironmentNumber("SEQMIX_SEGMENTS", INT32_MAX, 0);
-  int64_t segments =
-      asked > 0 ? asked : dividedUp(INT64_C(4) * SEQ_MOST_MULTIPROCESSORS, blocks > 0 ? blocks : 1);
+  int64_t most = segmentsOfTokens(call, cutting(target));
+  int64_t asked = askedSegments();
+  if (asked > 0)
+    return asked;
+  int64_t segments = dividedUp(INT64_C(4) * SEQ_MOST_MULTIPROCESSORS, blocks > 0 ? blocks : 1);
   segments = segments < most ? segments : most;
   return segments > 1 ? segments : 1;
 }
@@ -126,8 +138,9 @@ bool seqDeviceWorkspace(const SeqCall *call, int64_t *bytes) {
     int64_t own[3] = {placeRegions(call, &target->forward[0], 1, NULL, &size), 0, 0};
     if (target->step)
       own[1] = placeRegions(call, target->step, 1, NULL, &size);
-    if (cutting(target) && call->tokens / cutting(target)->segment_tokens > 1)
-      own[2] = placeRegions(call, cutting(target), mostSegments(call, target, &size), NULL, &size);
+    int64_t segments = cutting(target) ? mostSegments(call, target, &size) : 1;
+    if (segments > 1)
+      own[2] = placeRegions(call, cutting(target), segments, NULL, &size);
     for (int32_t j = 0; j < 3; ++j)
       *bytes = own[j] > *bytes ? own[j] : *bytes;
   }
@@ -210,8 +223,10 @@ static void *pointerOf(const DeviceRun *run, const SeqArgument *argument) {
     return call->carryIn[argument->index].present ? call->carryIn[argument->index].data : NULL;
   case SEQ_ARGUMENT_CARRY_OUT:
     return call->carryOut[argument->index].present ? call->carryOut[argument->index].data : NULL;
-  case SEQ_ARGUMENT_WORKSPACE:
-    return run->workspace ? run->workspace + run->regionAt[argument->index] : NULL;
+  case SEQ_ARGUMENT_WORKSPACE: // a kernel may be in a schedule without that region, too
+    return run->workspace && argument->index < run->choice.schedule->region_count
+               ? run->workspace + run->regionAt[argument->index]
+               : NULL;
   case SEQ_ARGUMENT_SEQLENS:
     return dataOf(call->seqlens);
   default:

@@ -435,7 +435,7 @@ private:
   bool pays(Model &model, const AffineForm &form, std::string &reason) const {
     int64_t rows = extent(model, form.rowVars), cols = extent(model, form.colVars);
     if (minSize == std::numeric_limits<int64_t>::max())
-      reason = "it fits the affine form, but block form is switched off";
+      reason = "it fits the affine form, but this is the sequential form";
     else if (rows < minSize || cols < minSize)
       reason = fmt::format("it fits the affine form, but blocks do not pay for a state of {} by {}",
                            rows, cols);

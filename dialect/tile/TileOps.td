@@ -111,6 +111,14 @@ def Tile_StoreOp : Tile_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let hasVerifier = 1;
 }
 
+def Tile_LoadElementOp : Tile_Op<"load_element", [MemoryEffects<[MemRead]>]> {
+  let summary = "one element of a vector in shared memory, for all threads";
+  let arguments = (ins Tile_SmemType:$tile, I64:$place);
+  let results = (outs AnyTypeOf<[AnyFloat, AnySignlessInteger]>:$result);
+  let assemblyFormat = "$tile `at` $place attr-dict `:` qualified(type($tile)) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Tile_BarrierOp : Tile_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "waits for all threads of the block; `tile-insert-barriers` makes them";
   let assemblyFormat = "attr-dict";
@@ -142,7 +150,9 @@ def Tile_ReduceOp : Tile_CombineOp<"reduce"> {
   let summary = "combines all elements along a dim";
   let description = [{
     The region takes two elements of each input, the one of the lower place first, and yields their combination, which must be associative and commutative.
+    What is left of a vector is a scalar, the same in all threads.
   }];
+  let results = (outs Variadic<AnyTypeOf<[Tile_Tile, AnyFloat, AnySignlessInteger]>>:$outputs);
   let assemblyFormat = "$inputs `dim` $dim attr-dict-with-keyword $body `:` type($inputs) `->` type($outputs)";
 }
 

@@ -25,7 +25,10 @@ bool areTileSizes(ArrayRef<int64_t> shape) {
 
 bool isUniform(ValueRange values) {
   return llvm::all_of(values.getTypes(), [&](Type type) {
-    auto tile = cast<RankedTensorType>(type), first = cast<RankedTensorType>(values[0].getType());
+    auto tile = dyn_cast<RankedTensorType>(type);
+    auto first = dyn_cast<RankedTensorType>(values[0].getType());
+    if (!tile || !first)
+      return !tile && !first;
     return tile.getShape() == first.getShape() && tile.getEncoding() == first.getEncoding();
   });
 }
@@ -185,6 +188,14 @@ LogicalResult StoreOp::verify() {
   return checkShared(*this, getValue().getType(), getTile().getType(), getTransposed());
 }
 
+LogicalResult LoadElementOp::verify() {
+  // c10
+  if (getTile().getType().getShape().size() != 1 ||
+      getTile().getType().getElementType() != getType())
+    return emitOpError("loads an element of a vector");
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Registers
 //===----------------------------------------------------------------------===//
@@ -221,23 +232,25 @@ static LogicalResult checkCombine(Operation *op, ValueRange inputs, ValueRange o
       !isUniform(outputs))
     return op->emitOpError("has as many outputs as inputs, all of one shape and layout");
   auto input = cast<RankedTensorType>(inputs[0].getType());
-  if (dim >= input.getRank() || (reduces && input.getRank() == 1))
+  const bool isScalar = isa<ReduceOp>(op) && input.getRank() == 1;
+  if (dim >= input.getRank() || (reduces && input.getRank() == 1 && !isScalar))
     return op->emitOpError("has no such dim");
   SmallVector<int64_t> shape(input.getShape());
   if (reduces)
     shape.erase(shape.begin() + dim);
   for (auto [in, out] : llvm::zip_equal(inputs, outputs)) {
-    auto type = cast<RankedTensorType>(out.getType());
-    if (type.getShape() != ArrayRef(shape) ||
-        type.getElementType() != cast<RankedTensorType>(in.getType()).getElementType() ||
-        (!reduces && type != in.getType()))
+    auto type = dyn_cast<RankedTensorType>(out.getType());
+    Type element = cast<RankedTensorType>(in.getType()).getElementType();
+    if (isScalar ? out.getType() != element
+                 : !type || type.getShape() != ArrayRef(shape) ||
+                       type.getElementType() != element || (!reduces && type != in.getType()))
       return op->emitOpError("has outputs that do not fit its inputs");
   }
   // c14
   std::optional<Layout> layout = layoutOf(input);
   if (layout && layout->splitsOverWarps(dim))
     return op->emitOpError("combines along a dim that is split over warps");
-  if (reduces &&
+  if (reduces && !isScalar &&
       (layout ? std::optional(layout->slice(dim)) : std::nullopt) != layoutOf(outputs[0].getType()))
     return op->emitOpError("has outputs that do not have the slice of its inputs' layout");
   return success();

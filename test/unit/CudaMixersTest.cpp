@@ -4,9 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every example that is lowered for CUDA is compiled to a library and called in all the ways that
-// `seq-run check` knows, for the cases in its file, against the oracle. The driver is a fake that
-// gives launches to the emulator, which must have nothing to report.
+// Every example that is lowered for CUDA and every file of test/gpu/lanes is compiled to a library
+// and called in all the ways that `seq-run check` knows, for the cases in its file, against the
+// oracle: in one piece, and cut into three segments. The driver is a fake that gives launches to
+// the emulator, which must have nothing to report.
 //
 //===----------------------------------------------------------------------===//
 
@@ -51,11 +52,13 @@ constexpr llvm::StringLiteral kLowered[] = {
     "deltaproduct",
     "dilated_attention",
     "document_attention",
+    "elman",
     "full_attention",
     "gated_deltanet",
     "gau",
     "gla",
     "grouped_query_attention",
+    "gru",
     "hgrn",
     "hgrn2",
     "hstu",
@@ -66,6 +69,8 @@ constexpr llvm::StringLiteral kLowered[] = {
     "linear_attention",
     "linear_attention_normalised",
     "longhorn",
+    "lru",
+    "lstm",
     "mamba",
     "mamba2",
     "mega_ema",
@@ -74,6 +79,8 @@ constexpr llvm::StringLiteral kLowered[] = {
     "paragru",
     "paralstm",
     "prefix_attention",
+    "qrnn",
+    "rglru",
     "rope_attention",
     "rope_ntk",
     "rope_position_interpolation",
@@ -81,13 +88,16 @@ constexpr llvm::StringLiteral kLowered[] = {
     "rwkv4",
     "rwkv6",
     "rwkv7",
+    "rwkv_channel_mix",
     "s4d",
+    "s5_resets",
     "semiseparable_matrix",
     "set_prompting",
     "short_convolution",
     "sigmoid_attention",
     "simple_gla",
     "sliding_window_attention",
+    "slstm",
     "softcap_attention",
     "sru",
     "sru_recurrent_gates",
@@ -95,7 +105,15 @@ constexpr llvm::StringLiteral kLowered[] = {
     "strided_attention",
     "t5_attention",
     "t5_encoder_attention",
+    "tcn_block",
     "urpe",
+};
+
+/// Those whose forward pass must take blocks of tokens in at least one case.
+constexpr llvm::StringLiteral kInBlocks[] = {
+    "comba", "deltanet",   "deltanet_negative", "deltaproduct",     "gated_deltanet", "gla",
+    "hgrn2", "kda",        "lightning",         "linear_attention", "mamba2",         "rwkv6",
+    "rwkv7", "simple_gla",
 };
 
 /// The lowered kernels of a mixer, ready for the emulator.
@@ -139,6 +157,9 @@ public:
     auto found = programs.find(name);
     return found == programs.end() ? nullptr : found->second.get();
   }
+
+  /// Whether calls of a mixer may cut sequences.
+  bool hasSegments(const std::string &mixer) const { return find(mixer + "_scan"); }
 
 private:
   std::unique_ptr<mlir::MLIRContext> context;
@@ -229,20 +250,32 @@ private:
   }
 };
 
+/// The files of the repository's examples, and of what else must be lowered.
 std::vector<std::string> examples() {
   std::vector<std::string> paths;
   std::error_code code;
-  for (llvm::sys::fs::recursive_directory_iterator it(SEQMIX_EXAMPLES, code), end; it != end;
-       it.increment(code))
-    if (llvm::sys::path::extension(it->path()) == ".seq")
-      paths.push_back(it->path());
+  for (const char *folder : {SEQMIX_EXAMPLES, SEQMIX_GPU_MIXERS "/lanes"})
+    for (llvm::sys::fs::recursive_directory_iterator it(folder, code), end; it != end;
+         it.increment(code))
+      if (llvm::sys::path::extension(it->path()) == ".seq")
+        paths.push_back(it->path());
   std::sort(paths.begin(), paths.end());
   return paths;
 }
 
 std::string nameOfExample(const std::string &path) { return llvm::sys::path::stem(path).str(); }
 
+bool mustBeLowered(const std::string &path) {
+  return llvm::StringRef(path).starts_with(SEQMIX_GPU_MIXERS "/lanes") ||
+         llvm::is_contained(kLowered, nameOfExample(path));
+}
+
 class CudaMixers : public ::testing::TestWithParam<std::string> {};
+
+void runTrial(const Trial &trial, const CompiledMixer &mixer) {
+  for (const Outcome &outcome : trial.run(mixer).outcomes)
+    EXPECT_TRUE(outcome.passed) << outcome.way << ": " << outcome.detail;
+}
 
 TEST_P(CudaMixers, AgreeWithTheOracle) {
   // Machine code is another test's.
@@ -254,7 +287,7 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
   std::vector<CaseLine> cases = parseCases(source, diagnostics);
   ASSERT_FALSE(cases.empty()) << diagnostics.render();
   TemporaryDirectory folder;
-  size_t number = 0;
+  size_t number = 0, blocks = 0;
   for (const CaseLine &line : cases) {
     SCOPED_TRACE(source.text(line.range).str());
     Options options;
@@ -266,7 +299,7 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
     Kernels kernels;
     std::string errors = Kernels::compile(kernels, source, options);
     // Whether others are lowered depends on their sizes.
-    if (!errors.empty() && !llvm::is_contained(kLowered, nameOfExample(GetParam()))) {
+    if (!errors.empty() && !mustBeLowered(GetParam())) {
       EXPECT_NE(errors.find("not lowered for CUDA yet: "), std::string::npos) << errors;
       continue;
     }
@@ -291,10 +324,20 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
     ASSERT_TRUE(bool(mixer)) << llvm::toString(mixer.takeError());
     EmulatedDevice device(kernels);
     mixer->useDevice(&device);
-    for (const Outcome &outcome : trial->run(*mixer).outcomes)
-      EXPECT_TRUE(outcome.passed) << outcome.way << ": " << outcome.detail;
+    runTrial(*trial, *mixer);
     EXPECT_GT(device.launches, 0U);
+    // Where a forward pass takes blocks, steps have a kernel of their own.
+    blocks += kernels.find(line.mixer + "_step") != nullptr;
+    if (!kernels.hasSegments(line.mixer))
+      continue;
+    const size_t before = std::exchange(device.launches, 0);
+    setenv("SEQMIX_SEGMENTS", "3", 1);
+    runTrial(*trial, *mixer);
+    unsetenv("SEQMIX_SEGMENTS");
+    EXPECT_GT(device.launches, before);
   }
+  if (llvm::is_contained(kInBlocks, nameOfExample(GetParam())))
+    EXPECT_GT(blocks, 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Examples, CudaMixers, ::testing::ValuesIn(examples()),

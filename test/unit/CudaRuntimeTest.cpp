@@ -146,6 +146,39 @@ TEST_F(CudaSegments, KeepsSegmentsLong) {
   EXPECT_EQ(seen.size(), 1U);
 }
 
+TEST_F(CudaSegments, CountsTheMeanLengthOfPackedSequences) {
+  watch();
+  DeviceTensor ends(0x60000000, {4}, 0, {}, {kDLInt, 64, 1});
+  for (int64_t tokens : {95, 96, 192, 300}) {
+    DeviceTensor x(0x10000000, {1, tokens, 6, 4}), g(0x20000000, {1, tokens, 3}),
+        y(0x30000000, {1, tokens, 6, 4});
+    const DLTensor *tensors[] = {&x.value, &g.value, &y.value};
+    seq_options options = SEQ_OPTIONS_INIT;
+    options.cu_seqlens = &ends.value;
+    options.workspace = addressOf(memory);
+    options.workspace_bytes = workspace(3, 6, tokens / 3);
+    seen.clear();
+    ASSERT_EQ(seq_rt_forward(&mixer.set, tensors, &options), SEQ_OK) << seq_last_error();
+    EXPECT_EQ(seen[0].frame[SEQ_DEVICE_SEGMENTS], tokens < 192 ? 1 : 2) << tokens;
+  }
+}
+
+TEST_F(CudaSegments, CutsAsATestAsks) {
+  watch();
+  Call few(3);
+  setenv("SEQMIX_SEGMENTS", "5", 1);
+  few.options.workspace = addressOf(memory);
+  few.options.workspace_bytes = workspace(2, 6, 3);
+  EXPECT_EQ(few.forward(mixer), SEQ_OK) << seq_last_error();
+  setenv("SEQMIX_SEGMENTS", "1", 1);
+  EXPECT_EQ(workspace(2, 6, 4096), 0U);
+  EXPECT_EQ(many.forward(mixer), SEQ_OK) << seq_last_error();
+  unsetenv("SEQMIX_SEGMENTS");
+  ASSERT_EQ(seen.size(), 4U);
+  EXPECT_EQ(seen[0].frame[SEQ_DEVICE_SEGMENTS], 5);
+  EXPECT_EQ(seen[3].frame[SEQ_DEVICE_SEGMENTS], 1);
+}
+
 TEST_F(CudaSegments, DoesNotCutForDevicesThatAreFull) {
   fake.devices[0].multiprocessors = 16;
   ASSERT_EQ(many.forward(mixer), SEQ_OK) << seq_last_error();

@@ -165,6 +165,32 @@ TEST(GpuTileKernels, MultiplyTf32AndHalf) {
   EXPECT_LT(relativeError(c, fourth), 2e-3);
 }
 
+TEST(GpuTileKernels, ExchangeVectorsBetweenWarps) {
+  constexpr size_t size = 128, steps = 3;
+  std::vector<float> w = normals(area(size, size), 21), x = normals(size, 22), y(size);
+  GlobalMemory memory;
+  uint64_t pw = memory.add("w", w, BufferUse::Input), px = memory.add("x", x, BufferUse::Input);
+  uint64_t py = memory.add("y", y, BufferUse::Output);
+  LaunchResult result = kernels().run("power", {1, 1, 1}, {pw, px, py, int64_t(steps)}, memory);
+  EXPECT_TRUE(result.isClean()) << result.text();
+  EXPECT_EQ(memory.unwrittenBytes("y"), 0U);
+  std::vector<double> h(x.begin(), x.end());
+  for (size_t step = 0; step < steps; ++step) {
+    std::vector<double> next(size);
+    double norm = 0;
+    for (size_t i = 0; i < size; ++i) {
+      for (size_t j = 0; j < size; ++j)
+        next[i] += double(w[j * size + i]) * h[j];
+      norm += std::fabs(next[i]);
+    }
+    for (size_t i = 0; i < size; ++i)
+      h[i] = next[i] / norm;
+  }
+  EXPECT_LT(relativeError(y, h), 1e-5);
+  // One behind the row's store, one behind the sum's: each also ends reads of the other's memory.
+  EXPECT_EQ(kernels().barriers("power"), 2U);
+}
+
 /// What a mixer's kernel will be: every kind of op in one, in a loop over blocks of tokens.
 TEST(GpuTileKernels, RunMatrixRecurrences) {
   static TileKernels decay = TileKernels::fromFile("decay.mlir");

@@ -58,8 +58,8 @@ class NumpyPlace:
         return np.full(tuple(shape), value, dtype=name)
 
     def bytes(self, count):
-        memory = np.full(count + 64, 0xFF, np.uint8)
-        start = -memory.ctypes.data % 64
+        memory = np.full(count + 256, 0xFF, np.uint8)
+        start = -memory.ctypes.data % 256
         return memory[start : start + count]
 
     def permute(self, array, axes):

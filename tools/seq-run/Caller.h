@@ -90,6 +90,7 @@ class CompiledMixer {
 public:
   /// For calls from now on; null: the memory of the process.
   void useDevice(CallDevice *other) { device = other; }
+  bool isOnDevice() const { return device; }
   static llvm::Expected<CompiledMixer> find(std::shared_ptr<LoadedLibrary> library,
                                             const std::string &mixer);
 

@@ -106,6 +106,7 @@ struct ForwardCall {
   int threads = 1;
   TensorBuffer::Layout layout = TensorBuffer::Dense;
   bool hasWorkspace = false;
+  bool isInPlace = false; ///< the carry behind the call stands where the one in front of it does
 };
 
 class TrialRunner {
@@ -237,7 +238,7 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
   seq_options options = SEQ_OPTIONS_INIT;
   options.threads = call.threads;
   options.carry_in = call.carry.empty() ? nullptr : in.data();
-  options.carry_out = out.data();
+  options.carry_out = call.isInPlace ? in.data() : out.data();
   options.carry_count = static_cast<int32_t>(plan.components.size());
   std::optional<TensorBuffer> starts;
   if (!call.lengths.empty()) {
@@ -249,7 +250,7 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
     options.cu_seqlens = starts->tensor();
   }
   std::unique_ptr<Workspace> workspace;
-  if (call.hasWorkspace) {
+  if (call.hasWorkspace || compiled.isOnDevice()) {
     // Lengths that follow from the tokens count those of earlier calls.
     int64_t before = 0;
     bool grows = llvm::any_of(plan.dims, [](const DimPlan &dim) { return !dim.by.empty(); });
@@ -268,16 +269,19 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
     Expected<size_t> bytes = compiled.workspaceSize(query, call.threads);
     if (!bytes)
       return bytes.takeError();
-    workspace = std::make_unique<Workspace>(*bytes);
-    options.workspace = workspace->get();
-    options.workspace_bytes = *bytes;
+    // A device's call needs it where one on the CPU would allocate.
+    if (call.hasWorkspace || *bytes > 0) {
+      workspace = std::make_unique<Workspace>(*bytes);
+      options.workspace = workspace->get();
+      options.workspace_bytes = *bytes;
+    }
   }
   if (Error error = compiled.forward(tensorList, &options))
     return std::move(error);
   if (workspace && !workspace->isIntact())
     return createStringError("memory behind the workspace was written");
   RunResult taken;
-  if (Error error = takeResults(plan, tensors, carryOut, taken))
+  if (Error error = takeResults(plan, tensors, call.isInPlace ? carryIn : carryOut, taken))
     return std::move(error);
   return std::move(taken);
 }
@@ -549,6 +553,7 @@ TrialResult TrialRunner::run() {
   strided.layout = TensorBuffer::Strided;
   if (strided.carry.empty())
     strided.carry = initialCarry(problem, sequences());
+  strided.isInPlace = true;
   addCompared("strides", forward(strided));
 
   ForwardCall threads = whole;

@@ -7,7 +7,9 @@
 #include "compiler/gpu/lanes/Device.h"
 
 #include "compiler/gpu/Passes.h"
+#include "compiler/gpu/blocks/Blocks.h"
 #include "compiler/gpu/lanes/Lanes.h"
+#include "compiler/gpu/lanes/Segments.h"
 #include "compiler/gpu/pairs/Pairs.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -23,6 +25,82 @@ Operation *DeviceKernels::kernels() const {
   return *module.get().getOps<mlir::gpu::GPUModuleOp>().begin();
 }
 
+/// The same mixer with canonical recurrences of matrix states, or null.
+static seq::MixerOp blocksOf(seq::MixerOp mixer) {
+  for (auto other : mixer->getParentOfType<ModuleOp>().getOps<seq::MixerOp>())
+    if (auto of = other->getAttrOfType<FlatSymbolRefAttr>(kBlocksOf);
+        of && of.getAttr() == mixer.getSymNameAttr())
+      return other;
+  return {};
+}
+
+/// Emits the kernel of blocks of tokens, if that form takes the mixer, and that of its steps.
+static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
+                       MixerLaunches &result, std::string &reason) {
+  seq::MixerOp blocks = blocksOf(mixer);
+  if (!blocks)
+    return false;
+  int32_t number = countKernels(kernels);
+  const std::string name = mixer.getSymName().str();
+  auto forward = emitBlockKernel(blocks, plan, kernels, name + "_forward", reason);
+  if (!forward)
+    return false;
+  forward->kernel = number;
+  result.forward.push_back(std::move(*forward));
+  result.uncut = "sequences in blocks of tokens are not cut yet";
+  // Without the sequential form blocks serve for steps, too.
+  ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
+  number = countKernels(kernels);
+  if (auto step = emitLaneKernel(mixer, plan, kernels, name + "_step"); succeeded(step)) {
+    step->kernel = number;
+    result.step = std::move(*step);
+  }
+  return true;
+}
+
+/// Emits the kernels of the sequential form and, where that can be, those of segments.
+static LogicalResult emitLanes(seq::MixerOp mixer, const MixerPlan &plan,
+                               mlir::gpu::GPUModuleOp kernels, MixerLaunches &result,
+                               const std::string &whyNoBlocks) {
+  const std::string name = mixer.getSymName().str();
+  std::optional<SegmentKernels> segments =
+      emitSegmentKernels(mixer, plan, kernels, name, result.uncut);
+  const int32_t number = countKernels(kernels);
+  ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
+    if (!whyNoBlocks.empty())
+      diagnostic.attachNote(mixer.getLoc())
+          << "nor does it have a form in blocks of tokens: " << whyNoBlocks;
+    return failure(); // it goes on to who prints it
+  });
+  auto launch = emitLaneKernel(mixer, plan, kernels, name + "_forward",
+                               segments ? segments->borders.get() : nullptr);
+  if (failed(launch))
+    return failure();
+  launch->kernel = number;
+  if (segments)
+    result.cut = segments->schedule(*launch, number);
+  result.forward.push_back(std::move(*launch));
+  return success();
+}
+
+/// Kernels are numbered in the order in which they are made.
+static LogicalResult emitMixer(seq::MixerOp mixer, const MixerPlan &plan,
+                               mlir::gpu::GPUModuleOp kernels, MixerLaunches &result) {
+  if (hasPairs(mixer)) {
+    auto launches =
+        emitPairKernels(mixer, plan, kernels, mixer.getSymName(), countKernels(kernels));
+    if (failed(launches))
+      return failure();
+    result.forward = std::move(*launches);
+    result.uncut = "its reductions are over pairs of positions";
+    return success();
+  }
+  std::string reason;
+  if (emitBlocks(mixer, plan, kernels, result, reason))
+    return success();
+  return emitLanes(mixer, plan, kernels, result, reason);
+}
+
 FailureOr<DeviceKernels> emitDeviceKernels(ModuleOp module, PlanOf planOf) {
   MLIRContext *context = module.getContext();
   context->loadDialect<tile::TileDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect,
@@ -33,28 +111,11 @@ FailureOr<DeviceKernels> emitDeviceKernels(ModuleOp module, PlanOf planOf) {
   OpBuilder builder = OpBuilder::atBlockEnd(result.module->getBody());
   auto kernels = mlir::gpu::GPUModuleOp::create(builder, module.getLoc(), "kernels");
   bool isGood = true;
-  int32_t kernelCount = 0;
   for (auto mixer : module.getOps<seq::MixerOp>()) {
-    if (mixer.getSummaryOf() || mixer.getFormOf())
+    if (mixer.getSummaryOf() || mixer.getFormOf() || mixer->hasAttr(kBlocksOf))
       continue; // other forms of a mixer
-    if (hasPairs(mixer)) {
-      auto launches =
-          emitPairKernels(mixer, planOf(mixer), kernels, mixer.getSymName(), kernelCount);
-      isGood &= succeeded(launches);
-      if (succeeded(launches)) {
-        kernelCount += static_cast<int32_t>(launches->size());
-        result.launches[mixer.getSymNameAttr()] = std::move(*launches);
-      }
-      continue;
-    }
-    std::string name = (mixer.getSymName() + "_forward").str();
-    auto launch = emitLaneKernel(mixer, planOf(mixer), kernels, name);
-    if (failed(launch)) {
-      isGood = false;
-      continue;
-    }
-    launch->kernel = kernelCount++;
-    result.launches[mixer.getSymNameAttr()].push_back(std::move(*launch));
+    isGood &= succeeded(
+        emitMixer(mixer, planOf(mixer), kernels, result.launches[mixer.getSymNameAttr()]));
   }
   if (!isGood || failed(verify(*result.module)))
     return failure();
@@ -79,16 +140,26 @@ LogicalResult addDeviceTargets(const DeviceKernels &kernels, ArrayRef<Chip> chip
     if (resources)
       resources->add(*image, kernels.kernels());
   }
-  for (const auto &[mixer, launches] : kernels.launches) {
-    SchedulePlan forward;
-    forward.launches = launches;
-    for (LaunchPlan &launch : forward.launches) {
+  auto addSharedBytes = [&](SchedulePlan &schedule) {
+    for (LaunchPlan &launch : schedule.launches) {
       auto kernel = SymbolTable::lookupSymbolIn(kernels.kernels(),
                                                 code->kernels[static_cast<size_t>(launch.kernel)]);
       if (auto bytes = kernel->getAttrOfType<IntegerAttr>("shared_bytes"))
         launch.sharedBytes = static_cast<int32_t>(bytes.getInt());
     }
-    planOf(mixer).device = {{chips.back().name, code, {std::move(forward)}, std::nullopt, false}};
+  };
+  for (const auto &[mixer, launches] : kernels.launches) {
+    DeviceTargetPlan target{chips.back().name, code, std::vector<SchedulePlan>(1), {}, false};
+    target.forward[0].launches = launches.forward;
+    if (launches.cut)
+      target.forward.push_back(*launches.cut);
+    for (SchedulePlan &schedule : target.forward)
+      addSharedBytes(schedule);
+    if (launches.step) {
+      target.step.emplace().launches = {*launches.step};
+      addSharedBytes(*target.step);
+    }
+    planOf(mixer).device = {std::move(target)};
   }
   return success();
 }

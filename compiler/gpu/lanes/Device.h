@@ -16,10 +16,21 @@
 
 namespace seqmix::gpu {
 
+/// On a mixer whose matrix states are canonical recurrences: the mixer that it is another form of.
+inline constexpr llvm::StringLiteral kBlocksOf = "seq.blocks_of";
+
+/// How the calls of a mixer are launched.
+struct MixerLaunches {
+  std::vector<LaunchPlan> forward;
+  std::optional<LaunchPlan> step;  ///< if it is another one
+  std::optional<SchedulePlan> cut; ///< of sequences in segments
+  std::string uncut;               ///< why there is no such schedule
+};
+
 /// The kernels of a module's mixers, as ops on tiles in a gpu.module, and their launches.
 struct DeviceKernels {
   mlir::OwningOpRef<mlir::ModuleOp> module;
-  llvm::MapVector<mlir::StringAttr, std::vector<LaunchPlan>> launches; ///< by mixer, in order
+  llvm::MapVector<mlir::StringAttr, MixerLaunches> launches; ///< by mixer
 
   /// The module of the kernels.
   mlir::Operation *kernels() const;
@@ -28,8 +39,14 @@ struct DeviceKernels {
 using PlanOf = llvm::function_ref<const MixerPlan &(mlir::seq::MixerOp)>;
 
 /// Makes the kernels of all mixers at the structure stage, with a located error at each that is not
-/// lowered yet.
+/// lowered yet. Matrix states take blocks of tokens where that form takes them, and steps the
+/// sequential form; where one does not take a mixer, the other serves for both.
 llvm::FailureOr<DeviceKernels> emitDeviceKernels(mlir::ModuleOp module, PlanOf planOf);
+
+/// The part of `seqc explain` about GPUs: the form of a mixer's kernels, and its schedules with
+/// their launches and workspace.
+void explainDevice(mlir::StringAttr mixer, const MixerPlan &plan, const DeviceKernels &kernels,
+                   llvm::raw_ostream &os);
 
 /// From ops on tiles to those of the llvm and nvvm dialects.
 llvm::LogicalResult lowerDeviceKernels(DeviceKernels &kernels);

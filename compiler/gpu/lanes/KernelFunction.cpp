@@ -14,16 +14,16 @@ using namespace mlir;
 namespace seqmix::gpu {
 
 LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, Location loc, StringRef name,
-                            const MixerPlan &plan, int32_t warps) {
+                            const MixerPlan &plan, int32_t warps, int32_t regions) {
   MLIRContext *context = module.getContext();
   OpBuilder builder(context);
   builder.setInsertionPointToEnd(module.getBody());
   auto kernel =
-      LLVM::LLVMFuncOp::create(builder, loc, name, LaneBlock::functionType(context, plan));
+      LLVM::LLVMFuncOp::create(builder, loc, name, LaneBlock::functionType(context, plan, regions));
   kernel->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
   kernel->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), builder.getUnitAttr());
   kernel->setAttr(tile::warpsName, builder.getI32IntegerAttr(warps));
-  for (auto [number, argument] : llvm::enumerate(LaneBlock::arguments(plan))) {
+  for (auto [number, argument] : llvm::enumerate(LaneBlock::arguments(plan, regions))) {
     auto mark = [&](StringRef attribute) {
       kernel.setArgAttr(number, attribute, builder.getUnitAttr());
     };
@@ -32,19 +32,16 @@ LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, Location loc, StringR
       if (plan.tensors[argument.index].role != SEQ_ROLE_OUTPUT)
         mark(LLVM::LLVMDialect::getReadonlyAttrName());
     } else if (argument.kind == SEQ_ARGUMENT_FRAME) {
-      Type frame = LLVM::LLVMArrayType::get(builder.getI64Type(), LaneBlock::frameSlots(plan));
-      kernel.setArgAttr(number, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(frame));
-      kernel.setArgAttr(number, LLVM::LLVMDialect::getAlignAttrName(),
-                        builder.getI64IntegerAttr(8));
-      mark(NVVM::NVVMDialect::getGridConstantAttrName());
+      LaneBlock::markFrame(kernel, static_cast<unsigned>(number), plan);
     }
   }
   return kernel;
 }
 
-LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads) {
+LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads,
+                    int32_t regions) {
   LaunchPlan result;
-  result.arguments = LaneBlock::arguments(plan);
+  result.arguments = LaneBlock::arguments(plan, regions);
   result.threads = {threads, 1, 1};
   result.grid[0].number = shape.blocks;
   for (auto [number, dim] : llvm::enumerate(plan.dims))

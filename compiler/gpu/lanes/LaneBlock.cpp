@@ -24,7 +24,7 @@ static constexpr unsigned kGlobal = 1; // address space
 // Arguments
 //===----------------------------------------------------------------------===//
 
-std::vector<SeqArgument> LaneBlock::arguments(const MixerPlan &plan) {
+std::vector<SeqArgument> LaneBlock::arguments(const MixerPlan &plan, int32_t regions) {
   std::vector<SeqArgument> result;
   auto add = [&](int32_t kind, size_t count) {
     for (size_t i = 0; i < count; ++i)
@@ -33,6 +33,7 @@ std::vector<SeqArgument> LaneBlock::arguments(const MixerPlan &plan) {
   add(SEQ_ARGUMENT_TENSOR, plan.tensors.size());
   add(SEQ_ARGUMENT_CARRY_IN, plan.components.size());
   add(SEQ_ARGUMENT_CARRY_OUT, plan.components.size());
+  add(SEQ_ARGUMENT_WORKSPACE, static_cast<size_t>(regions));
   add(SEQ_ARGUMENT_SEQLENS, 1);
   add(SEQ_ARGUMENT_FRAME, 1);
   return result;
@@ -47,26 +48,38 @@ int64_t LaneBlock::frameSlots(const MixerPlan &plan) {
   return slots;
 }
 
-LLVM::LLVMFunctionType LaneBlock::functionType(MLIRContext *context, const MixerPlan &plan) {
-  SmallVector<Type> types(arguments(plan).size(), LLVM::LLVMPointerType::get(context, kGlobal));
+LLVM::LLVMFunctionType LaneBlock::functionType(MLIRContext *context, const MixerPlan &plan,
+                                               int32_t regions) {
+  SmallVector<Type> types(arguments(plan, regions).size(),
+                          LLVM::LLVMPointerType::get(context, kGlobal));
   types.back() = LLVM::LLVMPointerType::get(context);
   return LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types);
 }
 
+void LaneBlock::markFrame(LLVM::LLVMFuncOp kernel, unsigned argument, const MixerPlan &plan) {
+  Builder builder(kernel.getContext());
+  Type frame = LLVM::LLVMArrayType::get(builder.getI64Type(), frameSlots(plan));
+  kernel.setArgAttr(argument, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(frame));
+  kernel.setArgAttr(argument, LLVM::LLVMDialect::getAlignAttrName(), builder.getI64IntegerAttr(8));
+  kernel.setArgAttr(argument, NVVM::NVVMDialect::getGridConstantAttrName(), builder.getUnitAttr());
+}
+
 Value LaneBlock::argument(int32_t kind, int32_t index) {
-  for (auto [number, argument] : llvm::enumerate(arguments(plan)))
+  for (auto [number, argument] : llvm::enumerate(arguments(plan, regions)))
     if (argument.kind == kind && argument.index == index)
       return kernel.getArgument(number);
   llvm_unreachable("kernels have all arguments");
 }
 
 LaneBlock::LaneBlock(const MixerPlan &plan, const LaneShape &shape, LLVM::LLVMFuncOp kernel,
-                     Type real)
+                     Type real, int32_t regions)
     : builder(kernel.getContext()), loc(kernel.getLoc()), plan(plan), shape(shape), real(real),
-      kernel(kernel) {
+      kernel(kernel), regions(regions) {
   builder.setInsertionPointToEnd(kernel.addEntryBlock(builder));
   findTask();
   findSequence();
+  first = i64(0);
+  end = tokens;
 }
 
 Value LaneBlock::i64(int64_t value) {
@@ -126,6 +139,18 @@ void LaneBlock::findTask() {
     batchIndices[dim] = arith::RemUIOp::create(builder, loc, y, extent);
     y = arith::DivUIOp::create(builder, loc, y, extent);
   }
+}
+
+Value LaneBlock::batchElement() {
+  Value number = i64(0);
+  for (auto [dim, own] : llvm::enumerate(plan.dims)) {
+    if (own.kind != SEQ_DIM_BATCH)
+      continue;
+    Value extent = frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(dim));
+    number = arith::AddIOp::create(
+        builder, loc, arith::MulIOp::create(builder, loc, number, extent), batchIndices[dim]);
+  }
+  return number;
 }
 
 void LaneBlock::findSequence() {
@@ -290,7 +315,7 @@ const LaneArray &LaneBlock::carryOut(int32_t component) {
   Value base = argument(SEQ_ARGUMENT_CARRY_OUT, component);
   LaneArray array = makeArray(base, own.axes, firstSlotOfComponent(plan, component, true),
                               own.dtype, /*isOfTokens=*/false);
-  array.isThere = isGiven(base);
+  array.isThere = conjunction(isGiven(base), isEnding);
   return outs[component] = std::move(array);
 }
 
@@ -318,17 +343,34 @@ Value LaneBlock::places() {
   return lanePlaces = arith::AddIOp::create(builder, loc, own, splat(firstLane));
 }
 
-/// How many lanes exist, none where the condition (if any) does not hold; null for all.
-Value LaneBlock::lanesThatExist(Value condition) {
-  if (!shape.isWhole() && !existing) {
-    OpBuilder::InsertionGuard guard(builder);
-    enterFront();
-    existing = arith::SubIOp::create(builder, loc, i64(shape.size), firstLane);
+Value LaneBlock::sharedRow(Type element) {
+  // In front of the loops: rows of neighbouring tokens have different places, so that one barrier
+  // between them is enough.
+  OpBuilder::InsertionGuard guard(builder);
+  enterFront();
+  auto type = tile::SmemType::get(builder.getContext(), {shape.lanes}, element, /*swizzle=*/0);
+  return tile::AllocSmemOp::create(builder, loc, type, IntegerAttr());
+}
+
+/// How many lanes exist along a dim of that size, none where the condition (if any) does not hold;
+/// null for all.
+Value LaneBlock::lanesThatExist(int64_t size, Value condition) {
+  Value count;
+  if (size != shape.lanes * shape.blocks) {
+    if (shape.blocks == 1) {
+      count = i64(size);
+    } else {
+      if (!existing) {
+        OpBuilder::InsertionGuard guard(builder);
+        enterFront();
+        existing = arith::SubIOp::create(builder, loc, i64(size), firstLane);
+      }
+      count = existing;
+    }
   }
   if (!condition)
-    return existing;
-  Value most = existing ? existing : i64(shape.lanes);
-  return arith::SelectOp::create(builder, loc, condition, most, i64(0));
+    return count;
+  return arith::SelectOp::create(builder, loc, condition, count ? count : i64(shape.lanes), i64(0));
 }
 
 Value LaneBlock::isFirstOfLanes() {
@@ -336,7 +378,7 @@ Value LaneBlock::isFirstOfLanes() {
 }
 
 Value LaneBlock::address(const LaneArray &array, ArrayRef<Place> places, Value token,
-                         Value &laneStride) {
+                         Value &laneStride, int64_t &size) {
   Value offset;
   auto advance = [&](Value number, Value stride) {
     Value more = arith::MulIOp::create(builder, loc, number, stride);
@@ -347,7 +389,10 @@ Value LaneBlock::address(const LaneArray &array, ArrayRef<Place> places, Value t
       advance(i64(place.constant), stride);
     if (place.token)
       advance(token, stride);
+    if (place.rest)
+      advance(place.rest, stride);
     if (place.lane) {
+      size = laneStride ? std::min(size, place.lanes) : place.lanes;
       laneStride =
           laneStride ? arith::AddIOp::create(builder, loc, laneStride, stride).getResult() : stride;
       advance(firstLane, stride);
@@ -399,10 +444,11 @@ Value LaneBlock::narrow(Value value, SeqDType dtype) {
 Value LaneBlock::load(const LaneArray &array, ArrayRef<Place> places, Value token, Value exists) {
   exists = conjunction(exists, array.isThere);
   Value laneStride;
-  Value at = address(array, places, token, laneStride);
+  int64_t size = 0;
+  Value at = address(array, places, token, laneStride, size);
   Type type = storageType(array.dtype);
   if (laneStride) {
-    Value count = lanesThatExist(exists);
+    Value count = lanesThatExist(size, exists);
     SmallVector<Value> counts;
     if (count)
       counts.push_back(count);
@@ -430,11 +476,12 @@ Value LaneBlock::load(const LaneArray &array, ArrayRef<Place> places, Value toke
 void LaneBlock::store(const LaneArray &array, ArrayRef<Place> places, Value token, Value value) {
   Value isWanted = conjunction(array.isThere, array.isWritten);
   Value laneStride;
-  Value at = address(array, places, token, laneStride);
+  int64_t size = 0;
+  Value at = address(array, places, token, laneStride, size);
   value = splat(narrow(value, array.dtype));
   Value count;
   if (laneStride) {
-    count = lanesThatExist(isWanted);
+    count = lanesThatExist(size, isWanted);
   } else {
     // The first lane of all has it.
     isWanted = conjunction(isWanted, isFirstOfLanes());
@@ -456,9 +503,21 @@ void LaneBlock::storePosition() {
   const LaneArray &before = carryIn(number), &after = carryOut(number);
   // A mixer without batch dims has an axis of its own.
   SmallVector<Place> places(before.strides.size(), Place::of(0));
-  // Only the block that writes it may read it, as both may be in the same place.
-  Value position = load(before, places, Value(), conjunction(after.isWritten, isFirstOfLanes()));
-  store(after, places, Value(), arith::AddIOp::create(builder, loc, position, tokens));
+  // Only the lane that writes it may read it, as both may be in the same place.
+  Value isWriter = conjunction(conjunction(after.isWritten, isEnding), isFirstOfLanes());
+  Value isRead = conjunction(isWriter, before.isThere), none = i64(0), laneStride;
+  int64_t size = 0;
+  Value count = arith::SelectOp::create(builder, loc, isRead, i64(1), none);
+  Value position = tile::LoadGlobalOp::create(
+      builder, loc, tileOf(storageType(before.dtype)),
+      address(before, places, Value(), laneStride, size), ValueRange{none},
+      builder.getDenseI64ArrayAttr({ShapedType::kDynamic}), count,
+      builder.getDenseI64ArrayAttr({ShapedType::kDynamic}), builder.getI64IntegerAttr(0));
+  // Other threads have the lane, too, where there are more threads than lanes.
+  if (shape.threads > shape.lanes)
+    tile::BarrierOp::create(builder, loc);
+  position = arith::AddIOp::create(builder, loc, widen(position, before.dtype), splat(tokens));
+  store(after, places, Value(), position);
 }
 
 } // namespace seqmix::gpu

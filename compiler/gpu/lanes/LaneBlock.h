@@ -16,24 +16,26 @@
 namespace seqmix::gpu {
 
 /// An integer: constant + token * t + lane * l + rest, where t is the token's number in the call
-/// and l the place of a thread along the dim that lanes are along.
+/// and l the place of a lane along its dim.
 struct Place {
   int64_t constant = 0, token = 0, lane = 0;
-  mlir::Value rest; // what is known at run time only: an i64, or a tile of them; or null
+  mlir::Value rest;  // what is known at run time only: an i64, or a tile of them; or null
+  int64_t lanes = 0; // places of the dim that l is along; 0 without l
 
   static Place of(int64_t constant) { return {constant, 0, 0, {}}; }
-  static Place ofLane() { return {0, 0, 1, {}}; }
+  static Place ofLane(int64_t lanes) { return {0, 0, 1, {}, lanes}; }
   bool isConstant() const { return !token && !lane && !rest; }
   bool isLane() const { return !constant && !token && lane == 1 && !rest; }
 };
 
-/// How the elements of a mixer are divided: one lane (a thread) for each place of a fixed dim.
+/// How the elements of a mixer are divided: one lane for each place of a fixed dim. Lanes of one
+/// block may be along several dims, one for each symbol.
 struct LaneShape {
-  int32_t dim = 0;    ///< number in the plan
-  int64_t size = 0;   ///< places of the dim
-  int64_t lanes = 0;  ///< of a block
-  int64_t blocks = 0; ///< that share the dim
-  bool isWhole() const { return size == lanes * blocks; }
+  llvm::SmallVector<int32_t> dims; ///< numbers in the plan
+  int64_t size = 0;                ///< places of the longest
+  int64_t lanes = 0;               ///< of a block
+  int64_t blocks = 0;              ///< that share the dim
+  int64_t threads = 0;             ///< of a block: each has as many lanes as the others
 };
 
 /// An array as a block sees it.
@@ -51,14 +53,16 @@ struct LaneArray {
 class LaneBlock {
 public:
   LaneBlock(const MixerPlan &plan, const LaneShape &shape, mlir::LLVM::LLVMFuncOp kernel,
-            mlir::Type real);
+            mlir::Type real, int32_t regions = 0);
 
-  /// The arguments of the kernel, for its launch.
-  static std::vector<SeqArgument> arguments(const MixerPlan &plan);
+  /// The arguments of the kernel, for its launch, with so many regions of the workspace.
+  static std::vector<SeqArgument> arguments(const MixerPlan &plan, int32_t regions = 0);
   /// The types of these arguments and the bytes of the frame.
   static mlir::LLVM::LLVMFunctionType functionType(mlir::MLIRContext *context,
-                                                   const MixerPlan &plan);
+                                                   const MixerPlan &plan, int32_t regions = 0);
   static int64_t frameSlots(const MixerPlan &plan);
+  /// Says that an argument is the frame, by value.
+  static void markFrame(mlir::LLVM::LLVMFuncOp kernel, unsigned argument, const MixerPlan &plan);
 
   mlir::OpBuilder builder;
   mlir::Location loc;
@@ -67,6 +71,9 @@ public:
   mlir::Type real; ///< f32 or f64
 
   mlir::Value tokens;    ///< of the sequence
+  mlir::Value first;     ///< of those that the block walks, counted in the direction of the walk
+  mlir::Value end;       ///< behind the last one, likewise
+  mlir::Value isEnding;  ///< whether it makes the carry behind the sequence; null: always
   mlir::Value firstLane; ///< of the block, i64
 
   const LaneArray &tensor(int32_t number);
@@ -81,6 +88,13 @@ public:
   void store(const LaneArray &array, llvm::ArrayRef<Place> places, mlir::Value token,
              mlir::Value value);
 
+  /// A pointer to a region of the workspace, null where the schedule has none.
+  mlir::Value workspace(int32_t region) { return argument(SEQ_ARGUMENT_WORKSPACE, region); }
+  /// A number of the call (SeqDeviceSlot).
+  mlir::Value frameSlot(int64_t slot);
+  /// The number of the block's batch element among all.
+  mlir::Value batchElement();
+
   /// Adds the call's tokens to the sequence's position.
   void storePosition();
 
@@ -90,30 +104,31 @@ public:
   mlir::Operation *firstLoop = nullptr;
 
   mlir::Type storageType(SeqDType dtype);
-  mlir::Value frameSlot(int64_t slot);
+  mlir::Value isGiven(mlir::Value pointer);
+  mlir::Value conjunction(mlir::Value a, mlir::Value b); ///< where null holds always
   mlir::Value i64(int64_t value);
   mlir::Value zero(mlir::Type type);
   mlir::RankedTensorType tileOf(mlir::Type element) const;
   mlir::Value splat(mlir::Value scalar);
   mlir::Value places(); ///< each lane's place along the dim, i64
+  /// A row of shared memory, an element a lane.
+  mlir::Value sharedRow(mlir::Type element);
 
 private:
   mlir::Value argument(int32_t kind, int32_t index);
-  mlir::Value isGiven(mlir::Value pointer);
   void findTask();
   void findSequence();
   mlir::Value batchIndex(int32_t dim) const { return batchIndices[dim]; }
   LaneArray makeArray(mlir::Value base, llvm::ArrayRef<AxisPlan> axes, int64_t firstSlot,
                       SeqDType dtype, bool isOfTokens);
   mlir::Value address(const LaneArray &array, llvm::ArrayRef<Place> places, mlir::Value token,
-                      mlir::Value &laneStride);
-  mlir::Value lanesThatExist(mlir::Value condition);
+                      mlir::Value &laneStride, int64_t &size);
+  mlir::Value lanesThatExist(int64_t size, mlir::Value condition);
   mlir::Value isFirstOfLanes();
   mlir::Value widen(mlir::Value value, SeqDType dtype);
   mlir::Value narrow(mlir::Value value, SeqDType dtype);
-  mlir::Value conjunction(mlir::Value a, mlir::Value b);
-
   mlir::LLVM::LLVMFuncOp kernel;
+  int32_t regions;
   mlir::Value begin; ///< of the sequence in packed arrays; null when there is no batch dim to pack
   llvm::SmallVector<mlir::Value> batchIndices; ///< by dim
   llvm::DenseMap<int64_t, mlir::Value> slots;
@@ -121,12 +136,17 @@ private:
   mlir::Value lanePlaces, existing;
 };
 
+/// The attribute of a kernel that says its form in words, for explanations.
+inline constexpr llvm::StringLiteral formName = "form";
+
 /// A kernel with the arguments of all launches, without its body.
 mlir::LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, mlir::Location loc,
-                                  llvm::StringRef name, const MixerPlan &plan, int32_t warps);
+                                  llvm::StringRef name, const MixerPlan &plan, int32_t warps,
+                                  int32_t regions = 0);
 
 /// The launch of such a kernel: blocks for the parts of the shape's dim and all batch elements.
-LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads);
+LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads,
+                    int32_t regions = 0);
 
 } // namespace seqmix::gpu
 

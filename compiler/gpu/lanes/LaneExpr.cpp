@@ -30,12 +30,14 @@ LaneExpr::LaneExpr(MixerOp mixer, LaneBlock &block, Direction direction)
     else if (auto next = dyn_cast<NextOp>(op))
       equations[next.getStateAttr().getAttr()] = &op;
   }
+  chooseUnrolling();
 }
 
 void LaneExpr::enterToken(Value number, const std::map<Carried, Value> &values) {
   token = number;
   carried = &values;
   ofToken.clear();
+  rows.clear();
 }
 
 //===----------------------------------------------------------------------===//
@@ -65,28 +67,32 @@ Type LaneExpr::typeOf(StringAttr name) const {
 
 std::vector<LaneElement> LaneExpr::elementsOf(StringAttr name) const {
   std::vector<LaneElement> elements = {{}};
+  bool hasLanes = false; // another dim of the same kind is unrolled
   for (auto dim : chunk::dimsOf(symbol(name)).getAsRange<FlatSymbolRefAttr>()) {
     int64_t size = sizeOf(dim);
     if (size < 0)
       continue; // tokens
-    bool isLanes = dim.getValue() == block.plan.dims[block.shape.dim].name;
+    const bool isAlong = isLanes(dim) && !std::exchange(hasLanes, true);
     std::vector<LaneElement> longer;
     for (const LaneElement &element : elements)
-      for (int64_t place = 0; place < (isLanes ? 1 : size); ++place) {
+      for (int64_t place = 0; place < (isAlong ? 1 : size); ++place) {
         longer.push_back(element);
-        longer.back().push_back(isLanes ? -1 : place);
+        longer.back().push_back(isAlong ? -1 : place);
       }
     elements = std::move(longer);
   }
   return elements;
 }
 
-SmallVector<Place> LaneExpr::places(const LaneElement &element, std::optional<Place> token) {
+SmallVector<Place> LaneExpr::places(StringAttr name, const LaneElement &element,
+                                    std::optional<Place> token) const {
   SmallVector<Place> result;
   if (token)
     result.push_back(*token);
+  const auto dims = chunk::dimsOf(symbol(name)).getAsRange<FlatSymbolRefAttr>();
+  auto along = llvm::find_if(dims, [&](Attribute dim) { return isLanes(dim); });
   for (int64_t place : element)
-    result.push_back(place < 0 ? Place::ofLane() : Place::of(place));
+    result.push_back(place < 0 ? Place::ofLane(sizeOf(*along)) : Place::of(place));
   return result;
 }
 
@@ -94,19 +100,23 @@ FailureOr<Value> LaneExpr::valueOf(StringAttr name, const LaneElement &element) 
   auto found = equations.find(name);
   if (found == equations.end()) {
     // An input whose earlier tokens are carried.
-    auto tensor = cast<TensorOp>(symbol(name));
-    auto result = readTensor(nullptr, tensor, places(element, Place{0, 1, 0, {}}), true);
-    if (failed(result))
-      return failure();
-    return asValue(tensor, *result);
+    return inputAt(name, element, 0);
   }
-  auto result = definition(found->second, places(element, Place{0, 1, 0, {}}));
+  auto result = definition(found->second, places(name, element, Place{0, 1, 0, {}}));
   if (failed(result))
     return failure();
   Value value = asValue(found->second, *result);
   if (!value)
     return failure();
   return value;
+}
+
+FailureOr<Value> LaneExpr::inputAt(StringAttr name, const LaneElement &element, int64_t offset) {
+  auto tensor = cast<TensorOp>(symbol(name));
+  auto result = readTensor(nullptr, tensor, places(name, element, Place{offset, 1, 0, {}}), true);
+  if (failed(result))
+    return failure();
+  return asValue(tensor, *result);
 }
 
 //===----------------------------------------------------------------------===//
@@ -220,7 +230,7 @@ LaneExpr::Key LaneExpr::keyOf(const void *what, ArrayRef<Place> places) const {
   Key key{what, {}};
   for (const Place &place : places)
     key.second.append(
-        {place.constant, place.token, place.lane,
+        {place.constant, place.token, place.lane, place.lanes,
          static_cast<int64_t>(reinterpret_cast<intptr_t>(place.rest.getAsOpaquePointer()))});
   return key;
 }
@@ -335,7 +345,7 @@ FailureOr<Place> LaneExpr::place(Operation *op, AffineExpr expr, ArrayRef<Place>
   switch (both.getKind()) {
   case AffineExprKind::Add: {
     Place sum{left->constant + right->constant, left->token + right->token,
-              left->lane + right->lane, left->rest};
+              left->lane + right->lane, left->rest, std::max(left->lanes, right->lanes)};
     if (left->rest && right->rest) {
       Value values[] = {left->rest, right->rest};
       unify(values);
@@ -349,7 +359,8 @@ FailureOr<Place> LaneExpr::place(Operation *op, AffineExpr expr, ArrayRef<Place>
     if (!right->isConstant())
       std::swap(*left, *right);
     int64_t factor = right->constant;
-    Place product{left->constant * factor, left->token * factor, left->lane * factor, {}};
+    Place product{
+        left->constant * factor, left->token * factor, left->lane * factor, {}, left->lanes};
     if (left->rest) {
       Value values[] = {left->rest, block.i64(factor)};
       unify(values);
@@ -398,35 +409,70 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
       return integer(Place::of(0));
     return real(op.getType().isInteger(1) ? block.zero(builder.getI1Type()) : constant(0));
   };
-  ArrayRef<Place> features = ArrayRef(all).drop_front(isOfTokens ? 1 : 0);
+  MutableArrayRef<Place> features = MutableArrayRef(all).drop_front(isOfTokens ? 1 : 0);
   SmallVector<Attribute> dims(chunk::dimsOf(source).getValue());
   if (isOfTokens && !isa<StateOp>(source))
     dims.erase(dims.begin());
+  Place *ofOther = nullptr; // a place along the lanes' dim that is not the own lane's
+  int64_t lanes = 0;
+  bool hasLanes = false, isInLoop = false;
   for (auto [feature, dim] : llvm::zip_equal(features, dims)) {
     int64_t size = sizeOf(dim);
+    if (isLanes(dim) && !std::exchange(hasLanes, true) && isOfLoop(feature)) {
+      ofOther = &feature;
+      lanes = size;
+    }
+    isInLoop |= feature.rest && isOfLoop(feature);
     if (size < 0)
       return refuse(op, "positions of another run-time dim"), failure();
     if (feature.isConstant()) {
       if (feature.constant < 0 || feature.constant >= size)
         return zero();
-    } else if (!feature.isLane()) {
+    } else if (!feature.isLane() && !isOfLoop(feature)) {
       return refuse(op, "an index that is computed, or that is next to another one"), failure();
-    } else if (size < block.shape.size) {
+    } else if (size < (feature.lane ? feature.lanes : loop->size)) {
       return refuse(op, "an index of one dim in another one"), failure();
     }
   }
-  if (!isOfTokens) {
-    // Made once, in front of the loops.
-    OpBuilder::InsertionGuard guard(builder);
-    block.enterFront();
-    llvm::SaveAndRestore front(isInFront, true);
+  if (!isOfTokens && isInLoop) {
     if (auto tensor = dyn_cast<TensorOp>(source))
       return readTensor(op, tensor, all, false);
     return definition(equations.lookup(name), all);
   }
+  if (!isOfTokens) {
+    // Made once, in front of the loops.
+    auto inFront = [&]() -> Result {
+      OpBuilder::InsertionGuard guard(builder);
+      block.enterFront();
+      llvm::SaveAndRestore front(isInFront, true);
+      llvm::SaveAndRestore<Loop *> noLoop(loop, nullptr);
+      llvm::SaveAndRestore<int64_t> notDense(dense, 0);
+      if (auto tensor = dyn_cast<TensorOp>(source))
+        return readTensor(op, tensor, all, false);
+      return definition(equations.lookup(name), all);
+    };
+    Result result = inFront();
+    return dense && succeeded(result) ? Result(keep(keyOf(source, all), *result)) : result;
+  }
   const Place &at = all.front();
   if (at.token != 1 || at.lane || at.rest)
     return refuse(op, "a token other than the own one plus a distance"), failure();
+  // Registers of other lanes; what can be computed from memory is, unless all are wanted.
+  const bool isCarried = isa<StateOp>(source) || at.constant * step < 0;
+  if (ofOther && block.shape.blocks == 1 && (dense || isCarried) &&
+      llvm::none_of(features, [](const Place &place) { return place.isLane(); })) {
+    const Place other = std::exchange(*ofOther, Place::ofLane(lanes));
+    return pick(op, keyOf(source, all), other, [&] { return readToken(op, all); });
+  }
+  return readToken(op, all);
+}
+
+/// A symbol over tokens, at one that is a distance from the own one.
+LaneExpr::Result LaneExpr::readToken(ReadOp op, ArrayRef<Place> all) {
+  StringAttr name = op.getSourceAttr().getAttr();
+  Operation *source = symbol(name);
+  const Place &at = all.front();
+  ArrayRef<Place> features = all.drop_front();
   if (isa<StateOp>(source)) {
     if (at.constant == 0)
       return definition(equations.lookup(name), all);
@@ -449,6 +495,11 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
 LaneExpr::Result LaneExpr::earlier(ReadOp op, StringAttr name, ArrayRef<Place> features,
                                    int64_t distance) {
   LaneElement element;
+  for (const Place &feature : features)
+    if (feature.rest)
+      return refuse(op,
+                    "elements of '" + name.getValue() + "' in a loop, as registers have no number"),
+             failure();
   for (const Place &feature : features)
     element.push_back(feature.lane ? -1 : feature.constant);
   auto found = carried->find({name, element, distance});

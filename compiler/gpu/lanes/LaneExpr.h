@@ -16,6 +16,8 @@
 #include "compiler/gpu/lanes/LaneBlock.h"
 #include "dialect/Seq.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 #include <map>
 
 namespace seqmix::gpu {
@@ -46,15 +48,21 @@ public:
   /// lane each or the same for all.
   mlir::FailureOr<mlir::Value> valueOf(mlir::StringAttr name, const LaneElement &element);
 
+  /// That of an input so many tokens behind this one, zero where the sequence has none.
+  mlir::FailureOr<mlir::Value> inputAt(mlir::StringAttr name, const LaneElement &element,
+                                       int64_t offset);
+
   /// All elements of a symbol.
   std::vector<LaneElement> elementsOf(mlir::StringAttr name) const;
   bool isState(mlir::StringAttr name) const;
   /// The places of an element, the token in front if `isOfTokens`.
-  static llvm::SmallVector<Place> places(const LaneElement &element,
-                                         std::optional<Place> token = std::nullopt);
+  llvm::SmallVector<Place> places(mlir::StringAttr name, const LaneElement &element,
+                                  std::optional<Place> token = std::nullopt) const;
   mlir::Operation *symbol(mlir::StringAttr name) const;
   /// The type that values of a symbol have.
   mlir::Type typeOf(mlir::StringAttr name) const;
+  /// Ends what was made in front of the loops.
+  void closeFront();
 
 private:
   /// Integers are places, reals and truth values are values.
@@ -71,6 +79,7 @@ private:
   Result evalOp(mlir::Operation *op);
   Result body(mlir::Region &region, llvm::ArrayRef<Place> arguments);
   Result read(mlir::seq::ReadOp op);
+  Result readToken(mlir::seq::ReadOp op, llvm::ArrayRef<Place> all);
   Result readTensor(mlir::seq::ReadOp op, mlir::seq::TensorOp tensor, llvm::ArrayRef<Place> places,
                     bool isOfTokens);
   Result definition(mlir::Operation *equation, llvm::ArrayRef<Place> arguments);
@@ -85,10 +94,48 @@ private:
   mlir::FailureOr<Place> place(mlir::Operation *op, mlir::AffineExpr expr,
                                llvm::ArrayRef<Place> operands);
 
+  /// Instead of a size: the one place `lanePlace`.
+  static constexpr int64_t kLanes = -1;
   /// Calls `visit` with a point's value and whether it counts (null: it does).
   mlir::LogicalResult
   points(mlir::Region &body, mlir::Region &domain, llvm::ArrayRef<int64_t> sizes,
-         llvm::function_ref<void(llvm::ArrayRef<int64_t>, mlir::Value, mlir::Value)> visit);
+         llvm::function_ref<void(llvm::ArrayRef<int64_t>, mlir::Value, mlir::Value)> visit,
+         const Place &lanePlace = {});
+
+  /// A loop over the lanes' dim in which a dense product is made.
+  struct Loop {
+    mlir::scf::ForOp op;
+    int64_t size = 0;               // places of its dim
+    int64_t step = 1;               // places of an iteration, unrolled
+    std::map<Key, Evaluated> known; // in front of it
+  };
+  /// What all lanes have of a value: in shared memory, or the same in all.
+  struct Row {
+    mlir::Type type;
+    bool isInteger = false;
+    mlir::Value memory, same;
+    std::map<int64_t, mlir::Value> elements; // that were loaded
+  };
+  bool isLanes(mlir::Attribute dim) const;
+  /// Whether a place is the loop's, or the same for all lanes and known.
+  bool isOfLoop(const Place &place) const;
+  mlir::LogicalResult
+  loopOverLanes(mlir::seq::ReduceOp op, llvm::ArrayRef<int64_t> sizes, int64_t size,
+                llvm::MutableArrayRef<mlir::Value> parts,
+                llvm::function_ref<void(size_t, mlir::Value, mlir::Value)> visit);
+  Result outsideOfLoop(llvm::function_ref<Result()> evaluate);
+  bool dependsOnLane(llvm::ArrayRef<mlir::BlockArgument> arguments) const;
+  /// A tile that has `other` where no lane exists.
+  mlir::Value existingOr(mlir::Value value, mlir::Value other, int64_t size);
+  mlir::Value combineLanes(mlir::Value value,
+                           llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
+  mlir::Value cumulativeSum(mlir::Value terms);
+  mlir::Value softmax(mlir::Value scores);
+  Result mapLanes(mlir::seq::MapOp op, const Place &at);
+  Result pick(mlir::Operation *op, const Key &key, const Place &place,
+              llvm::function_ref<Result()> ofLanes);
+  Evaluated keep(const Key &key, const Evaluated &weight);
+  void chooseUnrolling();
 
   Evaluated real(mlir::Value value) { return {false, {}, value}; }
   Evaluated integer(const Place &place) { return {true, place, {}}; }
@@ -120,6 +167,12 @@ private:
   const std::map<Carried, mlir::Value> *carried = nullptr;
   std::map<Key, Evaluated> ofToken, ofAll; // what is known, of this token and of all
   bool isInFront = false;                  // what is made depends on no token
+  int64_t dense = 0;               // reductions, around each other, whose lanes go over all lanes
+  std::map<Key, Row> rows;         // exchanged in this token
+  std::map<Key, mlir::Value> kept; // rows of weights; null for those in registers
+  Loop *loop = nullptr;
+  bool isUnrolled = true;                   // dense products are
+  int64_t weightWords = 0, weightBytes = 0; // of a thread, of a block's shared memory
 };
 
 } // namespace seqmix::gpu

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -25,7 +26,11 @@ LaneExpr::Result LaneExpr::unary(UnaryOp op) {
     return failure();
   if (operand->isInteger) {
     if (op.getFn() == UnaryFn::Neg && !operand->place.rest)
-      return integer({-operand->place.constant, -operand->place.token, -operand->place.lane, {}});
+      return integer({-operand->place.constant,
+                      -operand->place.token,
+                      -operand->place.lane,
+                      {},
+                      operand->place.lanes});
     Value value = number(op, operand->place);
     if (!value)
       return failure();
@@ -173,20 +178,23 @@ LaneExpr::Result LaneExpr::select(SelectOp op) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult LaneExpr::points(Region &inner, Region &domain, ArrayRef<int64_t> sizes,
-                               llvm::function_ref<void(ArrayRef<int64_t>, Value, Value)> visit) {
+                               llvm::function_ref<void(ArrayRef<int64_t>, Value, Value)> visit,
+                               const Place &lanePlace) {
   SmallVector<int64_t> point(sizes.size(), 0);
   int64_t count = 1;
   for (int64_t size : sizes)
-    count *= size;
+    count *= size == kLanes ? 1 : size;
   for (int64_t n = 0; n < count; ++n) {
     SmallVector<Place> arguments;
     int64_t rest = n;
     for (int64_t dim = static_cast<int64_t>(sizes.size()) - 1; dim >= 0; --dim) {
+      if (sizes[dim] == kLanes)
+        continue;
       point[dim] = rest % sizes[dim];
       rest /= sizes[dim];
     }
-    for (int64_t place : point)
-      arguments.push_back(Place::of(place));
+    for (auto [place, size] : llvm::zip_equal(point, sizes))
+      arguments.push_back(size == kLanes ? lanePlace : Place::of(place));
     Value counts;
     if (!domain.empty()) {
       Result inside = body(domain, arguments);
@@ -204,6 +212,9 @@ LogicalResult LaneExpr::points(Region &inner, Region &domain, ArrayRef<int64_t> 
   }
   return success();
 }
+
+/// Of the sum of a dense product.
+static constexpr int64_t kParts = 4;
 
 static Value combine(ReduceKind kind, Value a, Value b, llvm::function_ref<Value(Value, Value)> add,
                      llvm::function_ref<Value(Value, Value)> multiply,
@@ -225,43 +236,77 @@ static Value combine(ReduceKind kind, Value a, Value b, llvm::function_ref<Value
 
 LaneExpr::Result LaneExpr::reduce(ReduceOp op) {
   SmallVector<int64_t> sizes;
+  const bool isOfLanes = !dependsOnLane(dependencies(op));
+  bool isReduced = false, isDense = false; // tiles to scalars; or every lane over all lanes
+  int64_t along = 0;                       // places of the lanes' dim
   for (Attribute dim : op.getDims()) {
-    if (cast<FlatSymbolRefAttr>(dim).getValue() == block.plan.dims[block.shape.dim].name)
-      return refuse(op, "a reduction over '" + cast<FlatSymbolRefAttr>(dim).getValue() +
-                            "', which lanes are along"),
-             failure();
-    sizes.push_back(sizeOf(dim));
-    if (sizes.back() < 0)
+    int64_t size = sizeOf(dim);
+    if (size < 0)
       return refuse(op, "a reduction over positions"), failure();
+    if (isLanes(dim)) {
+      if (block.shape.blocks != 1)
+        return refuse(op, "a reduction over lanes of several blocks"), failure();
+      const bool isFirst = !llvm::is_contained(sizes, kLanes);
+      isReduced |= isOfLanes && isFirst;
+      isDense |= !isOfLanes || !isFirst;
+      if (isFirst && (isOfLanes || !isUnrolled)) {
+        along = size;
+        size = kLanes;
+      }
+    }
+    sizes.push_back(size);
   }
+  llvm::SaveAndRestore inside(dense, dense + (isDense ? 1 : 0));
   const double infinity = std::numeric_limits<double>::infinity();
   const ReduceKind kind = op.getKind();
   Value neutral = constant(kind == ReduceKind::Sum    ? 0
                            : kind == ReduceKind::Prod ? 1
                            : kind == ReduceKind::Min  ? infinity
                                                       : -infinity);
-  Value result;
-  auto visit = [&](ArrayRef<int64_t>, Value value, Value counts) {
+  auto join = [&](Value a, Value b) {
+    return combine(
+        kind, a, b, [&](Value a, Value b) { return add(a, b); },
+        [&](Value a, Value b) { return multiply(a, b); },
+        [&](BinaryFn fn, Value a, Value b) { return function(fn, a, b); });
+  };
+  // Parts of long sums do not wait for each other.
+  SmallVector<Value> parts(isDense ? kParts : 1);
+  auto visit = [&](size_t number, Value value, Value counts) {
     if (counts)
       value = choose(counts, value, neutral);
-    result = result ? combine(
-                          kind, result, value, [&](Value a, Value b) { return add(a, b); },
-                          [&](Value a, Value b) { return multiply(a, b); },
-                          [&](BinaryFn fn, Value a, Value b) { return function(fn, a, b); })
-                    : value;
+    Value &part = parts[number % parts.size()];
+    part = part ? join(part, value) : value;
   };
-  if (failed(points(op.getBody(), op.getDomain(), sizes, visit)))
+  size_t number = 0;
+  auto visitPoint = [&](ArrayRef<int64_t>, Value value, Value counts) {
+    visit(number++, value, counts);
+  };
+  if (!isReduced && llvm::is_contained(sizes, kLanes)) {
+    llvm::fill(parts, block.splat(neutral));
+    if (failed(loopOverLanes(op, sizes, along, parts, visit)))
+      return failure();
+  } else if (failed(
+                 points(op.getBody(), op.getDomain(), sizes, visitPoint, Place::ofLane(along)))) {
     return failure();
-  return real(result ? result : neutral);
+  }
+  Value result;
+  for (Value part : parts)
+    if (part)
+      result = result ? join(result, part) : part;
+  if (!result)
+    return real(neutral);
+  return real(isReduced ? combineLanes(existingOr(result, neutral, along), join) : result);
 }
 
 LaneExpr::Result LaneExpr::map(MapOp op) {
   int64_t size = sizeOf(op.getDimAttr());
-  if (size < 0 || op.getDimAttr().getValue() == block.plan.dims[block.shape.dim].name)
-    return refuse(op, "a map over positions, or along lanes"), failure();
+  if (size < 0)
+    return refuse(op, "a map over positions"), failure();
   Result at = eval(op.getAt());
   if (failed(at))
     return failure();
+  if (isLanes(op.getDimAttr()) && block.shape.blocks == 1)
+    return mapLanes(op, at->place);
   if (!at->place.isConstant())
     return refuse(op, "a map at a place that is computed"), failure();
   const double infinity = std::numeric_limits<double>::infinity();

@@ -27,6 +27,8 @@ namespace {
 
 /// Lanes of a block at most: four warps, so that a multiprocessor has several blocks.
 constexpr int64_t kMostLanes = 128;
+/// Threads of a block that has all of the dim, as lanes exchange values or share a carry.
+constexpr int64_t kMostThreads = 256;
 /// What a thread can carry in registers beside what it computes.
 constexpr int64_t kMostCarried = 160;
 /// Operations of a token from which on a loop has one token an iteration. Below, loads of several
@@ -35,25 +37,35 @@ constexpr int64_t kUnrolled = 256, kMostUnrolled = 4;
 
 class LaneLowering {
 public:
-  LaneLowering(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module, StringRef name)
-      : mixer(mixer), plan(plan), module(module), name(name) {}
+  LaneLowering(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module, StringRef name,
+               const Borders *borders)
+      : mixer(mixer), plan(plan), module(module), name(name), borders(borders),
+        regions(borders ? Borders::kRegions : 0) {}
 
   FailureOr<LaunchPlan> run() {
     if (failed(check()) || failed(chooseShape()))
       return failure();
-    kernel = makeKernel(module, mixer.getLoc(), name, plan, static_cast<int32_t>(shape.lanes / 32));
-    LaneBlock own(plan, shape, kernel, mixer.getCompute());
+    kernel = makeKernel(module, mixer.getLoc(), name, plan,
+                        static_cast<int32_t>(shape.threads / 32), regions);
+    LaneBlock own(plan, shape, kernel, mixer.getCompute(), regions);
     LaneExpr values(mixer, own, direction);
     block = &own;
     expr = &values;
+    if (borders)
+      segment.emplace(*borders, own, values, isSummary(), direction);
     collectCarried();
-    if (carried.size() > kMostCarried)
-      return mixer.emitError() << "not lowered for CUDA yet: a thread would carry "
-                               << carried.size() << " values from token to token in registers; "
-                               << kMostCarried << " are possible";
-    if (failed(emit()))
-      return failure();
-    return launchOf(plan, shape, static_cast<int32_t>(shape.lanes));
+    LogicalResult result = success();
+    const auto numbers = static_cast<int64_t>(carried.size()) * (shape.lanes / shape.threads);
+    if (numbers > kMostCarried)
+      result = mixer.emitError() << "not lowered for CUDA yet: a thread would carry " << numbers
+                                 << " values from token to token in registers; " << kMostCarried
+                                 << " are possible";
+    if (succeeded(result) && succeeded(emit())) {
+      kernel->setAttr(formName, StringAttr::get(mixer.getContext(), words()));
+      return launchOf(plan, shape, static_cast<int32_t>(shape.threads), regions);
+    }
+    kernel.erase();
+    return failure();
   }
 
 private:
@@ -61,8 +73,12 @@ private:
   const MixerPlan &plan;
   mlir::gpu::GPUModuleOp module;
   StringRef name;
+  const Borders *borders;
+  int32_t regions;
+  std::optional<LaneSegment> segment;
   Direction direction = Direction::Forward;
   LaneShape shape;
+  bool exchanges = false; // lanes have values of others
   LLVM::LLVMFuncOp kernel;
   LaneBlock *block = nullptr;
   LaneExpr *expr = nullptr;
@@ -110,21 +126,24 @@ private:
     return bound;
   }
 
-  /// Of the dims that nothing reduces over, the one that leaves the fewest elements to a thread.
+  /// Of the dims that nothing reduces over, the one that leaves the fewest elements to a thread; of
+  /// the others if there is none, as lanes then exchange values.
   LogicalResult chooseShape() {
     const llvm::DenseSet<StringAttr> bound = boundDims();
-    std::optional<std::pair<int64_t, int64_t>> best; // elements of a thread, -size
+    // Whether lanes exchange, elements of a thread, -size.
+    std::optional<std::tuple<bool, int64_t, int64_t>> best;
     for (auto [number, dim] : llvm::enumerate(plan.dims)) {
-      if (dim.kind != SEQ_DIM_FIXED ||
-          bound.contains(StringAttr::get(mixer.getContext(), dim.name)))
+      if (dim.kind != SEQ_DIM_FIXED)
         continue;
+      const bool isBound = bound.contains(StringAttr::get(mixer.getContext(), dim.name));
       int64_t elements = 0;
       bool occurs = false;
       auto count = [&](ArrayAttr dims) {
         int64_t own = 1;
+        bool hasLanes = false;
         for (auto symbol : dims.getAsRange<FlatSymbolRefAttr>()) {
           auto op = cast<DimOp>(chunk::lookup(mixer, symbol));
-          bool isLanes = symbol.getValue() == dim.name;
+          bool isLanes = symbol.getValue() == dim.name && !std::exchange(hasLanes, true);
           occurs |= isLanes;
           if (op.getSize() && !isLanes)
             own *= static_cast<int64_t>(*op.getSize());
@@ -135,19 +154,57 @@ private:
         count(state.getDims());
       for (auto output : mixer.getOps<OutputOp>())
         count(chunk::dimsOf(chunk::lookup(mixer, output.getSourceAttr())));
-      std::pair<int64_t, int64_t> cost(elements, -dim.size);
+      std::tuple cost(isBound, elements, -dim.size);
       if (occurs && (!best || cost < *best)) {
         best = cost;
-        shape.dim = static_cast<int32_t>(number);
-        shape.size = dim.size;
+        shape.dims = {static_cast<int32_t>(number)};
       }
     }
     if (!best)
-      return refuse(mixer, "states and outputs whose every dim is reduced over, so that no dim is "
-                           "left for threads");
-    shape.lanes = std::clamp<int64_t>(llvm::PowerOf2Ceil(shape.size), 32, kMostLanes);
+      return refuse(mixer, "states and outputs without a fixed dim that threads could be along");
+    exchanges = std::get<0>(*best);
+    if (exchanges)
+      addDims();
+    for (int32_t number : shape.dims)
+      shape.size = std::max(shape.size, plan.dims[number].size);
+    shape.lanes = std::max<int64_t>(llvm::PowerOf2Ceil(shape.size), 32);
+    if (!exchanges && !sharesCarry())
+      shape.lanes = std::min(shape.lanes, kMostLanes);
+    shape.threads = std::min(shape.lanes, kMostThreads);
     shape.blocks = llvm::divideCeil(shape.size, shape.lanes);
     return success();
+  }
+
+  /// Whether all lanes carry the same of something. Then they are in one block: a carry may be
+  /// written where it is read, and another block might not have read it yet.
+  bool sharesCarry() {
+    return llvm::any_of(carryComponents(mixer), [&](const CarryComponent &component) {
+      return llvm::none_of(
+          chunk::dimsOf(chunk::lookup(mixer, component.of)).getAsRange<FlatSymbolRefAttr>(),
+          [&](auto symbol) { return symbol.getValue() == plan.dims[shape.dims.front()].name; });
+    });
+  }
+
+  /// Other dims that lanes of the block can be along: of symbols that have none yet.
+  void addDims() {
+    for (auto [number, dim] : llvm::enumerate(plan.dims)) {
+      if (dim.kind != SEQ_DIM_FIXED)
+        continue;
+      auto has = [&](Operation &op, const DimPlan &wanted) {
+        return llvm::any_of(chunk::dimsOf(&op).getAsRange<FlatSymbolRefAttr>(),
+                            [&](auto symbol) { return symbol.getValue() == wanted.name; });
+      };
+      auto hasLanes = [&](Operation &op) {
+        return llvm::any_of(shape.dims, [&](int32_t own) { return has(op, plan.dims[own]); });
+      };
+      bool isWanted = false, meets = false;
+      for (Operation &op : mixer.getBody().front())
+        if (isa<StateOp>(op) || (isa<DefineOp>(op) && isTokenIndexed(mixer, chunk::dimsOf(&op))))
+          if (has(op, dim))
+            (hasLanes(op) ? meets : isWanted) = true;
+      if (isWanted && !meets)
+        shape.dims.push_back(static_cast<int32_t>(number));
+    }
   }
 
   //===--- what is carried --------------------------------------------------===//
@@ -183,11 +240,16 @@ private:
           carried.push_back({symbol, element, distance});
   }
 
+  bool isSummary() const { return MixerOp(mixer).getSummaryOf().has_value(); }
+
+  /// By its name, as a summary has others than the call.
   int32_t componentOf(StringAttr symbol, bool isState) const {
-    for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
+    for (const CarryComponent &component : carryComponents(mixer))
       if (component.of.getAttr() == symbol &&
           component.kind == (isState ? CarryComponent::State : CarryComponent::Window))
-        return static_cast<int32_t>(number);
+        for (auto [number, own] : llvm::enumerate(plan.components))
+          if (own.name == component.name)
+            return static_cast<int32_t>(number);
     return -1;
   }
 
@@ -197,11 +259,11 @@ private:
     if (number < 0)
       return std::nullopt;
     if (value.distance == 0)
-      return std::pair(number, LaneExpr::places(value.element));
+      return std::pair(number, expr->places(value.name, value.element));
     int64_t row = plan.components[number].window - value.distance; // the oldest first
     if (row < 0)
       return std::nullopt;
-    return std::pair(number, LaneExpr::places(value.element, Place::of(row)));
+    return std::pair(number, expr->places(value.name, value.element, Place::of(row)));
   }
 
   bool isLane(const Carried &value) const { return llvm::is_contained(value.element, -1); }
@@ -217,17 +279,31 @@ private:
     return isLane(value) ? block->splat(current) : current;
   }
 
-  Value initial(const Carried &value) {
+  FailureOr<Value> inputInFront(const Carried &value) {
+    int32_t number = componentOf(value.name, /*isState=*/false);
+    int64_t window = number < 0 ? 0 : plan.components[number].window;
+    auto made = segment->inputInFront(value, number, window - value.distance);
+    if (failed(made))
+      return failure();
+    return inForm(value, *made);
+  }
+
+  FailureOr<Value> initial(const Carried &value) {
     OpBuilder &builder = block->builder;
+    auto real = [&](double number) -> Value {
+      return arith::ConstantOp::create(builder, block->loc,
+                                       builder.getFloatAttr(block->real, number));
+    };
     auto at = placeInCarry(value);
+    if (!at && segment && value.distance == 0)
+      return inForm(value, real(segment->initialProduct(value.name)));
     if (!at)
       return inForm(value, block->zero(expr->typeOf(value.name)));
-    const LaneArray &array = block->carryIn(at->first);
+    LaneArray array = segment ? segment->stateInFront(at->first) : block->carryIn(at->first);
     Value result = inForm(value, block->load(array, at->second, Value()));
     double init = plan.components[at->first].init;
     if (value.distance == 0 && init != 0) {
-      Value other =
-          arith::ConstantOp::create(builder, block->loc, builder.getFloatAttr(block->real, init));
+      Value other = segment ? segment->initial(real(init)) : real(init);
       Value isThere = array.isThere;
       if (isLane(value)) {
         other = block->splat(other);
@@ -243,27 +319,43 @@ private:
   LogicalResult emit() {
     OpBuilder &builder = block->builder;
     SmallVector<Value> current;
-    for (const Carried &value : carried)
-      current.push_back(initial(value));
-    const int64_t unrolled = tokensOfIteration();
-    Value zero = block->i64(0), one = block->i64(1), many = block->i64(unrolled);
-    Value whole = block->tokens;
-    if (unrolled > 1) {
-      Value count = arith::DivUIOp::create(builder, block->loc, block->tokens, many);
-      whole = arith::MulIOp::create(builder, block->loc, count, many);
+    for (const Carried &value : carried) {
+      auto before = segment && value.distance > 0 ? inputInFront(value) : initial(value);
+      if (failed(before))
+        return failure();
+      current.push_back(*before);
     }
-    if (failed(emitLoop(zero, whole, many, unrolled, current)) ||
-        (unrolled > 1 && failed(emitLoop(whole, block->tokens, one, 1, current))))
+    const SmallVector<Value> front(current);
+    // What all lanes read of the carry, one of them writes, perhaps to the same place.
+    if (llvm::any_of(carried, [&](const Carried &value) { return !isLane(value); }))
+      tile::BarrierOp::create(builder, block->loc);
+    const int64_t unrolled = tokensOfIteration();
+    Value one = block->i64(1), many = block->i64(unrolled), whole = block->end;
+    if (unrolled > 1) {
+      Value count = arith::SubIOp::create(builder, block->loc, block->end, block->first);
+      Value rest = arith::RemUIOp::create(builder, block->loc, count, many);
+      whole = arith::SubIOp::create(builder, block->loc, block->end, rest);
+    }
+    if (failed(emitLoop(block->first, whole, many, unrolled, current)) ||
+        (unrolled > 1 && failed(emitLoop(whole, block->end, one, 1, current))))
       return failure();
+    if (isSummary()) {
+      segment->store(carried, front, current);
+      LLVM::ReturnOp::create(builder, block->loc, ValueRange());
+      return success();
+    }
     for (auto [value, last] : llvm::zip_equal(carried, current))
       if (auto at = placeInCarry(value))
         block->store(block->carryOut(at->first), at->second, Value(), last);
     block->storePosition();
+    expr->closeFront();
     LLVM::ReturnOp::create(builder, block->loc, ValueRange());
     return success();
   }
 
   int64_t tokensOfIteration() {
+    if (exchanges)
+      return 2; // whose rows of shared memory have different places: a barrier less
     int64_t operations = 0;
     mixer.walk([&](Operation *op) { operations += isa<UnaryOp, BinaryOp, ReadOp>(op); });
     operations *= static_cast<int64_t>(std::max<size_t>(carried.size(), 1));
@@ -310,7 +402,7 @@ private:
         if (failed(value))
           return failure();
         block->store(block->tensor(inputs + static_cast<int32_t>(number)),
-                     LaneExpr::places(element, Place{0, 1, 0, {}}), token, *value);
+                     expr->places(source, element, Place{0, 1, 0, {}}), token, *value);
       }
     }
     SmallVector<Value> next;
@@ -327,13 +419,27 @@ private:
     current = std::move(next);
     return success();
   }
+
+  //===--- in words -------------------------------------------------------===//
+
+  std::string words() const {
+    std::vector<std::string> names;
+    for (int32_t dim : shape.dims)
+      names.push_back(plan.dims[dim].name);
+    std::string over = shape.blocks > 1 ? fmt::format(", in {} blocks", shape.blocks) : "";
+    const char *plural = carried.size() == 1 ? "" : "s";
+    return fmt::format(
+        "a lane for each of the {} places of {}{}; it carries {} number{} in registers", shape.size,
+        fmt::join(names, " or "), over, carried.size(), plural);
+  }
 };
 
 } // namespace
 
 FailureOr<LaunchPlan> emitLaneKernel(MixerOp mixer, const MixerPlan &plan,
-                                     mlir::gpu::GPUModuleOp module, StringRef name) {
-  return LaneLowering(mixer, plan, module, name).run();
+                                     mlir::gpu::GPUModuleOp module, StringRef name,
+                                     const Borders *borders) {
+  return LaneLowering(mixer, plan, module, name, borders).run();
 }
 
 } // namespace seqmix::gpu

@@ -6,15 +6,16 @@
 //
 // The sequential form of a mixer on GPUs: threads are lanes along one fixed dim, all other dims are
 // unrolled, and a block walks its sequence token by token with its part of the states in registers.
-// It takes whatever does not exchange values between lanes: elementwise and selective recurrences,
-// linear or not; matrix states whose reads and updates sum over rows alone, columns being lanes.
+// It takes elementwise and selective recurrences, linear or not; matrix states whose reads and
+// updates sum over rows alone, columns being lanes; and, where lanes have to exchange values,
+// recurrences with dense weights and with reductions over features, whose lanes are one block.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef SEQMIX_COMPILER_GPU_LANES_LANES_H
 #define SEQMIX_COMPILER_GPU_LANES_LANES_H
 
-#include "compiler/library/Library.h"
+#include "compiler/gpu/lanes/Borders.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
@@ -23,9 +24,10 @@ namespace seqmix::gpu {
 /// Adds the kernel of a mixer at the structure stage, whose states are all recurrences, to a
 /// module, as ops on tiles (`tile.warps`), and says how it is launched; its number in the code is
 /// the caller's. Fails with a located error ("not lowered for CUDA yet: ...") for what the form
-/// does not take.
+/// does not take. With `borders` the kernel walks segments of a sequence, too (Borders.h).
 llvm::FailureOr<LaunchPlan> emitLaneKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
-                                           mlir::gpu::GPUModuleOp module, llvm::StringRef name);
+                                           mlir::gpu::GPUModuleOp module, llvm::StringRef name,
+                                           const Borders *borders = nullptr);
 
 } // namespace seqmix::gpu
 

@@ -80,7 +80,8 @@ namespace {
 class RowsLowering {
 public:
   RowsLowering(MixerOp mixer, const MixerPlan &plan, LLVM::LLVMFuncOp kernel)
-      : mixer(mixer), block(plan, LaneShape{0, 32, 32, 1}, kernel, mixer.getCompute()),
+      : mixer(mixer),
+        block(plan, LaneShape{{0}, 32, 32, 1, 32 * kCarryWarps}, kernel, mixer.getCompute()),
         tiles(block, kCarryRows, kCarryRows), products(tiles, 3), builder(block.builder),
         loc(block.loc) {}
 
@@ -216,7 +217,7 @@ private:
 
 LogicalResult emitCarryKernels(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module,
                                StringRef name, int32_t &first, std::vector<LaunchPlan> &launches) {
-  const LaneShape shape{0, 32, 32, 1};
+  const LaneShape shape{{0}, 32, 32, 1, 32};
   if (carriesRows(mixer)) {
     LLVM::LLVMFuncOp kernel =
         makeKernel(module, mixer.getLoc(), (name + "_rows").str(), plan, kCarryWarps);

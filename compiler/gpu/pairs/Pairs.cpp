@@ -19,6 +19,8 @@
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <fmt/format.h>
+
 using namespace mlir;
 using namespace mlir::seq;
 
@@ -82,11 +84,12 @@ private:
   LogicalResult emitForward() {
     LLVM::LLVMFuncOp kernel =
         makeKernel(module, mixer.getLoc(), (name + "_forward").str(), plan, kWarps);
-    const LaneShape shape{0, 32, 32, 1};
+    const LaneShape shape{{0}, 32, 32, 1, 32 * kWarps};
     LaneBlock block(plan, shape, kernel, mixer.getCompute());
     OpBuilder &builder = block.builder;
     const int64_t order = isStoredWide() ? 3 : 2;
-    PairTiles tiles(block, kRows, columnsOfTile(block.real.isF64() ? 8 : order == 3 ? 6 : 2));
+    const int64_t columns = columnsOfTile(block.real.isF64() ? 8 : order == 3 ? 6 : 2);
+    PairTiles tiles(block, kRows, columns);
     PairProducts products(tiles, order);
 
     // Blocks with the most columns in front of them begin first.
@@ -121,6 +124,11 @@ private:
     arith::populateCeilFloorDivExpandOpsPatterns(patterns);
     walkAndApplyPatterns(kernel, std::move(patterns));
 
+    kernel->setAttr(
+        formName,
+        StringAttr::get(mixer.getContext(), fmt::format("a block for {} rows walks their columns, "
+                                                        "{} at a time, on tensor cores",
+                                                        kRows, columns)));
     LaunchPlan launch = launchOf(plan, shape, 32 * kWarps);
     launch.kernel = first++;
     launch.grid[2].factors.push_back({SEQ_FACTOR_DIM, plan.tokenDim, kRows});

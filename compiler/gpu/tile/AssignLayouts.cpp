@@ -221,7 +221,7 @@ private:
     for (bool changed = true; std::exchange(changed, false);)
       for (Operation *op : ops) {
         if (auto reduce = dyn_cast<ReduceOp>(op)) {
-          if (auto layout = get(reduce.getInputs()[0]))
+          if (auto layout = get(reduce.getInputs()[0]); layout && isTile(reduce.getOutputs()[0]))
             changed |= set(reduce.getOutputs()[0], layout->slice(reduce.getDim()));
         } else if (auto pick = dyn_cast<PickOp>(op)) {
           if (auto layout = get(pick.getValue()))
@@ -295,7 +295,8 @@ private:
           need(operand, layout);
       }
       for (Value result : op->getResults())
-        make(result, isa<ScanOp>(op) ? layout : layout.slice(dim));
+        if (isTile(result))
+          make(result, isa<ScanOp>(op) ? layout : layout.slice(dim));
     } else if (auto broadcast = dyn_cast<BroadcastOp>(op)) {
       need(broadcast.getValueMutable(), layoutOf(broadcast.getType())->slice(broadcast.getDim()));
     } else if (auto transpose = dyn_cast<TransposeOp>(op)) {

@@ -66,6 +66,8 @@ private:
     }
     if (auto load = dyn_cast<LoadOp>(op))
       return access(op, load.getTile(), false, Access::Done, state);
+    if (auto load = dyn_cast<LoadElementOp>(op))
+      return access(op, load.getTile(), false, Access::Done, state);
     if (auto store = dyn_cast<StoreOp>(op))
       return access(op, store.getTile(), true, Access::Done, state);
     if (auto copy = dyn_cast<CopyAsyncOp>(op))

@@ -67,14 +67,15 @@ struct ReduceLowering : OpConversionPattern<ReduceOp> {
   LogicalResult matchAndRewrite(ReduceOp op, OneToNOpAdaptor adaptor,
                                 ConversionPatternRewriter &rewriter) const override {
     const Layout from = *layoutOf(op.getInputs()[0].getType());
-    const Layout to = *layoutOf(op.getOutputs()[0].getType());
+    // A vector leaves a scalar.
+    const std::optional<Layout> to = layoutOf(op.getOutputs()[0].getType());
     const unsigned dim = op.getDim();
     SmallVector<Element> all = elements(adaptor.getInputs());
     SmallVector<Element> results;
     Emitter emit(rewriter, op.getLoc());
-    for (unsigned reg = 0; reg < to.registers(); ++reg) {
+    for (unsigned reg = 0; reg < (to ? to->registers() : 1); ++reg) {
       // The registers of one result in the order of the dim, combined in pairs.
-      Coordinates place = to.coordinates(to.elementOf(reg));
+      Coordinates place = to ? to->coordinates(to->elementOf(reg)) : Coordinates();
       place.insert(place.begin() + dim, 0);
       SmallVector<Element> level;
       for (; place[dim] < from.shape()[dim]; ++place[dim])

@@ -178,6 +178,19 @@ struct LoadLowering : OpConversionPattern<LoadOp> {
   }
 };
 
+struct LoadElementLowering : OpConversionPattern<LoadElementOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(LoadElementOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    Value address =
+        LLVM::GEPOp::create(rewriter, op.getLoc(), adaptor.getTile().getType(), op.getType(),
+                            adaptor.getTile(), ArrayRef<LLVM::GEPArg>{adaptor.getPlace()});
+    rewriter.replaceOpWithNewOp<LLVM::LoadOp>(op, op.getType(), address,
+                                              op.getTile().getType().elementBytes());
+    return success();
+  }
+};
+
 struct StoreLowering : OpConversionPattern<StoreOp> {
   using OpConversionPattern::OpConversionPattern;
   LogicalResult matchAndRewrite(StoreOp op, OneToNOpAdaptor adaptor,
@@ -283,8 +296,8 @@ struct BarrierLowering : OpConversionPattern<BarrierOp> {
 } // namespace
 
 void populateSharedPatterns(TypeConverter &types, RewritePatternSet &patterns) {
-  patterns.add<AllocLowering, LoadLowering, StoreLowering, CopyAsyncLowering, CommitLowering,
-               WaitLowering, BarrierLowering>(types, patterns.getContext());
+  patterns.add<AllocLowering, LoadLowering, LoadElementLowering, StoreLowering, CopyAsyncLowering,
+               CommitLowering, WaitLowering, BarrierLowering>(types, patterns.getContext());
 }
 
 } // namespace seqmix::gpu

@@ -210,3 +210,25 @@ func.func @k(%p: !llvm.ptr<1>, %a: tensor<16xi64>, %e: tensor<16xi1>) {
   %x = tile.gather %p at %a where %e : tensor<16xi64>, tensor<16xi1> -> tensor<16xf32>
   return
 }
+
+// -----
+
+func.func @k(%a: !tile.smem<16x16xf32>, %i: i64) {
+  // c10
+  // expected-error@below {{loads an element of a vector}}
+  %x = tile.load_element %a at %i : !tile.smem<16x16xf32> -> f32
+  return
+}
+
+// -----
+
+func.func @k(%a: tensor<16xf32>) {
+  // c13
+  // expected-error@below {{has outputs that do not fit its inputs}}
+  %x = tile.reduce %a dim 0 {
+  ^bb0(%u: f32, %v: f32):
+    %w = arith.addf %u, %v : f32
+    tile.yield %w : f32
+  } : tensor<16xf32> -> tensor<1xf32>
+  return
+}

@@ -44,6 +44,15 @@ llvm.func @without_layouts(%x: !llvm.ptr<1>, %n: i64, %s: i64) attributes {tile.
   } : tensor<64xf32> -> tensor<64xf32>
   // CHECK: tile.store %{{.*}} to %{{.*}} : tensor<64xf32> -> !tile.smem<64xf32>
   tile.store %f to %line : tensor<64xf32> -> !tile.smem<64xf32>
+  // CHECK: tile.load_element %{{.*}} at %{{.*}} : !tile.smem<64xf32> -> f32
+  %element = tile.load_element %line at %n : !tile.smem<64xf32> -> f32
+  // CHECK: tile.reduce %{{.*}} dim 0 {
+  %total = tile.reduce %f dim 0 {
+  ^bb0(%u: f32, %v: f32):
+    %w = arith.addf %u, %v : f32
+    tile.yield %w : f32
+  // CHECK: } : tensor<64xf32> -> f32
+  } : tensor<64xf32> -> f32
   // CHECK: tile.pick %{{.*}} dim 0 at 63 : tensor<64x64xf32> -> tensor<64xf32>
   %g = tile.pick %d dim 0 at 63 : tensor<64x64xf32> -> tensor<64xf32>
   // CHECK: tile.iota dim 1 : tensor<64x64xi32>

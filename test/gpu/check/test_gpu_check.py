@@ -255,6 +255,12 @@ class _Tensor:
         return _new_capsule(ctypes.addressof(self._managed), b"dltensor", None)
 
 
+def _aligned(count):
+    """Bytes as a device's allocator gives them: CUDA's and PyTorch's start at multiples of 256 or more."""
+    memory = np.zeros(count + 512, np.uint8)
+    return memory[-memory.ctypes.data % 512 :][:count]
+
+
 class _FakeTorch(types.ModuleType):
     Tensor = _Tensor
 
@@ -265,7 +271,7 @@ class _FakeTorch(types.ModuleType):
         self.cuda = types.SimpleNamespace(current_stream=lambda device: types.SimpleNamespace(cuda_stream=0))
 
     def empty(self, shape, dtype, device):
-        return _Tensor(np.zeros(shape, np.uint8 if dtype == "u8" else _dlpack.numpy_dtype(dtype)))
+        return _Tensor(_aligned(int(np.prod(shape))) if dtype == "u8" else np.zeros(shape, _dlpack.numpy_dtype(dtype)))
 
 
 class _FakePlace(arrays.NumpyPlace):

@@ -134,4 +134,41 @@ llvm.func @square(%a: !llvm.ptr<1>, %b: !llvm.ptr<1>, %c: !llvm.ptr<1>) attribut
   llvm.return
 }
 
+// Power iteration: h = w h / sum |w h| for 128 lanes, w stored with columns behind each other. Each lane goes over what all lanes
+// have, in shared memory; what is left of a vector is a scalar.
+llvm.func @power(%w: !llvm.ptr<1>, %x: !llvm.ptr<1>, %y: !llvm.ptr<1>, %steps: i64) attributes {gpu.kernel, tile.warps = 4 : i32} {
+  %c0 = arith.constant 0 : i64
+  %c1 = arith.constant 1 : i64
+  %c128 = arith.constant 128 : i64
+  %zero = arith.constant dense<0.0> : tensor<128xf32>
+  %row = tile.alloc_smem : !tile.smem<128xf32>
+  %first = tile.load_global %x strides [1] within [128] : tensor<128xf32>
+  %last = scf.for %step = %c0 to %steps step %c1 iter_args(%h = %first) -> (tensor<128xf32>) : i64 {
+    tile.store %h to %row : tensor<128xf32> -> !tile.smem<128xf32>
+    // Here, or there were one in each iteration.
+    tile.barrier
+    %product = scf.for %j = %c0 to %c128 step %c1 iter_args(%sum = %zero) -> (tensor<128xf32>) : i64 {
+      %offset = arith.muli %j, %c128 : i64
+      %wj = llvm.getelementptr %w[%offset] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, f32
+      %column = tile.load_global %wj strides [1] within [128] : tensor<128xf32>
+      %hj = tile.load_element %row at %j : !tile.smem<128xf32> -> f32
+      %all = tensor.splat %hj : tensor<128xf32>
+      %term = arith.mulf %column, %all : tensor<128xf32>
+      %next = arith.addf %sum, %term : tensor<128xf32>
+      scf.yield %next : tensor<128xf32>
+    }
+    %absolute = math.absf %product : tensor<128xf32>
+    %norm = tile.reduce %absolute dim 0 {
+    ^bb0(%u: f32, %v: f32):
+      %s = arith.addf %u, %v : f32
+      tile.yield %s : f32
+    } : tensor<128xf32> -> f32
+    %divisor = tensor.splat %norm : tensor<128xf32>
+    %unit = arith.divf %product, %divisor : tensor<128xf32>
+    scf.yield %unit : tensor<128xf32>
+  }
+  tile.store_global %last to %y strides [1] within [128] : tensor<128xf32>
+  llvm.return
+}
+
 }

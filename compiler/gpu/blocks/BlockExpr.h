@@ -1,0 +1,103 @@
+//===- BlockExpr.h - equations for tiles of tokens -----------------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// The values of equations for several tokens, and all places of a dim, at once: tiles in registers.
+// What varies over fewer dims has fewer of them until it meets what varies over more.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H
+#define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H
+
+#include "compiler/gpu/lanes/LaneBlock.h"
+#include "dialect/Seq.h"
+
+#include <map>
+#include <string>
+
+namespace seqmix::gpu {
+
+/// A dim of tiles.
+struct BlockAxis {
+  mlir::StringAttr dim; ///< of the mixer
+  int64_t size = 0;     ///< of tiles, a power of two
+  mlir::Value first;    ///< the place that is at 0, i64; null: the first one
+  mlir::Value exists;   ///< how many places from there on exist, i64; null: all of them
+};
+
+/// The dims of tiles, in order; at most two.
+using BlockFrame = llvm::SmallVector<BlockAxis, 2>;
+
+class BlockExpr {
+public:
+  BlockExpr(mlir::seq::MixerOp mixer, LaneBlock &block);
+
+  /// A tensor's or definition's value on a tile with all dims of the frame; null with a `reason`
+  /// where it cannot be made.
+  mlir::Value evaluate(mlir::StringAttr symbol, const BlockFrame &frame);
+  /// What a symbol that a recurrence produces is, as a tile with all dims of frames to come.
+  void bind(mlir::StringAttr produced, mlir::Value tile) { bound[produced] = tile; }
+  std::string reason;
+
+  /// A tile with other values where a place of a dim does not exist.
+  mlir::Value mask(mlir::Value tile, const BlockFrame &frame, double other);
+  /// Whether a symbol's values are numbers of a storage type as they are.
+  std::optional<SeqDType> storedAs(mlir::StringAttr symbol) const;
+
+  //===--- tiles --------------------------------------------------------------===//
+  static mlir::RankedTensorType tileType(const BlockFrame &frame, mlir::Type element);
+  mlir::Value splat(mlir::Value scalar, mlir::Type tile);
+  mlir::Value constant(double value, mlir::Type tile);
+  /// A part of an array, of which element [0, ...] is at `base`; zero where no places exist.
+  mlir::Value load(const LaneArray &array, mlir::Value base, mlir::ValueRange strides,
+                   const BlockFrame &frame);
+  void store(mlir::Value tile, const LaneArray &array, mlir::Value base, mlir::ValueRange strides,
+             const BlockFrame &frame);
+  /// The first element of an array's part: `axes` has the dim of the frame for each slot, or -1 for
+  /// the place in `places`. Adds the strides of the frame's dims in order.
+  mlir::Value address(const LaneArray &array, llvm::ArrayRef<int> axes,
+                      llvm::ArrayRef<int64_t> places, const BlockFrame &frame,
+                      llvm::SmallVectorImpl<mlir::Value> &strides);
+
+private:
+  /// An index is a place along an axis or a constant; everything else is a value that varies over
+  /// some axes (a mask).
+  struct Evaluated {
+    bool isIndex = false;
+    int axis = -1;
+    int64_t place = 0;
+    mlir::Value value;
+    unsigned axes = 0;
+  };
+  using Result = mlir::FailureOr<Evaluated>;
+
+  Result eval(mlir::Value value);
+  Result evalOp(mlir::Operation *op);
+  Result body(mlir::Region &region, llvm::ArrayRef<Evaluated> arguments);
+  Result definition(mlir::Operation *equation, llvm::ArrayRef<Evaluated> arguments);
+  Result read(mlir::seq::ReadOp op);
+  Result reduce(mlir::seq::ReduceOp op);
+  Result readTensor(mlir::seq::TensorOp tensor, llvm::ArrayRef<Evaluated> places);
+  Result elementwise(llvm::ArrayRef<Evaluated> operands,
+                     llvm::function_ref<mlir::Value(llvm::ArrayRef<mlir::Value>)> make);
+  mlir::LogicalResult refuse(const llvm::Twine &what);
+  mlir::Value widen(const Evaluated &value, unsigned axes);
+  BlockFrame frameOf(unsigned axes) const;
+
+  mlir::seq::MixerOp mixer;
+  LaneBlock &block;
+  mlir::OpBuilder &builder;
+  llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations;
+  llvm::DenseMap<mlir::StringAttr, mlir::Value> bound;
+  BlockFrame frame;
+  bool isInSum = false;
+  llvm::DenseMap<mlir::Value, Evaluated> bindings, values;
+  std::map<std::pair<const void *, llvm::SmallVector<int64_t>>, Evaluated> known;
+};
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H

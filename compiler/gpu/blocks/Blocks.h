@@ -1,0 +1,42 @@
+//===- Blocks.h - matrix states in blocks of tokens on tensor cores -----*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// The block form of a canonical affine recurrence S_t = d_t S_{t-1} + k_t v_t', read as q_t S_t. A
+// block of threads walks a sequence in chunks of tokens with some columns of the state in the sums
+// of its tensor cores, transposed; within a chunk,
+//
+//   O' = V' (Q K' * D)' + (S' Q') u,   S' = a S' + (V' e) K,
+//
+// where D has the products of decays between two tokens, u those up to each token, e those behind
+// it and a that of all. These are running products of the decays themselves, so there are no
+// exponents to overflow, and any decay may be zero or negative. Decays of rows go into Q and K: for
+// two tokens up to the beginning of the largest group of tokens, of a power of two, that has only
+// the later one.
+//
+// Products on tensor cores have factors in bf16. Values of other types are sums of two of those,
+// and products of such values the sum of three; what is lost is below 2^-16 of each summand.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
+#define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
+
+#include "compiler/library/Library.h"
+#include "dialect/Seq.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace seqmix::gpu {
+
+/// Makes the kernel of a mixer with its affine recurrence at the structure stage, and its launch;
+/// nothing, with the reason, where this form does not take the mixer.
+std::optional<LaunchPlan> emitBlockKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
+                                          mlir::gpu::GPUModuleOp module, llvm::StringRef name,
+                                          std::string &reason);
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H

@@ -1,0 +1,78 @@
+//===- ExplainDevice.cpp - how a mixer runs on GPUs, in words ----------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/lanes/Device.h"
+#include "compiler/gpu/lanes/Lanes.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+
+namespace seqmix::gpu {
+
+/// "48 bytes for each B, H and segment".
+static std::string amountWords(const AmountPlan &amount, const MixerPlan &plan) {
+  std::string words = fmt::format("{} bytes", amount.number);
+  for (auto [number, factor] : llvm::enumerate(amount.factors)) {
+    const char *between = number == 0                           ? " for each "
+                          : number + 1 == amount.factors.size() ? " and "
+                                                                : ", ";
+    words += between;
+    words += factor.kind == SEQ_FACTOR_SEGMENTS ? "segment"
+             : factor.kind == SEQ_FACTOR_TILES
+                 ? fmt::format("{} tokens", factor.divisor)
+                 : (factor.divisor > 1 ? fmt::format("{} of ", factor.divisor) : "") +
+                       plan.dims[factor.dim].name;
+  }
+  return words;
+}
+
+void explainDevice(StringAttr mixer, const MixerPlan &plan, const DeviceKernels &kernels,
+                   llvm::raw_ostream &os) {
+  StringRef label = "GPU";
+  auto line = [&](const std::string &text) {
+    os << fmt::format("  {:<10}{}\n", std::string_view(label), text);
+    label = "";
+  };
+  std::vector<LLVM::LLVMFuncOp> functions;
+  for (auto function : kernels.kernels()->getRegion(0).getOps<LLVM::LLVMFuncOp>())
+    if (function->hasAttr(NVVM::NVVMDialect::getKernelFuncAttrName()))
+      functions.push_back(function);
+  auto formOf = [&](const LaunchPlan &launch) {
+    auto words = functions[static_cast<size_t>(launch.kernel)]->getAttrOfType<StringAttr>(formName);
+    return words ? words.str() : std::string();
+  };
+  auto countOf = [](size_t launches) {
+    return launches == 1 ? std::string("one launch") : fmt::format("{} launches", launches);
+  };
+  const MixerLaunches &launches = kernels.launches.find(mixer)->second;
+  for (const LaunchPlan &launch : launches.forward)
+    if (std::string words = formOf(launch); !words.empty())
+      line(words);
+  if (launches.step)
+    line("  steps: " + formOf(*launches.step));
+  line(fmt::format("{} for a forward pass{}, no workspace", countOf(launches.forward.size()),
+                   launches.step ? ", another for a step" : " or a step"));
+  if (!launches.cut) {
+    line("no segments: " + launches.uncut);
+    return;
+  }
+  const SchedulePlan &schedule = *launches.cut;
+  line(fmt::format("{} where its blocks are fewer than three quarters of the multiprocessors: "
+                   "sequences are cut into segments of at least {} tokens",
+                   countOf(schedule.launches.size()), schedule.segmentTokens));
+  if (std::string words = formOf(schedule.launches.front()); !words.empty())
+    line("  their summaries: " + words);
+  std::string sum;
+  for (const AmountPlan &region : schedule.regions)
+    sum += (sum.empty() ? "" : ", ") + amountWords(region, plan);
+  line("  workspace: " + sum);
+}
+
+} // namespace seqmix::gpu

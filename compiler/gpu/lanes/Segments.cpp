@@ -1,0 +1,98 @@
+//===- Segments.cpp - the kernels of calls that cut sequences ----------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/lanes/Segments.h"
+
+#include "compiler/chunk/Reads.h"
+#include "compiler/gpu/lanes/Lanes.h"
+#include "compiler/structure/Summary.h"
+#include "dialect/Carry.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/IR/Diagnostics.h"
+#include "llvm/ADT/StringExtras.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+namespace {
+
+/// Tokens that take the time of two more launches. An estimate: nothing has run on a GPU yet.
+constexpr double kLaunchTokens = 64;
+/// With a summary of more of the work a cut gains nothing from four segments.
+constexpr double kMostWork = 3;
+
+/// Why a sequence cannot be cut; empty when it can be.
+std::string whyUncut(MixerOp mixer, MixerOp summary) {
+  if (auto reason = mixer->getAttrOfType<StringAttr>("seq.unsplit"))
+    return reason.str();
+  if (!summary)
+    return "no state goes from token to token";
+  for (const CarryComponent &component : carryComponents(mixer))
+    if (component.kind == CarryComponent::Window &&
+        !isa<TensorOp>(chunk::lookup(mixer, component.of.getAttr())))
+      return "the carry has a window of '" + component.of.getValue().str() + "', which is no input";
+  if (summaryWork(summary) > kMostWork)
+    return "the summary of a segment takes more than three times the work itself";
+  return "";
+}
+
+} // namespace
+
+int32_t countKernels(mlir::gpu::GPUModuleOp module) {
+  return static_cast<int32_t>(
+      llvm::count_if(module.getOps<LLVM::LLVMFuncOp>(), [](LLVM::LLVMFuncOp function) {
+        return function->hasAttr(NVVM::NVVMDialect::getKernelFuncAttrName());
+      }));
+}
+
+SchedulePlan SegmentKernels::schedule(LaunchPlan own, int32_t number) const {
+  own.kernel = number;
+  SchedulePlan result;
+  result.launches = {summary, scan, std::move(own)};
+  for (LaunchPlan *launch : {&result.launches[0], &result.launches[2]})
+    launch->grid[2].factors.push_back({SEQ_FACTOR_SEGMENTS, 0, 1});
+  result.regions = borders->regions();
+  result.segmentTokens = leastTokens;
+  return result;
+}
+
+std::optional<SegmentKernels> emitSegmentKernels(MixerOp mixer, const MixerPlan &plan,
+                                                 mlir::gpu::GPUModuleOp module,
+                                                 const std::string &name, std::string &reason) {
+  MixerOp summary = summaryOf(mixer);
+  reason = whyUncut(mixer, summary);
+  if (!reason.empty())
+    return std::nullopt;
+  // What the form does not take of a summary is no error: sequences are then run in one piece.
+  ScopedDiagnosticHandler handler(mixer.getContext(), [&](mlir::Diagnostic &diagnostic) {
+    reason = diagnostic.str();
+    return success();
+  });
+  SegmentKernels result;
+  result.plan = std::make_unique<MixerPlan>(plan);
+  const double work = summaryWork(summary);
+  if (failed(addSummary(*result.plan, summary, work)))
+    return std::nullopt;
+  result.borders = std::make_unique<Borders>(mixer, *result.plan, *result.plan->summary);
+  result.leastTokens = static_cast<int64_t>(std::ceil(kLaunchTokens * (1 + work)));
+  int32_t number = countKernels(module);
+  auto launch =
+      emitLaneKernel(summary, *result.plan, module, name + "_summary", result.borders.get());
+  if (failed(launch))
+    return std::nullopt;
+  result.summary = std::move(*launch);
+  result.summary.kernel = number;
+  number = countKernels(module);
+  result.scan = emitBorderScan(*result.borders, module, mixer.getLoc(), name + "_scan");
+  result.scan.kernel = number;
+  return result;
+}
+
+} // namespace seqmix::gpu

@@ -1,0 +1,35 @@
+//===- Segments.h - the kernels of calls that cut sequences -------------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_LANES_SEGMENTS_H
+#define SEQMIX_COMPILER_GPU_LANES_SEGMENTS_H
+
+#include "compiler/gpu/lanes/Borders.h"
+
+namespace seqmix::gpu {
+
+/// The kernels of the first two launches of a call that cuts sequences (Borders.h).
+struct SegmentKernels {
+  std::unique_ptr<MixerPlan> plan; ///< the mixer's, with its summary, that `borders` stands on
+  std::unique_ptr<Borders> borders;
+  LaunchPlan summary, scan;
+  int64_t leastTokens = 0;
+
+  /// All three launches; the mixer's own kernel is given, with its number.
+  SchedulePlan schedule(LaunchPlan own, int32_t number) const;
+};
+
+/// Adds them, if a mixer has a summary and that fits into registers; else `reason` says why not.
+std::optional<SegmentKernels> emitSegmentKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan,
+                                                 mlir::gpu::GPUModuleOp module,
+                                                 const std::string &name, std::string &reason);
+
+/// How many kernels a module has so far: the number of the next one.
+int32_t countKernels(mlir::gpu::GPUModuleOp module);
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_LANES_SEGMENTS_H
