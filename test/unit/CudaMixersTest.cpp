@@ -111,9 +111,21 @@ constexpr llvm::StringLiteral kLowered[] = {
 
 /// Those whose forward pass must take blocks of tokens in at least one case.
 constexpr llvm::StringLiteral kInBlocks[] = {
-    "comba", "deltanet",   "deltanet_negative", "deltaproduct",     "gated_deltanet", "gla",
-    "hgrn2", "kda",        "lightning",         "linear_attention", "mamba2",         "rwkv6",
-    "rwkv7", "simple_gla",
+    "comba",
+    "deltanet",
+    "deltanet_negative",
+    "deltaproduct",
+    "gated_deltanet",
+    "gla",
+    "hgrn2",
+    "kda",
+    "lightning",
+    "linear_attention",
+    "mamba2",
+    "rwkv6",
+    "rwkv7",
+    "simple_gla",
+    "slices",
 };
 
 /// The lowered kernels of a mixer, ready for the emulator.

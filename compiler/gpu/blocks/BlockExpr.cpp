@@ -419,6 +419,13 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
     return refuse("a sum over positions in an equation");
   const auto size = static_cast<int64_t>(*dimOp.getSize());
   const auto number = static_cast<int>(token - frame.begin());
+  // Made once a chunk, however many factors and slices of them need it, unless constant indices
+  // stand for something else each time.
+  const bool isCommon =
+      llvm::none_of(bindings, [](const auto &binding) { return binding.second.axis == -1; });
+  if (Value made = isCommon ? sums.lookup(op) : Value();
+      made && made.getParentBlock() == builder.getInsertionBlock())
+    return Evaluated{false, -1, 0, made, 1U << number};
   BlockAxis summed{dim, std::max<int64_t>(llvm::PowerOf2Ceil(size), 16), {}, {}};
   if (size != summed.size)
     summed.exists = block.i64(size);
@@ -456,6 +463,8 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
         arith::AddFOp::create(builder, block.loc, region->getArgument(0), region->getArgument(1));
     tile::YieldOp::create(builder, block.loc, both);
   }
+  if (isCommon)
+    sums[op] = sum.getResult(0);
   return Evaluated{false, -1, 0, sum.getResult(0), 1U << number};
 }
 

@@ -96,6 +96,7 @@ private:
   bool isInSum = false;
   llvm::DenseMap<mlir::Value, Evaluated> bindings, values;
   std::map<std::pair<const void *, llvm::SmallVector<int64_t>>, Evaluated> known;
+  llvm::DenseMap<mlir::Operation *, mlir::Value> sums; ///< by reduction, over tokens
 };
 
 } // namespace seqmix::gpu

@@ -175,6 +175,32 @@ private:
     return {shape, line.bases(0), line.bases(1), copies};
   }
 
+  /// For reductions: warps have lines of their own, lanes share long ones where lines are few.
+  Layout reduced(Value value, unsigned dim) const {
+    ArrayRef<int64_t> shape = shapeOf(value);
+    if (shape.size() == 1)
+      return along(value, dim);
+    const unsigned lines = llvm::Log2_64(shape[1 - dim]), length = llvm::Log2_64(shape[dim]);
+    auto bit = [&](unsigned of, unsigned number) {
+      Coordinates basis(2, 0);
+      basis[of] = 1 << number;
+      return basis;
+    };
+    SmallVector<Coordinates> registers, ofLanes, ofWarps;
+    const unsigned forWarps = std::min(lines, llvm::Log2_32(warps));
+    const unsigned forLanes = std::min<unsigned>(lines - forWarps, Layout::laneBits);
+    for (unsigned i = 0; i < lines; ++i)
+      (i < forLanes           ? ofLanes
+       : i < lines - forWarps ? registers
+                              : ofWarps)
+          .push_back(bit(1 - dim, i));
+    for (unsigned i = 0; i < length; ++i)
+      (ofLanes.size() < Layout::laneBits ? ofLanes : registers).push_back(bit(dim, i));
+    ofLanes.resize(Layout::laneBits, Coordinates(2, 0));
+    ofWarps.resize(llvm::Log2_32(warps), Coordinates(2, 0));
+    return {shape, registers, ofLanes, ofWarps};
+  }
+
   void choose() {
     SmallVector<Operation *> ops;
     kernel.walk([&](Operation *op) { ops.push_back(op); });
@@ -207,7 +233,9 @@ private:
     }
     spread(ops);
     for (Operation *op : ops)
-      if (isa<ReduceOp, PickOp>(op))
+      if (isa<ReduceOp>(op))
+        set(op->getOperand(0), reduced(op->getOperand(0), dimOf(op)));
+      else if (isa<PickOp>(op))
         set(op->getOperand(0), along(op->getOperand(0), dimOf(op)));
     spread(ops);
     for (Operation *op : ops)
@@ -290,7 +318,8 @@ private:
       const unsigned dim = dimOf(op);
       Layout layout = *layoutOf(op->getOperand(0).getType());
       if (layout.splitsOverWarps(dim)) {
-        layout = along(op->getOperand(0), dim);
+        layout =
+            isa<ReduceOp>(op) ? reduced(op->getOperand(0), dim) : along(op->getOperand(0), dim);
         for (OpOperand &operand : op->getOpOperands())
           need(operand, layout);
       }

@@ -6,6 +6,8 @@
 
 #include "compiler/gpu/tile/GlobalAccess.h"
 
+#include "llvm/ADT/bit.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
@@ -44,8 +46,11 @@ void GlobalAccess::prepare() {
   }
   threadBase = base;
   for (unsigned dim = 0; dim < layout.rank(); ++dim) {
-    own.push_back(emit.threadCoordinate(layout, dim));
-    Value offset = arith::ExtUIOp::create(b, emit.loc, b.getI64Type(), own[dim]);
+    Value offset =
+        arith::ExtUIOp::create(b, emit.loc, b.getI64Type(), emit.threadCoordinate(layout, dim));
+    left.push_back(extents[dim].value
+                       ? arith::SubIOp::create(b, emit.loc, extents[dim].value, offset).getResult()
+                       : Value());
     Value stride = strides[dim].value ? strides[dim].value : emit.i64(strides[dim].constant);
     offset = arith::MulIOp::create(b, emit.loc, offset, stride);
     threadBase = LLVM::GEPOp::create(b, emit.loc, base.getType(), element, threadBase,
@@ -82,10 +87,10 @@ SmallVector<GlobalAccess::Group> GlobalAccess::groups(bool once) {
       for (unsigned dim = 0; dim < layout.rank(); ++dim) {
         if (!extents[dim].value)
           continue;
-        Value coordinate = arith::AddIOp::create(b, emit.loc, own[dim], emit.i32(place[dim]));
-        coordinate = arith::ExtUIOp::create(b, emit.loc, b.getI64Type(), coordinate);
-        Value inside = arith::CmpIOp::create(b, emit.loc, arith::CmpIPredicate::slt, coordinate,
-                                             extents[dim].value);
+        // Against a constant: sums of the own place and each register's would be kept in front
+        // of loops, in a register each.
+        Value inside = arith::CmpIOp::create(b, emit.loc, arith::CmpIPredicate::sgt, left[dim],
+                                             emit.i64(place[dim]));
         exists = exists ? arith::AndIOp::create(b, emit.loc, exists, inside) : inside;
       }
       entry->second.exists = exists;
@@ -109,27 +114,37 @@ Value GlobalAccess::address(unsigned reg) {
   OpBuilder &b = emit.builder;
   const Coordinates place = layout.coordinates(layout.elementOf(reg));
   int64_t constant = 0;
-  SmallVector<int64_t> key;
+  Coordinates key;
   for (auto [stride, coordinate] : llvm::zip_equal(strides, place)) {
     key.push_back(stride.value ? coordinate : 0);
     if (!stride.value)
       constant += stride.constant * coordinate;
   }
-  auto [entry, isNew] = rows.try_emplace(key);
-  if (isNew) {
-    Value row = threadBase;
-    for (auto [stride, coordinate] : llvm::zip_equal(strides, key))
-      if (coordinate) {
-        Value offset = arith::MulIOp::create(b, emit.loc, stride.value, emit.i64(coordinate));
-        row = LLVM::GEPOp::create(b, emit.loc, base.getType(), element, row,
-                                  ArrayRef<LLVM::GEPArg>{offset});
-      }
-    entry->second = row;
-  }
+  Value row = rowAt(key);
   if (!constant)
-    return entry->second;
-  return LLVM::GEPOp::create(b, emit.loc, base.getType(), element, entry->second,
+    return row;
+  return LLVM::GEPOp::create(b, emit.loc, base.getType(), element, row,
                              ArrayRef<LLVM::GEPArg>{int32_t(constant)});
+}
+
+/// From the row without the highest bit of a coordinate: what is added is a power of two times the
+/// stride. Of other multiples there would be one for each row, and all would be kept in front of
+/// loops.
+Value GlobalAccess::rowAt(const Coordinates &place) {
+  auto dim = llvm::find_if(place, [](int64_t coordinate) { return coordinate != 0; });
+  if (dim == place.end())
+    return threadBase;
+  if (auto found = rows.find(place); found != rows.end())
+    return found->second;
+  const size_t number = dim - place.begin();
+  const auto step = static_cast<int64_t>(llvm::bit_floor(static_cast<uint64_t>(*dim)));
+  Coordinates before = place;
+  before[number] -= step;
+  Value from = rowAt(before);
+  OpBuilder &b = emit.builder;
+  Value offset = arith::MulIOp::create(b, emit.loc, strides[number].value, emit.i64(step));
+  return rows[place] = LLVM::GEPOp::create(b, emit.loc, base.getType(), element, from,
+                                           ArrayRef<LLVM::GEPArg>{offset});
 }
 
 } // namespace seqmix::gpu

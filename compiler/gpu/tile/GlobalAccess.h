@@ -50,6 +50,7 @@ private:
   static llvm::SmallVector<Mixed> mix(llvm::ArrayRef<int64_t> constants, mlir::ValueRange values);
   unsigned bytes() const { return (element.getIntOrFloatBitWidth() + 7) / 8; }
   void prepare();
+  mlir::Value rowAt(const mlir::tile::Coordinates &place);
 
   Emitter &emit;
   const mlir::tile::Layout &layout;
@@ -59,9 +60,9 @@ private:
   uint64_t align;
   llvm::SmallVector<unsigned> vectorBits; // register bits of consecutive elements
   unsigned vectorSize = 1;
-  llvm::SmallVector<mlir::Value> own; // the thread's part of each coordinate
+  llvm::SmallVector<mlir::Value> left; // places from the thread's first one on, where not constant
   mlir::Value threadBase;
-  std::map<llvm::SmallVector<int64_t>, mlir::Value> rows;
+  std::map<mlir::tile::Coordinates, mlir::Value> rows;
 };
 
 } // namespace seqmix::gpu

@@ -53,7 +53,8 @@ llvm.func @vectors(%x: !llvm.ptr<1>, %y: !llvm.ptr<1>) attributes {tile.warps = 
 // Rows that may not exist are loaded behind one question each; what is not there is zero.
 // CHECK-LABEL: llvm.func @ragged
 llvm.func @ragged(%x: !llvm.ptr<1>, %y: !llvm.ptr<1>, %n: i64, %s: i64) attributes {tile.warps = 2 : i32} {
-  // CHECK: arith.cmpi slt, %{{.*}}, %arg2
+  // CHECK: %[[LEFT:.*]] = arith.subi %arg2, %{{.*}}
+  // CHECK: arith.cmpi sgt, %[[LEFT]], %c0
   // CHECK: scf.if %{{.*}} -> (f32) {
   // CHECK-NEXT: llvm.load
   // CHECK-NEXT: scf.yield

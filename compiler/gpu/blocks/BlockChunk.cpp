@@ -1,0 +1,314 @@
+//===- BlockChunk.cpp - a chunk of tokens on tensor cores --------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/chunk/Reads.h"
+#include "compiler/gpu/blocks/BlockLowering.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+
+//===----------------------------------------------------------------------===//
+// Factors
+//===----------------------------------------------------------------------===//
+
+/// Parts that stand for a factor as it is stored, or for any values.
+unsigned BlockLowering::partsOf(StringAttr symbol) const {
+  return expr->storedAs(symbol) == SEQ_BF16 ? 1 : 2;
+}
+
+BlockLowering::Slices<Parts> BlockLowering::allocateRows(unsigned parts) {
+  Slices<Parts> slices;
+  for (const BlockAxis &rows : rowSlices)
+    slices.push_back(tiles->allocate(tokenAxis.size, rows.size, parts));
+  return slices;
+}
+
+void BlockLowering::findFactors() {
+  for (auto attr : affine.getReads().getAsRange<RowReadAttr>()) {
+    Read &read = reads.emplace_back();
+    read.factor = attr.getRow().front().getSymbol().getAttr();
+    if (attr.getResult())
+      read.result = attr.getResult().getAttr();
+    read.isBefore = attr.getBefore();
+    read.query = allocateRows(partsOf(read.factor));
+  }
+  for (auto attr : affine.getUpdates().getAsRange<UpdateAttr>()) {
+    Update &update = updates.emplace_back();
+    update.factor = attr.getLefts().front().getSymbol().getAttr();
+    update.terms.assign(attr.getTerms().begin(), attr.getTerms().end());
+    update.left = allocateRows(partsOf(update.factor));
+    const bool isOne =
+        update.terms.size() == 1 && update.terms[0].getRight() && !update.terms[0].getCoef();
+    update.right = tiles->allocate(tokenAxis.size, columnAxis.size,
+                                   isOne ? partsOf(update.terms[0].getRight().getAttr()) : 2);
+    if (update.isSolved()) {
+      update.own = tiles->allocate({tokenAxis, columnAxis});
+      update.share = tiles->allocate({tokenAxis, columnAxis});
+    }
+  }
+}
+
+/// A factor of all tokens to shared memory, zero where there is no token or place.
+LogicalResult BlockLowering::storeFactor(Value tile, const BlockFrame &frame,
+                                         ArrayRef<Value> shared) {
+  if (!tile)
+    return failure();
+  const auto parts = static_cast<unsigned>(shared.size());
+  tiles->store(tiles->split(expr->mask(tile, frame, 0), parts), shared);
+  return success();
+}
+
+/// The sum of an update's terms that read nothing, or null for an error.
+Value BlockLowering::evaluateRight(const Update &update, const BlockFrame &frame) {
+  Value sum;
+  for (TermAttr term : update.terms) {
+    if (term.getRead() >= 0)
+      continue;
+    Value value = expr->evaluate(term.getRight().getAttr(), frame);
+    if (value && term.getCoef()) {
+      Value coefficient = expr->evaluate(term.getCoef().getAttr(), frame);
+      value = coefficient ? tiles->multiply(coefficient, value) : Value();
+    }
+    if (!value)
+      return {};
+    sum = sum ? tiles->add(sum, value) : value;
+  }
+  return sum ? sum : tiles->zeros(frame);
+}
+
+LogicalResult BlockLowering::storeFactors() {
+  auto storeRows = [&](StringAttr factor, const Slices<Parts> &shared) {
+    for (auto [slice, parts] : llvm::enumerate(shared))
+      if (failed(storeFactor(expr->evaluate(factor, rowFrame(slice)), rowFrame(slice), parts)))
+        return failure();
+    return success();
+  };
+  for (const Read &read : reads)
+    if (failed(storeRows(read.factor, read.query)))
+      return failure();
+  for (const Update &update : updates)
+    if (failed(storeRows(update.factor, update.left)) ||
+        failed(storeRight(update, {tokenAxis, columnAxis})))
+      return failure();
+  return success();
+}
+
+LogicalResult BlockLowering::storeRight(const Update &update, const BlockFrame &columns) {
+  Value right = evaluateRight(update, columns);
+  if (!update.isSolved())
+    return storeFactor(right, columns, update.right);
+  if (!right)
+    return failure();
+  tiles->store(expr->mask(right, columns, 0), update.own);
+  return success();
+}
+
+/// A factor of all tokens times decays, in shared memory. It is loaded anew each time rather than
+/// kept in registers.
+Parts BlockLowering::withDecays(ArrayRef<Value> factor, Value decays, size_t slice) {
+  Parts result = tiles->allocate(tokenAxis.size, rowSlices[slice].size, 2);
+  Value tile = tiles->join(tiles->load(factor, /*transposed=*/false));
+  tiles->store(tiles->split(tiles->multiply(tile, decays)), result);
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Decays
+//===----------------------------------------------------------------------===//
+
+BlockLowering::Products BlockLowering::productsOfRows(size_t slice, int64_t group, bool reverse) {
+  return tiles->products(tiles->load(rowDecays[slice]), rowFrame(slice), group, reverse);
+}
+
+LogicalResult BlockLowering::makeDecays() {
+  if (!hasDecay)
+    return success();
+  const BlockFrame tokens = {tokenAxis}, pairs = {tokenAxis, tokenAxis};
+  StringAttr decay = affine.getRowDecayAttr().getAttr();
+  if (decaysByRow) {
+    for (size_t slice = 0; slice < rowSlices.size(); ++slice) {
+      Value own = expr->evaluate(decay, rowFrame(slice));
+      if (!own)
+        return failure();
+      rowDecays.push_back(tiles->allocate(rowFrame(slice)));
+      tiles->store(expr->mask(own, rowFrame(slice), 1), rowDecays.back());
+    }
+    return success();
+  }
+  Value own = expr->evaluate(decay, tokens);
+  if (!own)
+    return failure();
+  own = expr->mask(own, tokens, 1);
+  decays.upTo = tiles->products(own, tokens, 0, false);
+  Value isLater =
+      tiles->compare(arith::CmpIPredicate::sgt, tiles->places(pairs, 0), tiles->places(pairs, 1));
+  Value later = tiles->select(isLater, tiles->broadcast(own, 1, pairs), 1);
+  decays.between = tiles->products(later, pairs, 0, false);
+  decays.behind = last(decays.between.with);
+  decays.all = last(tiles->broadcast(decays.upTo.with, 1, rowFrame(0)));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Scores
+//===----------------------------------------------------------------------===//
+
+Value BlockLowering::addScores(Value sum, ArrayRef<Value> query, ArrayRef<Value> left) {
+  return tiles->dot(tiles->load(query, false), tiles->load(left, /*transposed=*/true), sum);
+}
+
+/// The products of the tokens' factors, with the decays between them.
+void BlockLowering::emitScores() {
+  const BlockFrame pairs = {tokenAxis, tokenAxis};
+  for (Read &read : reads) {
+    read.scores.clear();
+    for (const Update &update : updates) {
+      Value scores = tiles->zeros(pairs);
+      for (auto [query, left] : llvm::zip_equal(read.query, update.left))
+        scores = addScores(scores, query, left);
+      if (hasDecay && !decaysByRow)
+        scores = tiles->multiply(scores, chosen(decays.between, read.isBefore));
+      read.scores.push_back(scores);
+    }
+  }
+  // Decays of rows go into both factors: two tokens in neighbouring groups meet where the later
+  // one's begins, and every pair is in neighbouring groups of one size.
+  for (int64_t group = 1; decaysByRow && group < tokenAxis.size; group *= 2)
+    emitScoresOfGroups(group);
+  // Chosen, not multiplied by zero: what is left out need not be finite.
+  for (Read &read : reads)
+    for (Value &scores : read.scores)
+      scores = tiles->select(
+          tiles->compare(read.isBefore ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::sge,
+                         tiles->places(pairs, 0), tiles->places(pairs, 1)),
+          scores, 0);
+}
+
+void BlockLowering::emitScoresOfGroups(int64_t group) {
+  const BlockFrame pairs = {tokenAxis, tokenAxis};
+  // By read and update.
+  SmallVector<SmallVector<Value>> sums(reads.size(),
+                                       SmallVector<Value>(updates.size(), tiles->zeros(pairs)));
+  for (size_t slice = 0; slice < rowSlices.size(); ++slice) {
+    const Products before = productsOfRows(slice, group, /*reverse=*/true);
+    SmallVector<Parts> lefts;
+    for (const Update &update : updates)
+      lefts.push_back(withDecays(update.left[slice], before.without, slice));
+    const Products after = productsOfRows(slice, group, false);
+    for (auto [read, own] : llvm::zip_equal(reads, sums)) {
+      const Parts query = withDecays(read.query[slice], chosen(after, read.isBefore), slice);
+      for (auto [left, sum] : llvm::zip_equal(lefts, own))
+        sum = addScores(sum, query, left);
+    }
+  }
+  Value apart = arith::XOrIOp::create(builder(), block->loc, tiles->places(pairs, 0),
+                                      tiles->places(pairs, 1));
+  Value isFar = tiles->compare(arith::CmpIPredicate::sge, apart,
+                               tiles->integer(static_cast<int32_t>(group), apart));
+  for (auto [read, own] : llvm::zip_equal(reads, sums))
+    for (auto [scores, sum] : llvm::zip_equal(read.scores, own))
+      scores = arith::SelectOp::create(builder(), block->loc, isFar, sum, scores);
+}
+
+//===----------------------------------------------------------------------===//
+// Reads and the state
+//===----------------------------------------------------------------------===//
+
+/// What a read has of the state before this chunk.
+Value BlockLowering::shareOf(Read &read) {
+  if (read.share)
+    return read.share;
+  const BlockFrame results = {columnAxis, tokenAxis};
+  read.share = tiles->zeros(results);
+  for (auto [slice, factor] : llvm::enumerate(read.query)) {
+    const Parts query =
+        decaysByRow
+            ? withDecays(factor, chosen(productsOfRows(slice, 0, false), read.isBefore), slice)
+            : factor;
+    read.share = tiles->dot(tiles->split(currentState(slice)),
+                            tiles->load(query, /*transposed=*/true), read.share);
+  }
+  if (hasDecay && !decaysByRow)
+    read.share = tiles->multiply(read.share,
+                                 tiles->broadcast(chosen(decays.upTo, read.isBefore), 0, results));
+  return read.share;
+}
+
+Value BlockLowering::emitRead(Read &read) {
+  Value sum = shareOf(read);
+  for (auto [update, scores] : llvm::zip_equal(updates, read.scores))
+    sum = tiles->dot(tiles->load(update.right, /*transposed=*/true),
+                     tiles->transpose(tiles->split(scores)), sum);
+  return sum;
+}
+
+/// The slices of the state behind the chunk; a parked one is stored.
+BlockLowering::Slices<Value> BlockLowering::emitUpdates() {
+  SmallVector<Parts> rights;
+  for (const Update &update : updates) {
+    Parts right = tiles->load(update.right, /*transposed=*/true);
+    if (hasDecay && !decaysByRow)
+      right = tiles->split(tiles->multiply(
+          tiles->join(right), tiles->broadcast(decays.behind, 0, {columnAxis, tokenAxis})));
+    rights.push_back(right);
+  }
+  Slices<Value> result;
+  for (auto [slice, rows] : llvm::enumerate(rowSlices)) {
+    Value after = currentState(slice);
+    Value behind;
+    if (hasDecay) {
+      Value all = decaysByRow ? last(productsOfRows(slice, 0, false).with) : decays.all;
+      after = tiles->multiply(after, tiles->broadcast(all, 0, {columnAxis, rows}));
+    }
+    if (decaysByRow)
+      behind = productsOfRows(slice, 0, /*reverse=*/true).without;
+    for (auto [update, right] : llvm::zip_equal(updates, rights)) {
+      const Parts left =
+          decaysByRow ? withDecays(update.left[slice], behind, slice) : update.left[slice];
+      after = tiles->dot(right, tiles->load(left, false), after);
+    }
+    if (!parked.empty())
+      tiles->store(after, parked[slice]);
+    result.push_back(after);
+  }
+  return result;
+}
+
+LogicalResult BlockLowering::storeOutputs() {
+  const BlockFrame frame = {columnAxis, tokenAxis};
+  const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
+  for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
+    Value tile = expr->evaluate(output.getSourceAttr().getAttr(), frame);
+    if (!tile)
+      return failure();
+    const LaneArray &array = block->tensor(inputs + static_cast<int32_t>(number));
+    SmallVector<Value> strides;
+    Value base = expr->address(array, {1, 0}, {0, 0}, frame, strides);
+    expr->store(tile, array, base, strides, frame);
+  }
+  return success();
+}
+
+FailureOr<BlockLowering::Slices<Value>> BlockLowering::emitChunk() {
+  findFactors();
+  if (failed(makeDecays()) || failed(storeFactors()))
+    return failure();
+  emitScores();
+  if (failed(solveUpdates()))
+    return failure();
+  for (Read &read : reads)
+    if (read.result)
+      expr->bind(read.result, emitRead(read));
+  if (failed(storeOutputs()))
+    return failure();
+  return emitUpdates();
+}
+
+} // namespace seqmix::gpu

@@ -1,0 +1,138 @@
+//===- BlockLowering.h - one mixer's kernel in blocks of tokens ---------*- C++ -*-===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+//
+// Rows of the state are in slices: a factor's fragments for one slice fit in registers beside the
+// sums of its dots, where those of all rows would not. Reads are sums over slices; updates are made
+// slice by slice.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKLOWERING_H
+#define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKLOWERING_H
+
+#include "compiler/gpu/blocks/BlockTiles.h"
+
+namespace seqmix::gpu {
+
+class BlockLowering {
+public:
+  BlockLowering(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &reason)
+      : mixer(mixer), plan(plan), reason(reason) {}
+
+  std::optional<LaunchPlan> run(mlir::gpu::GPUModuleOp module, llvm::StringRef name);
+
+private:
+  /// Something of each slice of rows.
+  template <typename T> using Slices = llvm::SmallVector<T, 2>;
+  using Products = BlockTiles::Products;
+
+  struct Read {
+    mlir::StringAttr factor, result;
+    bool isBefore = false;
+    Slices<Parts> query;                   ///< tokens by rows, in shared memory
+    mlir::Value share;                     ///< of the earlier state, columns by tokens
+    llvm::SmallVector<mlir::Value> scores; ///< by update, tokens by tokens
+  };
+  struct Update {
+    mlir::StringAttr factor;
+    llvm::SmallVector<mlir::seq::TermAttr> terms;
+    Slices<Parts> left; ///< tokens by rows, in shared memory
+    Parts right;        ///< tokens by columns
+    mlir::Value own,
+        share; ///< of one that is solved for: f32 in shared memory, what others add nothing to
+    bool isSolved() const {
+      return llvm::any_of(terms, [](mlir::seq::TermAttr term) { return term.getRead() >= 0; });
+    }
+  };
+  /// Of this chunk, where they are the same for all rows. Products that are `with` the own decay
+  /// are for the state after its update.
+  struct Decays {
+    Products between;   ///< [t, s] of the tokens behind s up to t
+    Products upTo;      ///< [t]
+    mlir::Value behind; ///< [s]
+    mlir::Value all;    ///< [row]
+  };
+
+  mlir::seq::MixerOp mixer;
+  const MixerPlan &plan;
+  std::string &reason;
+  mlir::seq::AffineOp affine;
+  mlir::seq::StateOp state;
+  int64_t rowCount = 0;
+  LaneShape shape;
+  LaneBlock *block = nullptr;
+  BlockExpr *expr = nullptr;
+  BlockTiles *tiles = nullptr;
+  mlir::StringAttr rowDim;
+  BlockAxis tokenAxis, columnAxis;
+  Slices<BlockAxis> rowSlices;
+  bool hasDecay = false, decaysByRow = false, readsState = false;
+  llvm::SmallVector<Read> reads;
+  llvm::SmallVector<Update> updates;
+  Decays decays;
+  /// Decays of rows are in shared memory, tokens by rows, and products of them are made where they
+  /// are needed, as they are many.
+  Slices<mlir::Value> rowDecays;
+  /// The state before a chunk, columns by rows: in registers, or in shared memory.
+  Slices<mlir::Value> inRegisters, parked;
+
+  mlir::OpBuilder &builder() { return block->builder; }
+  BlockFrame rowFrame(size_t slice) const { return {tokenAxis, rowSlices[slice]}; }
+
+  // What the form takes (Blocks.cpp).
+  llvm::LogicalResult refuse(const llvm::Twine &what) {
+    reason = what.str();
+    return mlir::failure();
+  }
+  llvm::LogicalResult check();
+  llvm::LogicalResult checkDims();
+  mlir::StringAttr dimOf(int64_t number);
+  void cutRows();
+
+  // The kernel.
+  llvm::LogicalResult emit();
+  llvm::SmallVector<int> stateAxes();
+  mlir::Value loadState(const BlockFrame &frame);
+  void storeState(mlir::Value tile, const BlockFrame &frame);
+  mlir::Value currentState(size_t slice) {
+    return parked.empty() ? inRegisters[slice] : tiles->load(parked[slice]);
+  }
+
+  // A chunk (BlockChunk.cpp): the states behind it.
+  mlir::FailureOr<Slices<mlir::Value>> emitChunk();
+  unsigned partsOf(mlir::StringAttr symbol) const;
+  Slices<Parts> allocateRows(unsigned parts);
+  void findFactors();
+  llvm::LogicalResult storeFactor(mlir::Value tile, const BlockFrame &frame,
+                                  llvm::ArrayRef<mlir::Value> shared);
+  mlir::Value evaluateRight(const Update &update, const BlockFrame &frame);
+  llvm::LogicalResult storeFactors();
+  llvm::LogicalResult storeRight(const Update &update, const BlockFrame &columns);
+  Parts withDecays(llvm::ArrayRef<mlir::Value> factor, mlir::Value decays, size_t slice);
+  static mlir::Value chosen(const Products &products, bool isBefore) {
+    return isBefore ? products.without : products.with;
+  }
+  Products productsOfRows(size_t slice, int64_t group, bool reverse);
+  mlir::Value last(mlir::Value tile) { return tiles->pick(tile, 0, tokenAxis.size - 1); }
+  llvm::LogicalResult makeDecays();
+  mlir::Value addScores(mlir::Value sum, llvm::ArrayRef<mlir::Value> query,
+                        llvm::ArrayRef<mlir::Value> left);
+  void emitScores();
+  void emitScoresOfGroups(int64_t group);
+  mlir::Value shareOf(Read &read);
+  mlir::Value emitRead(Read &read);
+  Slices<mlir::Value> emitUpdates();
+  llvm::LogicalResult storeOutputs();
+
+  // Updates that read the state (BlockSolve.cpp).
+  mlir::Value sumReads(const Update &update, const BlockFrame &frame,
+                       llvm::function_ref<mlir::Value(Read &)> what, bool &isGood);
+  llvm::LogicalResult solveUpdates();
+};
+
+} // namespace seqmix::gpu
+
+#endif // SEQMIX_COMPILER_GPU_BLOCKS_BLOCKLOWERING_H
