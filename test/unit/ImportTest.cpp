@@ -40,7 +40,7 @@ mixer m
     ASSERT_TRUE(imported.module) << imported.errors;
     std::string ir = imported.print();
     EXPECT_NE(ir.find(std::string("seq.mixer @m compute ") + compute), std::string::npos);
-    for (std::string line :
+    for (const std::string &line :
          {std::string("@x <input> [@T] per [#seq.batch<@B, 1>] : ") + storage,
           std::string("@n <input> [@T] per [#seq.batch<@B, 1>] : i32"),
           std::string("@h <input> [@T] per [#seq.batch<@B, 1>] : f16"),
