@@ -73,7 +73,7 @@ LaneExpr::Result LaneExpr::mapLanes(MapOp op, const Place &at) {
   for (Region *region : {&op.getBody(), &op.getDomain()})
     for (Block &inner : *region)
       for (Operation &other : inner)
-        for (BlockArgument argument : SmallVector<BlockArgument>(dependencies(&other)))
+        for (BlockArgument argument : dependencies.of(&other))
           if (argument.getOwner()->getParentOp() != op)
             inside.push_back(argument);
   if (dependsOnLane(inside))

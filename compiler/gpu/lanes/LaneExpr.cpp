@@ -12,7 +12,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/ScopeExit.h"
-#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/SaveAndRestore.h"
 
@@ -206,26 +205,6 @@ Value LaneExpr::asValue(Operation *op, const Evaluated &evaluated) {
 // What is known
 //===----------------------------------------------------------------------===//
 
-ArrayRef<BlockArgument> LaneExpr::dependencies(Operation *op) {
-  auto found = dependenciesOf.find(op);
-  if (found != dependenciesOf.end())
-    return found->second;
-  llvm::SmallSetVector<BlockArgument, 4> all;
-  op->walk([&](Operation *inner) {
-    for (Value operand : inner->getOperands()) {
-      if (auto argument = dyn_cast<BlockArgument>(operand)) {
-        if (!op->isAncestor(argument.getOwner()->getParentOp()))
-          all.insert(argument);
-      } else if (!op->isAncestor(operand.getDefiningOp())) {
-        for (BlockArgument argument :
-             SmallVector<BlockArgument>(dependencies(operand.getDefiningOp())))
-          all.insert(argument);
-      }
-    }
-  });
-  return dependenciesOf[op] = llvm::to_vector(all);
-}
-
 LaneExpr::Key LaneExpr::keyOf(const void *what, ArrayRef<Place> places) const {
   Key key{what, {}};
   for (const Place &place : places)
@@ -240,7 +219,7 @@ LaneExpr::Result LaneExpr::eval(Value value) {
     return integer(bindings.lookup(value));
   Operation *op = value.getDefiningOp();
   SmallVector<Place> places;
-  for (BlockArgument argument : dependencies(op))
+  for (BlockArgument argument : dependencies.of(op))
     places.push_back(bindings.lookup(argument));
   Key key = keyOf(op, places);
   auto &memo = isInFront ? ofAll : ofToken;

@@ -13,6 +13,7 @@
 #ifndef SEQMIX_COMPILER_GPU_LANES_LANEEXPR_H
 #define SEQMIX_COMPILER_GPU_LANES_LANEEXPR_H
 
+#include "compiler/gpu/lanes/Dependencies.h"
 #include "compiler/gpu/lanes/LaneBlock.h"
 #include "dialect/Seq.h"
 
@@ -152,7 +153,6 @@ private:
   mlir::Value constant(double value);
   std::optional<bool> known(mlir::Value condition);
   mlir::InFlightDiagnostic refuse(mlir::Operation *op, const llvm::Twine &what);
-  llvm::ArrayRef<mlir::BlockArgument> dependencies(mlir::Operation *op);
   Key keyOf(const void *what, llvm::ArrayRef<Place> places) const;
   int64_t sizeOf(mlir::Attribute dim) const;
 
@@ -162,7 +162,7 @@ private:
   int64_t step; // from a token to the next: 1 or -1
   llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations;
   llvm::DenseMap<mlir::Value, Place> bindings;
-  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::BlockArgument>> dependenciesOf;
+  Dependencies dependencies;
   mlir::Value token;
   const std::map<Carried, mlir::Value> *carried = nullptr;
   std::map<Key, Evaluated> ofToken, ofAll; // what is known, of this token and of all

@@ -236,7 +236,7 @@ static Value combine(ReduceKind kind, Value a, Value b, llvm::function_ref<Value
 
 LaneExpr::Result LaneExpr::reduce(ReduceOp op) {
   SmallVector<int64_t> sizes;
-  const bool isOfLanes = !dependsOnLane(dependencies(op));
+  const bool isOfLanes = !dependsOnLane(dependencies.of(op));
   bool isReduced = false, isDense = false; // tiles to scalars; or every lane over all lanes
   int64_t along = 0;                       // places of the lanes' dim
   for (Attribute dim : op.getDims()) {

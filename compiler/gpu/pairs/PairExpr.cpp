@@ -12,7 +12,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/ADT/ScopeExit.h"
-#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/SaveAndRestore.h"
 
@@ -58,30 +57,10 @@ LogicalResult PairExpr::fits(Operation *op, ArrayRef<PairValue> values) {
 // What values depend on
 //===----------------------------------------------------------------------===//
 
-ArrayRef<BlockArgument> PairExpr::dependencies(Operation *op) {
-  auto found = dependenciesOf.find(op);
-  if (found != dependenciesOf.end())
-    return found->second;
-  llvm::SmallSetVector<BlockArgument, 4> all;
-  op->walk([&](Operation *inner) {
-    for (Value operand : inner->getOperands()) {
-      if (auto argument = dyn_cast<BlockArgument>(operand)) {
-        if (!op->isAncestor(argument.getOwner()->getParentOp()))
-          all.insert(argument);
-      } else if (!op->isAncestor(operand.getDefiningOp())) {
-        for (BlockArgument argument :
-             SmallVector<BlockArgument>(dependencies(operand.getDefiningOp())))
-          all.insert(argument);
-      }
-    }
-  });
-  return dependenciesOf[op] = llvm::to_vector(all);
-}
-
 bool PairExpr::varies(Value value, Axis axis) {
   if (isa<BlockArgument>(value))
     return bindings.lookup(value).varies(axis);
-  return llvm::any_of(dependencies(value.getDefiningOp()), [&](BlockArgument argument) {
+  return llvm::any_of(dependencies.of(value.getDefiningOp()), [&](BlockArgument argument) {
     return bindings.lookup(argument).varies(axis);
   });
 }
@@ -91,7 +70,7 @@ bool PairExpr::varies(ArrayRef<Value> values, Axis axis) {
 }
 
 bool PairExpr::variesInLoop(Operation *op) {
-  return front && llvm::any_of(dependencies(op), [&](BlockArgument argument) {
+  return front && llvm::any_of(dependencies.of(op), [&](BlockArgument argument) {
            return bindings.lookup(argument).varies(kColumn);
          });
 }
@@ -133,7 +112,7 @@ PairExpr::Result PairExpr::eval(Value value) {
     return bindings.lookup(value);
   Operation *op = value.getDefiningOp();
   SmallVector<PairValue> places;
-  for (BlockArgument argument : dependencies(op))
+  for (BlockArgument argument : dependencies.of(op))
     places.push_back(bindings.lookup(argument));
   Key key = keyOf(op, places);
   const bool isOfTile = variesInLoop(op);

@@ -13,6 +13,7 @@
 #ifndef SEQMIX_COMPILER_GPU_PAIRS_PAIREXPR_H
 #define SEQMIX_COMPILER_GPU_PAIRS_PAIREXPR_H
 
+#include "compiler/gpu/lanes/Dependencies.h"
 #include "compiler/gpu/pairs/PairTiles.h"
 
 #include <map>
@@ -102,8 +103,9 @@ private:
   bool varies(mlir::Value value, Axis axis);
   bool varies(llvm::ArrayRef<mlir::Value> values, Axis axis);
   bool variesInLoop(mlir::Operation *op);
-  llvm::ArrayRef<mlir::BlockArgument> dependencies(mlir::Operation *op);
   Key keyOf(const void *what, llvm::ArrayRef<PairValue> places) const;
+  /// Of what is known at these places: for this tile of columns, or in front of the loop.
+  Memo &memoOf(llvm::ArrayRef<PairValue> places);
   std::optional<int32_t> rowsComponent(mlir::StringAttr name) const;
 
   mlir::seq::MixerOp mixer;
@@ -116,7 +118,7 @@ private:
   PairColumns columns;
   mlir::Operation *front = nullptr;
   llvm::DenseMap<mlir::Value, PairValue> bindings;
-  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::BlockArgument>> dependenciesOf;
+  Dependencies dependencies;
   std::map<std::pair<std::string, llvm::SmallVector<int64_t>>, PairValue> results; // by name
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<Axis>> featuresOf; // that reductions bind
   Memo ofTile, ofAll;

@@ -142,10 +142,14 @@ std::optional<int32_t> PairExpr::rowsComponent(StringAttr name) const {
   return std::nullopt;
 }
 
+PairExpr::Memo &PairExpr::memoOf(ArrayRef<PairValue> places) {
+  const bool isOfTile =
+      front && llvm::any_of(places, [](const PairValue &place) { return place.varies(kColumn); });
+  return isOfTile ? ofTile : ofAll;
+}
+
 PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<PairValue> places) {
-  Memo &memo = front && llvm::any_of(places, [](const PairValue &p) { return p.varies(kColumn); })
-                   ? ofTile
-                   : ofAll;
+  Memo &memo = memoOf(places);
   Key key = keyOf(define, places);
   if (auto found = memo.find(key); found != memo.end())
     return found->second;
@@ -228,9 +232,7 @@ PairValue PairExpr::widened(const PairValue &stored, SeqDType dtype) {
 }
 
 PairExpr::Result PairExpr::load(Operation *at, TensorOp tensor, ArrayRef<PairValue> places) {
-  Memo &memo = front && llvm::any_of(places, [](const PairValue &p) { return p.varies(kColumn); })
-                   ? ofTile
-                   : ofAll;
+  Memo &memo = memoOf(places);
   Key key = keyOf(tensor, places);
   if (auto found = memo.find(key); found != memo.end())
     return found->second;
