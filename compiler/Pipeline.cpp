@@ -12,7 +12,7 @@
 #include "compiler/chunk/Schedule.h"
 #include "compiler/cpu/Object.h"
 #include "compiler/gpu/Chip.h"
-#include "compiler/gpu/lanes/Device.h"
+#include "compiler/gpu/kernels/Device.h"
 #include "compiler/library/Library.h"
 #include "compiler/seq/Import.h"
 #include "compiler/structure/CarryRows.h"

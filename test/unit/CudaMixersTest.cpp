@@ -13,7 +13,7 @@
 
 #include "compiler/Pipeline.h"
 #include "compiler/gpu/emulator/Emulator.h"
-#include "compiler/gpu/lanes/Device.h"
+#include "compiler/gpu/kernels/Device.h"
 #include "compiler/parse/Cases.h"
 #include "test/gpu/driver/FakeCuda.h"
 #include "tools/seq-run/Session.h"

@@ -12,7 +12,7 @@
 #ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H
 #define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H
 
-#include "compiler/gpu/lanes/LaneBlock.h"
+#include "compiler/gpu/kernels/LaneBlock.h"
 #include "dialect/Seq.h"
 
 #include <map>

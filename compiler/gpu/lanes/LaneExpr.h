@@ -13,8 +13,8 @@
 #ifndef SEQMIX_COMPILER_GPU_LANES_LANEEXPR_H
 #define SEQMIX_COMPILER_GPU_LANES_LANEEXPR_H
 
-#include "compiler/gpu/lanes/Dependencies.h"
-#include "compiler/gpu/lanes/LaneBlock.h"
+#include "compiler/gpu/kernels/Dependencies.h"
+#include "compiler/gpu/kernels/LaneBlock.h"
 #include "dialect/Seq.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"

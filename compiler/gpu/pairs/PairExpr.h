@@ -13,7 +13,7 @@
 #ifndef SEQMIX_COMPILER_GPU_PAIRS_PAIREXPR_H
 #define SEQMIX_COMPILER_GPU_PAIRS_PAIREXPR_H
 
-#include "compiler/gpu/lanes/Dependencies.h"
+#include "compiler/gpu/kernels/Dependencies.h"
 #include "compiler/gpu/pairs/PairTiles.h"
 
 #include <map>

@@ -7,7 +7,7 @@
 #ifndef SEQMIX_COMPILER_GPU_PAIRS_PAIRTILES_H
 #define SEQMIX_COMPILER_GPU_PAIRS_PAIRTILES_H
 
-#include "compiler/gpu/lanes/LaneBlock.h"
+#include "compiler/gpu/kernels/LaneBlock.h"
 #include "dialect/Seq.h"
 
 namespace seqmix::gpu {

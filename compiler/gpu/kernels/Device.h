@@ -4,10 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SEQMIX_COMPILER_GPU_LANES_DEVICE_H
-#define SEQMIX_COMPILER_GPU_LANES_DEVICE_H
+#ifndef SEQMIX_COMPILER_GPU_KERNELS_DEVICE_H
+#define SEQMIX_COMPILER_GPU_KERNELS_DEVICE_H
 
-#include "compiler/gpu/lanes/Resources.h"
+#include "compiler/gpu/kernels/Resources.h"
 #include "compiler/library/Library.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -59,4 +59,4 @@ llvm::LogicalResult addDeviceTargets(const DeviceKernels &kernels, llvm::ArrayRe
 
 } // namespace seqmix::gpu
 
-#endif // SEQMIX_COMPILER_GPU_LANES_DEVICE_H
+#endif // SEQMIX_COMPILER_GPU_KERNELS_DEVICE_H

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/gpu/lanes/LaneBlock.h"
+#include "compiler/gpu/kernels/LaneBlock.h"
 #include "dialect/tile/Tile.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"

@@ -4,8 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SEQMIX_COMPILER_GPU_LANES_LANEBLOCK_H
-#define SEQMIX_COMPILER_GPU_LANES_LANEBLOCK_H
+#ifndef SEQMIX_COMPILER_GPU_KERNELS_LANEBLOCK_H
+#define SEQMIX_COMPILER_GPU_KERNELS_LANEBLOCK_H
 
 #include "compiler/library/Library.h"
 
@@ -150,4 +150,4 @@ LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threa
 
 } // namespace seqmix::gpu
 
-#endif // SEQMIX_COMPILER_GPU_LANES_LANEBLOCK_H
+#endif // SEQMIX_COMPILER_GPU_KERNELS_LANEBLOCK_H

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/gpu/lanes/Device.h"
+#include "compiler/gpu/kernels/Device.h"
 #include "compiler/gpu/lanes/Lanes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

@@ -4,8 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SEQMIX_COMPILER_GPU_LANES_RESOURCES_H
-#define SEQMIX_COMPILER_GPU_LANES_RESOURCES_H
+#ifndef SEQMIX_COMPILER_GPU_KERNELS_RESOURCES_H
+#define SEQMIX_COMPILER_GPU_KERNELS_RESOURCES_H
 
 #include "compiler/gpu/Serialize.h"
 
@@ -34,4 +34,4 @@ private:
 
 } // namespace seqmix::gpu
 
-#endif // SEQMIX_COMPILER_GPU_LANES_RESOURCES_H
+#endif // SEQMIX_COMPILER_GPU_KERNELS_RESOURCES_H

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/gpu/lanes/Dependencies.h"
+#include "compiler/gpu/kernels/Dependencies.h"
 
 #include "llvm/ADT/SetVector.h"
 

@@ -4,8 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SEQMIX_COMPILER_GPU_LANES_DEPENDENCIES_H
-#define SEQMIX_COMPILER_GPU_LANES_DEPENDENCIES_H
+#ifndef SEQMIX_COMPILER_GPU_KERNELS_DEPENDENCIES_H
+#define SEQMIX_COMPILER_GPU_KERNELS_DEPENDENCIES_H
 
 #include "mlir/IR/Operation.h"
 #include "llvm/ADT/DenseMap.h"
@@ -25,4 +25,4 @@ private:
 
 } // namespace seqmix::gpu
 
-#endif // SEQMIX_COMPILER_GPU_LANES_DEPENDENCIES_H
+#endif // SEQMIX_COMPILER_GPU_KERNELS_DEPENDENCIES_H

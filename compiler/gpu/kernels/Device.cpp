@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/gpu/lanes/Device.h"
+#include "compiler/gpu/kernels/Device.h"
 
 #include "compiler/gpu/Passes.h"
 #include "compiler/gpu/blocks/Blocks.h"
