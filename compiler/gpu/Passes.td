@@ -9,6 +9,20 @@
 
 include "mlir/Pass/PassBase.td"
 
+def TilePipelineCopies : Pass<"tile-pipeline-copies"> {
+  let summary = "copy a loop's next tiles while it works on others";
+  let description = [{
+    In loops with the attribute `tile.pipelined`, tiles that depend on nothing but the iteration's number come by asynchronous copies to a buffer in shared memory,
+    as far as vectors of 16 bytes can move them; a choice between such a load and another one (by the alignment that there is at run time) stays one, with the other
+    as a copy of single elements. A tile's next copy begins at the first wait behind its last use; so with several tiles each comes while the others are used, and one barrier
+    serves for what has come and for what may be overwritten. Loads from memory that the loop may write stay as they are, and what would take more than 64 KiB of buffers.
+
+    *Requires*: tiles without layouts.
+    *Produces*: `tile.copy_async`, `tile.commit` and `tile.wait`.
+  }];
+  let dependentDialects = ["::mlir::tile::TileDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
 def TileAssignLayouts : Pass<"tile-assign-layouts"> {
   let summary = "give every tile a layout";
   let description = [{

@@ -136,19 +136,24 @@ unsigned spillBytes(const Image &image) {
   return bytes;
 }
 
-/// Asks for one block a multiprocessor for kernels that spill, unless they ask for something
-/// themselves: else ptxas may leave a thread no more than 32 registers, so that several fit.
+/// Lets fewer blocks share a multiprocessor for kernels that spill: by one, if they ask for
+/// several, else only one, as ptxas may leave a thread no more than 32 registers so that several
+/// fit. Whether that changes anything.
 bool askForRegisters(Operation *kernels, const Image &image) {
   bool isAny = false;
   for (const KernelUse &use : image.uses) {
     Operation *kernel = SymbolTable::lookupSymbolIn(kernels, use.name);
     if (!kernel || use.spillStoreBytes + use.spillLoadBytes == 0 ||
         !kernel->hasAttr(NVVM::NVVMDialect::getReqntidAttrName()) ||
-        kernel->hasAttr(NVVM::NVVMDialect::getMinctasmAttrName()) ||
         kernel->hasAttr(NVVM::NVVMDialect::getMaxnregAttrName()))
       continue;
-    kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
-                    Builder(kernels->getContext()).getI32IntegerAttr(1));
+    const StringRef name = NVVM::NVVMDialect::getMinctasmAttrName();
+    int64_t blocks = 2;
+    if (auto asked = kernel->getAttrOfType<IntegerAttr>(name))
+      blocks = asked.getInt();
+    if (blocks == 1)
+      continue;
+    kernel->setAttr(name, Builder(kernels->getContext()).getI32IntegerAttr(blocks - 1));
     isAny = true;
   }
   return isAny;
@@ -178,14 +183,16 @@ llvm::FailureOr<Image> serialize(Operation *module, const Chip &chip) {
   Operation *kernels = &holder->getBody()->front();
   if (failed(compile(kernels, image)))
     return failure();
-  if (askForRegisters(kernels, image)) {
-    Image other;
-    other.chip = chip;
-    other.kernels = image.kernels;
-    if (failed(compile(kernels, other)))
+  Image last = image;
+  while (askForRegisters(kernels, last)) {
+    Image next;
+    next.chip = chip;
+    next.kernels = image.kernels;
+    if (failed(compile(kernels, next)))
       return failure();
-    if (spillBytes(other) < spillBytes(image))
-      return other;
+    if (spillBytes(next) < spillBytes(image))
+      image = next;
+    last = std::move(next);
   }
   return image;
 }

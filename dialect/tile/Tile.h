@@ -38,6 +38,9 @@ constexpr llvm::StringLiteral warpsName = "tile.warps";
 /// The attribute of a kernel with the bytes of shared memory that its launch must give it.
 constexpr llvm::StringLiteral sharedBytesName = "tile.shared_bytes";
 
+/// The attribute of a loop whose tiles are to be copied ahead of their use.
+constexpr llvm::StringLiteral pipelinedName = "tile.pipelined";
+
 /// The layout of a tile; none if it has none.
 std::optional<Layout> layoutOf(Type type);
 /// The same tile in a layout.

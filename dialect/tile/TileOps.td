@@ -63,8 +63,9 @@ def Tile_GatherOp : Tile_Op<"gather", !listconcat([MemoryEffects<[MemRead]>], El
 def Tile_CopyAsyncOp : Tile_GlobalOp<"copy_async", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "begins to copy a tile from global to shared memory";
   let description = [{
-    As `tile.load_global`, in pieces of 16 bytes along the last dim, whose stride is 1: all of a row exists or none. What does not exist
-    becomes zero. Threads may read the tile after a `tile.wait` for the group of the copy.
+    As `tile.load_global`, with `align` in pieces of 16 bytes along the last dim, whose stride is 1: all of a row exists or none. What does not exist
+    becomes zero. Threads may read the tile after a `tile.wait` for the group of the copy. Without `align` the threads move element by element, and
+    nothing is left to wait for but the other threads: the same program is right for memory of any strides.
   }];
   let arguments = !con((ins Tile_SmemType:$tile), access);
   let assemblyFormat = "$tile `from` " # accessFormat # " attr-dict `:` qualified(type($tile))";

@@ -152,8 +152,10 @@ LogicalResult CopyAsyncOp::verify() {
   if (failed(checkAccess(*this, tile.getShape())))
     return failure();
   // c8
+  if (getAlign() == 0)
+    return success(); // element by element
   if (getStaticStrides().back() != 1 || getStaticExtents().back() != tile.getShape().back() ||
-      tile.getShape().back() * tile.elementBytes() < 16 || getAlign() % 16 != 0 || getAlign() == 0)
+      tile.getShape().back() * tile.elementBytes() < 16 || getAlign() % 16 != 0)
     return emitOpError("copies whole rows of at least 16 bytes that are aligned to 16 bytes and "
                        "whose elements follow each other");
   return success();

@@ -8,6 +8,7 @@
 
 #include "compiler/chunk/Reads.h"
 #include "dialect/Carry.h"
+#include "dialect/tile/Tile.h"
 #include "runtime/Frame.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -230,6 +231,7 @@ LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
   }
   auto loop =
       scf::ForOp::create(builder, loc, first, end, block.i64(tiles.sizeOf(kColumn)), carried);
+  loop->setAttr(tile::pipelinedName, builder.getUnitAttr());
   if (!number) {
     if (!block.firstLoop)
       block.firstLoop = loop;

@@ -33,6 +33,9 @@ constexpr int64_t kRows = 16 * kWarps;
 /// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
 /// at most.
 constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
+/// Bytes of a row of features up to which the registers of a multiprocessor are enough for three
+/// blocks.
+constexpr int64_t kBytesOfThreeBlocks = 128;
 
 class PairLowering {
 public:
@@ -88,7 +91,10 @@ private:
     LaneBlock block(plan, shape, kernel, mixer.getCompute());
     OpBuilder &builder = block.builder;
     const int64_t order = isStoredWide() ? 3 : 2;
-    const int64_t columns = columnsOfTile(block.real.isF64() ? 8 : order == 3 ? 6 : 2);
+    const int64_t bytes = block.real.isF64() ? 8 : order == 3 ? 6 : 2;
+    const int64_t columns = columnsOfTile(bytes);
+    if (mostFeatures() * bytes <= kBytesOfThreeBlocks)
+      kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), block.builder.getI32IntegerAttr(3));
     PairTiles tiles(block, kRows, columns);
     PairProducts products(tiles, order);
 
@@ -143,7 +149,8 @@ private:
     });
   }
 
-  int64_t columnsOfTile(int64_t bytes) {
+  /// Of sums, padded.
+  int64_t mostFeatures() {
     int64_t features = 1;
     auto note = [&](ArrayAttr dims) {
       for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
@@ -155,8 +162,11 @@ private:
       for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
         note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
     }
-    features = static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(features)));
-    const int64_t columns = kFactorRegisters * 32 * 4 / (features * bytes);
+    return static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(features)));
+  }
+
+  int64_t columnsOfTile(int64_t bytes) {
+    const int64_t columns = kFactorRegisters * 32 * 4 / (mostFeatures() * bytes);
     return std::clamp(static_cast<int64_t>(llvm::bit_floor(static_cast<uint64_t>(columns))),
                       kLeastColumns, kMostColumns);
   }

@@ -20,6 +20,7 @@ using namespace mlir;
 namespace seqmix {
 
 void addTilePasses(OpPassManager &passes) {
+  passes.addPass(createTilePipelineCopies());
   passes.addPass(createTileAssignLayouts());
   passes.addPass(createTileExpandConverts());
   passes.addPass(createTileAllocateShared());

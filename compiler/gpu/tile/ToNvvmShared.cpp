@@ -230,10 +230,23 @@ struct CopyAsyncLowering : OpConversionPattern<CopyAsyncOp> {
   using OpConversionPattern::OpConversionPattern;
   LogicalResult matchAndRewrite(CopyAsyncOp op, OpAdaptor adaptor,
                                 ConversionPatternRewriter &rewriter) const override {
+    Emitter emit(rewriter, op.getLoc());
+    {
+      OpBuilder::InsertionGuard guard(rewriter);
+      if (op.getAlign())
+        copyPieces(emit, op, adaptor);
+      else
+        copyElements(emit, op, adaptor);
+    }
+    rewriter.eraseOp(op);
+    return success();
+  }
+
+  static void copyPieces(Emitter &emit, CopyAsyncOp op, OpAdaptor adaptor) {
+    OpBuilder &b = emit.builder;
     const SmemType tile = op.getTile().getType();
     const Layout layout =
         Layout::blocked(tile.getShape(), 16 / tile.elementBytes(), *warpsAround(op));
-    Emitter emit(rewriter, op.getLoc());
     GlobalAccess access(emit, op, layout, tile.getElementType(), adaptor.getBase(),
                         adaptor.getStrides(), adaptor.getExtents());
     const LinearMap offsets = sharedOffsets(tile, layout, false);
@@ -244,25 +257,101 @@ struct CopyAsyncLowering : OpConversionPattern<CopyAsyncOp> {
       if (!column)
         copies |= 1U << bit;
     auto groups = access.groups(/*once=*/false);
-    OpBuilder::InsertionGuard guard(rewriter);
     if (copies) {
-      auto choice = scf::IfOp::create(rewriter, op.getLoc(),
-                                      emit.hasBits(emit.threadId(), copies, false), false);
-      rewriter.setInsertionPointToStart(&choice.getThenRegion().front());
+      auto choice = scf::IfOp::create(b, emit.loc, emit.hasBits(emit.threadId(), copies, false),
+                                      /*withElseRegion=*/false);
+      b.setInsertionPointToStart(&choice.getThenRegion().front());
     }
     for (const GlobalAccess::Group &group : groups)
       for (ArrayRef<unsigned> vector : group.vectors) {
         // Of what does not exist no byte is read; the hardware writes zeros.
         Value size;
         if (group.exists)
-          size = arith::SelectOp::create(rewriter, op.getLoc(), group.exists, emit.i32(16),
-                                         emit.i32(0));
-        NVVM::CpAsyncOp::create(rewriter, op.getLoc(), shared.address(offsets.apply(vector[0])),
+          size = arith::SelectOp::create(b, emit.loc, group.exists, emit.i32(16), emit.i32(0));
+        NVVM::CpAsyncOp::create(b, emit.loc, shared.address(offsets.apply(vector[0])),
                                 access.address(vector[0]), 16, NVVM::LoadCacheModifierKind::CG,
                                 size);
       }
-    rewriter.eraseOp(op);
-    return success();
+  }
+
+  /// In a loop, a few at once: where registers are wanted for what the tile is copied under.
+  static void copyElements(Emitter &emit, CopyAsyncOp op, OpAdaptor adaptor) {
+    OpBuilder &b = emit.builder;
+    const Location loc = emit.loc;
+    const SmemType tile = op.getTile().getType();
+    const int64_t threads = 32 * int64_t(*warpsAround(op));
+    const int64_t elements = tile.bytes() / tile.elementBytes();
+    const int64_t together = std::clamp<int64_t>(elements / threads, 1, 4);
+    auto values = [&](ArrayRef<int64_t> constants, ValueRange dynamic) {
+      Registers result;
+      for (int64_t constant : constants) {
+        result.push_back(ShapedType::isDynamic(constant) ? dynamic.front() : emit.i64(constant));
+        if (ShapedType::isDynamic(constant))
+          dynamic = dynamic.drop_front();
+      }
+      return result;
+    };
+    const Registers strides = values(op.getStaticStrides(), adaptor.getStrides());
+    const Registers extents = values(op.getStaticExtents(), adaptor.getExtents());
+    auto loop = scf::ForOp::create(b, loc, emit.threadId(), emit.i32(elements),
+                                   emit.i32(threads * together));
+    auto unrolling =
+        LLVM::LoopUnrollAttr::get(b.getContext(), b.getBoolAttr(true), {}, {}, {}, {}, {}, {});
+    loop->setAttr("llvm.loop_annotation",
+                  LLVM::LoopAnnotationAttr::get(b.getContext(), {}, {}, {}, unrolling, {}, {}, {},
+                                                {}, {}, {}, {}, {}, {}, {}, {}));
+    b.setInsertionPointToStart(loop.getBody());
+    Type element = tile.getElementType();
+    SmallVector<std::pair<Value, Value>> loaded; // an element's number and value
+    for (int64_t number = 0; number < together; ++number) {
+      Value own = arith::AddIOp::create(b, loc, loop.getInductionVar(), emit.i32(number * threads));
+      Value exists =
+          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, own, emit.i32(elements));
+      Value offset, rest = own;
+      for (size_t dim = strides.size(); dim-- > 0;) {
+        Value place = arith::AndIOp::create(b, loc, rest, emit.i32(tile.getShape()[dim] - 1));
+        rest = arith::ShRUIOp::create(b, loc, rest, emit.i32(llvm::Log2_64(tile.getShape()[dim])));
+        place = arith::ExtUIOp::create(b, loc, b.getI64Type(), place);
+        Value inside =
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, place, extents[dim]);
+        exists = arith::AndIOp::create(b, loc, exists, inside);
+        Value term = arith::MulIOp::create(b, loc, place, strides[dim]);
+        offset = offset ? arith::AddIOp::create(b, loc, offset, term) : term;
+      }
+      Value address = LLVM::GEPOp::create(b, loc, adaptor.getBase().getType(), element,
+                                          adaptor.getBase(), ArrayRef<LLVM::GEPArg>{offset});
+      auto choice = scf::IfOp::create(
+          b, loc, exists,
+          [&](OpBuilder &inner, Location at) {
+            Value value = LLVM::LoadOp::create(inner, at, element, address, tile.elementBytes());
+            scf::YieldOp::create(inner, at, value);
+          },
+          [&](OpBuilder &inner, Location at) {
+            scf::YieldOp::create(inner, at, Emitter(inner, at).zero(element));
+          });
+      loaded.emplace_back(own, choice.getResult(0));
+    }
+    for (auto [number, value] : loaded) {
+      // The last threads may have fewer.
+      if (elements % (threads * together) != 0) {
+        auto choice = scf::IfOp::create(
+            b, loc,
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, number, emit.i32(elements)),
+            /*withElseRegion=*/false);
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(choice.thenBlock());
+        storeElement(emit, adaptor.getTile(), tile, number, value);
+      } else {
+        storeElement(emit, adaptor.getTile(), tile, number, value);
+      }
+    }
+  }
+
+  static void storeElement(Emitter &emit, Value base, SmemType tile, Value number, Value value) {
+    Value address =
+        LLVM::GEPOp::create(emit.builder, emit.loc, base.getType(), emit.builder.getI8Type(), base,
+                            ArrayRef<LLVM::GEPArg>{emit.apply(tile.offsets(), number)});
+    LLVM::StoreOp::create(emit.builder, emit.loc, value, address, tile.elementBytes());
   }
 };
 
