@@ -531,35 +531,6 @@ LogicalResult emitStage(llvm::ArrayRef<SourceFile> sources, Stage stage, const O
       });
 }
 
-/// How one mixer of a module runs on GPUs, or why it does not.
-static LogicalResult explainOnDevice(seq::MixerOp mixer, llvm::raw_ostream &os) {
-  auto plan = planMixer(mixer);
-  if (failed(plan))
-    return failure();
-  OwningOpRef<ModuleOp> alone = cast<ModuleOp>(mixer->getParentOp()->clone());
-  StringAttr name = mixer.getSymNameAttr();
-  for (auto other : llvm::make_early_inc_range(alone->getOps<seq::MixerOp>())) {
-    auto isOf = [&](FlatSymbolRefAttr of) { return of && of.getAttr() == name; };
-    if (other.getSymNameAttr() != name && !isOf(other.getSummaryOfAttr()) &&
-        !isOf(other.getFormOfAttr()) &&
-        !isOf(other->getAttrOfType<FlatSymbolRefAttr>(gpu::kBlocksOf)))
-      other.erase();
-  }
-  std::string reason;
-  ScopedDiagnosticHandler handler(mixer.getContext(), [&](mlir::Diagnostic &diagnostic) {
-    if (reason.empty())
-      reason = diagnostic.str();
-    return success();
-  });
-  auto kernels =
-      gpu::emitDeviceKernels(*alone, [&](seq::MixerOp) -> const MixerPlan & { return *plan; });
-  if (succeeded(kernels))
-    gpu::explainDevice(name, *plan, *kernels, os);
-  else
-    os << fmt::format("  {:<10}none: {}\n", "GPU", reason);
-  return success();
-}
-
 LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &options,
                              llvm::raw_ostream &os, llvm::raw_ostream &errors) {
   return forEachModule(
@@ -568,9 +539,10 @@ LogicalResult explainSources(llvm::ArrayRef<SourceFile> sources, const Options &
           for (auto mixer : module.getOps<seq::MixerOp>()) {
             if (mixer.getSummaryOf() || mixer.getFormOf() || mixer->hasAttr(gpu::kBlocksOf))
               continue;
-            explain(mixer, os);
-            if (failed(explainOnDevice(mixer, os)))
+            auto plan = planMixer(mixer);
+            if (failed(plan))
               return failure();
+            gpu::explainOnDevice(mixer, *plan, os);
           }
           return success();
         }

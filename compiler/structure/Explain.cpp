@@ -182,7 +182,8 @@ static void explainWork(ExplainText &text) {
 
 void explain(MixerOp mixer, llvm::raw_ostream &os, const ExplainOptions &options) {
   ExplainText text(mixer, os, options);
-  os << fmt::format("mixer {}   (values in {}{})\n", std::string_view(mixer.getSymName()),
+  llvm::StringRef name = options.name.empty() ? mixer.getSymName() : options.name;
+  os << fmt::format("mixer {}   (values in {}{})\n", std::string_view(name),
                     mixer.getCompute().isF64() ? "f64" : "f32", schedule(text.options.kernel));
   explainSums(text);
   for (auto state : mixer.getOps<StateOp>())
@@ -196,8 +197,10 @@ void explain(MixerOp mixer, llvm::raw_ostream &os, const ExplainOptions &options
     os << "\nno states: every definition is made for all tokens at once\n";
   explainAround(text);
   explainCarry(text);
-  explainSegments(text);
-  explainChunk(text);
+  if (!options.isForDevice) {
+    explainSegments(text);
+    explainChunk(text);
+  }
   explainWork(text);
   os << "\n";
 }

@@ -18,6 +18,10 @@ struct ExplainOptions {
   mlir::seq::KernelOp kernel;
   /// Whether the kernel of the mixer's expanded form runs behind earlier positions, too.
   bool makesEarlierRows = false;
+  /// Leaves out what is about code for the CPU: forms, what was rejected, segments.
+  bool isForDevice = false;
+  /// The mixer's name, if it is another form of one.
+  llvm::StringRef name = {};
 };
 
 /// The text of `seqc explain` for a mixer at the structure stage: for each state its class,

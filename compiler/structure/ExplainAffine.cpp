@@ -90,13 +90,15 @@ public:
     std::string each = outer.empty() ? "" : fmt::format(", a matrix for each {}", listed(outer));
     line("shape", fmt::format("rows {} and columns {}{} ({})", listed(onlyRows), listed(onlyCols),
                               each, shared.sizes(state.getDims())));
-    explainBlock(op, state, rank);
+    if (!shared.options.isForDevice)
+      explainBlock(op, state, rank);
     if (isCoupled)
       explainCoupling(coupling, colDecay);
     else
       explainDecay("decay", rowDecay, colDecay);
     explainFactors(op, rows, cols, both);
-    explainRejected(op, state, rank);
+    if (!shared.options.isForDevice)
+      explainRejected(op, state, rank);
   }
 
 private:

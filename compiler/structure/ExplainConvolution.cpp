@@ -35,6 +35,8 @@ void explainConvolution(ExplainText &text, ConvolutionOp op) {
     text.line("ahead", fmt::format("{}, {}", show(*ahead),
                                    reach(std::max<int64_t>(1, -last.value_or(-1)),
                                          first ? std::optional(-*first) : std::nullopt)));
+  if (text.options.isForDevice)
+    return;
   auto least = leastTransformed(op);
   text.line("form", fmt::format("direct{}: a window of the signal in registers, features as lanes",
                                 least ? fmt::format(" below about {} tokens", *least) : ""));

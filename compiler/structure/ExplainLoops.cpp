@@ -65,8 +65,11 @@ public:
       label = "";
     }
     line("shape", fmt::format("{}", shared.sizes(first.getDims())));
-    explainLoop(group, first);
+    if (!shared.options.isForDevice)
+      explainLoop(group, first);
     explainExponents(group);
+    if (shared.options.isForDevice)
+      return;
     if (auto reason = first->getAttrOfType<StringAttr>("seq.not_affine"))
       line("rejected", fmt::format("block form: {}", view(reason)));
     if (group.getStateClass() == StateClass::NonlinearDense ||

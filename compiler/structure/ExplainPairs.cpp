@@ -69,19 +69,27 @@ public:
     }
     if (op.getScore()) {
       text.line("score", text.show(partOf(*op.getScore())));
-      text.line(
-          "exponents",
-          "e = exp(score - m) with the row's largest score m: never above 0 in the result; on the");
-      text.line("",
-                "way at most 8, since sums are scaled anew when a score exceeds m so far by more");
+      if (text.options.isForDevice) {
+        text.line("exponents",
+                  "e = exp(score - m) with the largest score m of the row so far: never above 0");
+      } else {
+        text.line("exponents", "e = exp(score - m) with the row's largest score m: never above 0 "
+                               "in the result; on the");
+        text.line(
+            "", "way at most 8, since sums are scaled anew when a score exceeds m so far by more");
+      }
     }
-    explainFactored();
+    if (!text.options.isForDevice)
+      explainFactored();
     text.line("domain", op.getDomain() ? text.show(partOf(*op.getDomain())) : "all pairs");
     text.line("", "a row looks at " + reach(op));
-    explainForm();
+    if (!text.options.isForDevice)
+      explainForm();
     Work work = workOf(text.model, op);
     text.line("work", fmt::format("{:.0f} operations and {:.0f} calls of functions for each pair",
                                   work.operations, work.functions));
+    if (text.options.isForDevice)
+      return;
     text.line("rejected", op.getScore() ? "scores in memory: as many numbers as there are pairs"
                                         : "weights in memory: as many numbers as there are pairs");
     if (op.getScore())

@@ -46,6 +46,7 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
   if (!forward)
     return false;
   forward->kernel = number;
+  result.form = blocks;
   result.forward.push_back(std::move(*forward));
   result.uncut = "sequences in blocks of tokens are not cut yet";
   // Without the sequential form blocks serve for steps, too.
@@ -86,6 +87,7 @@ static LogicalResult emitLanes(seq::MixerOp mixer, const MixerPlan &plan,
 /// Kernels are numbered in the order in which they are made.
 static LogicalResult emitMixer(seq::MixerOp mixer, const MixerPlan &plan,
                                mlir::gpu::GPUModuleOp kernels, MixerLaunches &result) {
+  result.form = mixer;
   if (hasPairs(mixer)) {
     auto launches =
         emitPairKernels(mixer, plan, kernels, mixer.getSymName(), countKernels(kernels));

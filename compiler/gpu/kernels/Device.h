@@ -21,6 +21,7 @@ inline constexpr llvm::StringLiteral kBlocksOf = "seq.blocks_of";
 
 /// How the calls of a mixer are launched.
 struct MixerLaunches {
+  mlir::seq::MixerOp form; ///< what the kernels of a forward pass are made from
   std::vector<LaunchPlan> forward;
   std::optional<LaunchPlan> step;  ///< if it is another one
   std::optional<SchedulePlan> cut; ///< of sequences in segments
@@ -43,10 +44,10 @@ using PlanOf = llvm::function_ref<const MixerPlan &(mlir::seq::MixerOp)>;
 /// sequential form; where one does not take a mixer, the other serves for both.
 llvm::FailureOr<DeviceKernels> emitDeviceKernels(mlir::ModuleOp module, PlanOf planOf);
 
-/// The part of `seqc explain` about GPUs: the form of a mixer's kernels, and its schedules with
-/// their launches and workspace.
-void explainDevice(mlir::StringAttr mixer, const MixerPlan &plan, const DeviceKernels &kernels,
-                   llvm::raw_ostream &os);
+/// The text of `seqc explain` for a mixer at the structure stage on GPUs: what was derived of it
+/// and, of its forms, those of its kernels, with schedules, launches and workspace; or why there
+/// are none.
+void explainOnDevice(mlir::seq::MixerOp mixer, const MixerPlan &plan, llvm::raw_ostream &os);
 
 /// From ops on tiles to those of the llvm and nvvm dialects.
 llvm::LogicalResult lowerDeviceKernels(DeviceKernels &kernels);

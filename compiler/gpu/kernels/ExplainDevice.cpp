@@ -6,6 +6,7 @@
 
 #include "compiler/gpu/kernels/Device.h"
 #include "compiler/gpu/lanes/Lanes.h"
+#include "compiler/structure/Explain.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -33,8 +34,8 @@ static std::string amountWords(const AmountPlan &amount, const MixerPlan &plan) 
   return words;
 }
 
-void explainDevice(StringAttr mixer, const MixerPlan &plan, const DeviceKernels &kernels,
-                   llvm::raw_ostream &os) {
+static void explainKernels(StringAttr mixer, const MixerPlan &plan, const DeviceKernels &kernels,
+                           llvm::raw_ostream &os) {
   StringRef label = "GPU";
   auto line = [&](const std::string &text) {
     os << fmt::format("  {:<10}{}\n", std::string_view(label), text);
@@ -73,6 +74,35 @@ void explainDevice(StringAttr mixer, const MixerPlan &plan, const DeviceKernels 
   for (const AmountPlan &region : schedule.regions)
     sum += (sum.empty() ? "" : ", ") + amountWords(region, plan);
   line("  workspace: " + sum);
+}
+
+void explainOnDevice(seq::MixerOp mixer, const MixerPlan &plan, llvm::raw_ostream &os) {
+  OwningOpRef<ModuleOp> alone = cast<ModuleOp>(mixer->getParentOp()->clone());
+  StringAttr name = mixer.getSymNameAttr();
+  for (auto other : llvm::make_early_inc_range(alone->getOps<seq::MixerOp>())) {
+    auto isOf = [&](FlatSymbolRefAttr of) { return of && of.getAttr() == name; };
+    if (other.getSymNameAttr() != name && !isOf(other.getSummaryOfAttr()) &&
+        !isOf(other.getFormOfAttr()) && !isOf(other->getAttrOfType<FlatSymbolRefAttr>(kBlocksOf)))
+      other.erase();
+  }
+  std::string reason;
+  FailureOr<DeviceKernels> kernels = failure();
+  {
+    ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
+      if (reason.empty())
+        reason = diagnostic.str();
+      return success();
+    });
+    kernels = emitDeviceKernels(*alone, [&](seq::MixerOp) -> const MixerPlan & { return plan; });
+  }
+  ExplainOptions options;
+  options.isForDevice = true;
+  options.name = mixer.getSymName();
+  explain(succeeded(kernels) ? kernels->launches[name].form : mixer, os, options);
+  if (succeeded(kernels))
+    explainKernels(name, plan, *kernels, os);
+  else
+    os << fmt::format("  {:<10}none: {}\n", "GPU", reason);
 }
 
 } // namespace seqmix::gpu
