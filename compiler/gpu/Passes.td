@@ -23,6 +23,19 @@ def TilePipelineCopies : Pass<"tile-pipeline-copies"> {
   let dependentDialects = ["::mlir::tile::TileDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
 }
 
+def TileExpandSolves : Pass<"tile-expand-solves"> {
+  let summary = "find the rows of triangular systems one after the other";
+  let description = [{
+    A `tile.solve` becomes the sums of its rows in order: each row, times a column of the matrix, is added to all later rows at once. A thread will have columns of the
+    right side in registers, and columns of the matrix come from shared memory. Four rows make a basic block: columns of more of them, loaded ahead of their use,
+    would not fit in registers.
+
+    *Requires*: tiles without layouts.
+    *Produces*: no `tile.solve`.
+  }];
+  let dependentDialects = ["::mlir::tile::TileDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
 def TileAssignLayouts : Pass<"tile-assign-layouts"> {
   let summary = "give every tile a layout";
   let description = [{

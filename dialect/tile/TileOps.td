@@ -138,6 +138,19 @@ def Tile_DotOp : Tile_Op<"dot", [Pure, AllTypesMatch<["sum", "result"]>]> {
   let hasVerifier = 1;
 }
 
+def Tile_SolveOp : Tile_Op<"solve", [Pure, AttrSizedOperandSegments]> {
+  let summary = "x = b + M x for strictly lower triangular M";
+  let description = [{
+    For n right sides b there are n x n matrices, row by row: x[i] is b[i] and the sum over j of M[i, j] x[j], of which only what is below the diagonal
+    counts. Rows are found in order, in the precision of the elements. For b the identity x is the inverse of 1 - M. `within` is a promise: in rows from there on the
+    matrices are zero, so that no work is done for them.
+  }];
+  let arguments = (ins Variadic<Tile_Tile>:$rights, Variadic<Tile_Tile>:$matrices, Optional<I64>:$within);
+  let results = (outs Variadic<Tile_Tile>:$results);
+  let assemblyFormat = [{$rights `by` $matrices (`within` $within^)? attr-dict `:` type($rights) `by` type($matrices) `->` type($results)}];
+  let hasVerifier = 1;
+}
+
 class Tile_CombineOp<string mnemonic, list<Trait> traits = []>
     : Tile_Op<mnemonic, traits # [Pure, SingleBlock]> {
   let arguments = (ins Variadic<Tile_Tile>:$inputs, I32Attr:$dim);

@@ -338,3 +338,29 @@ LogicalResult IotaOp::verify() {
     return emitOpError("makes i32 along one of its dims");
   return success();
 }
+
+LogicalResult SolveOp::verify() {
+  // c22
+  const size_t count = getRights().size();
+  auto type = count ? dyn_cast<RankedTensorType>(getRights()[0].getType()) : RankedTensorType();
+  bool isGood = type && type.getRank() == 2 && isa<FloatType>(type.getElementType()) &&
+                getMatrices().size() == count * count && getNumResults() == count;
+  if (isGood) {
+    auto square =
+        RankedTensorType::get({type.getDimSize(0), type.getDimSize(0)}, type.getElementType());
+    auto isOf = [&](Type wanted) {
+      return [wanted](Type own) {
+        auto tensor = cast<RankedTensorType>(own), other = cast<RankedTensorType>(wanted);
+        return tensor.getShape() == other.getShape() &&
+               tensor.getElementType() == other.getElementType();
+      };
+    };
+    isGood = llvm::all_of(getRights().getTypes(), isOf(type)) &&
+             llvm::all_of(getResultTypes(), isOf(type)) &&
+             llvm::all_of(getMatrices().getTypes(), isOf(square));
+  }
+  if (!isGood)
+    return emitOpError("has n right sides and results of one type and n x n square matrices of "
+                       "their rows, all of the same reals");
+  return success();
+}

@@ -98,6 +98,46 @@ TEST(GpuTileKernels, MultiplyThroughSwizzledSharedMemory) {
   EXPECT_EQ(kernels().sharedBytes("matmul"), 16384U);
 }
 
+TEST(GpuTileKernels, SolveTriangularSystems) {
+  for (size_t rows : {32, 1, 5, 31}) {
+    std::vector<float> m = normals(4 * area(32, 32), 9), b = normals(2 * area(32, 64), 10);
+    for (float &value : m)
+      value *= 0.3F;
+    std::vector<float> inverse(area(32, 32)), x(2 * area(32, 64));
+    GlobalMemory memory;
+    uint64_t pm = memory.add("m", m, BufferUse::Input), pb = memory.add("b", b, BufferUse::Input);
+    uint64_t pi = memory.add("inverse", inverse, BufferUse::Output);
+    uint64_t px = memory.add("x", x, BufferUse::Output);
+    LaunchResult result =
+        kernels().run("solve", {1, 1, 1}, {pm, pb, pi, px, int64_t(rows)}, memory);
+    EXPECT_TRUE(result.isClean()) << result.text();
+    EXPECT_EQ(memory.unwrittenBytes("inverse"), 0U);
+    EXPECT_EQ(memory.unwrittenBytes("x"), 4 * 2 * 64 * (32 - rows));
+    // Row by row in float64; rows of the matrices that do not exist are zero.
+    std::vector<double> exact(area(32, 32));
+    for (size_t t = 0; t < 32; ++t)
+      for (size_t c = 0; c < 32; ++c) {
+        double sum = t == c ? 1 : 0;
+        for (size_t s = 0; s < t && t < rows; ++s)
+          sum += double(m[t * 32 + s]) * exact[s * 32 + c];
+        exact[t * 32 + c] = sum;
+      }
+    EXPECT_LT(relativeError(inverse, exact), 2e-6) << rows;
+    std::vector<double> solved(2 * area(32, 64));
+    for (size_t t = 0; t < rows; ++t)
+      for (size_t c = 0; c < 64; ++c)
+        for (size_t to = 0; to < 2; ++to) {
+          double sum = b[to * 2048 + t * 64 + c];
+          for (size_t from = 0; from < 2; ++from)
+            for (size_t s = 0; s < t; ++s)
+              sum +=
+                  double(m[(2 * to + from) * 1024 + t * 32 + s]) * solved[from * 2048 + s * 64 + c];
+          solved[to * 2048 + t * 64 + c] = sum;
+        }
+    EXPECT_LT(relativeError(x, solved), 2e-6) << rows;
+  }
+}
+
 TEST(GpuTileKernels, ChainProductsInRegisters) {
   for (size_t tokens : {64, 1, 37}) {
     std::vector<uint16_t> q = brains(normals(tokens * 32, 6)), k = brains(normals(tokens * 32, 7));

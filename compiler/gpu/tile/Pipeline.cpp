@@ -21,6 +21,7 @@ namespace seqmix {
 
 void addTilePasses(OpPassManager &passes) {
   passes.addPass(createTilePipelineCopies());
+  passes.addPass(createTileExpandSolves());
   passes.addPass(createTileAssignLayouts());
   passes.addPass(createTileExpandConverts());
   passes.addPass(createTileAllocateShared());

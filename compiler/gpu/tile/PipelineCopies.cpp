@@ -27,7 +27,7 @@ namespace seqmix {
 namespace {
 
 /// Bytes of a loop's buffers: more blocks fit on a multiprocessor with fewer.
-constexpr uint64_t mostBytes = 64 * 1024;
+constexpr uint64_t mostBytes = uint64_t(64) * 1024;
 
 struct Copy {
   Operation *load = nullptr;          // a tile.load_global, or an scf.if with one in each branch

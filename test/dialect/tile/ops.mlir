@@ -213,6 +213,15 @@ func.func @k(%p: !llvm.ptr<1>, %a: tensor<16xi64>, %e: tensor<16xi1>) {
 
 // -----
 
+func.func @k(%b: tensor<16x64xf32>, %m: tensor<32x32xf32>) {
+  // c22
+  // expected-error@below {{has n right sides and results of one type and n x n square matrices of their rows, all of the same reals}}
+  %x = tile.solve %b by %m : tensor<16x64xf32> by tensor<32x32xf32> -> tensor<16x64xf32>
+  return
+}
+
+// -----
+
 func.func @k(%a: !tile.smem<16x16xf32>, %i: i64) {
   // c10
   // expected-error@below {{loads an element of a vector}}

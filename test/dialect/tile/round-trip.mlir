@@ -60,6 +60,8 @@ llvm.func @without_layouts(%x: !llvm.ptr<1>, %n: i64, %s: i64) attributes {tile.
   %yes = arith.constant dense<true> : tensor<64x64xi1>
   // CHECK: tile.gather %{{.*}} at %{{.*}} where %{{.*}} : tensor<64x64xi32>, tensor<64x64xi1> -> tensor<64x64xf32>
   %gathered = tile.gather %x at %h where %yes : tensor<64x64xi32>, tensor<64x64xi1> -> tensor<64x64xf32>
+  // CHECK: tile.solve %{{.*}} by %{{.*}} within %{{.*}} : tensor<64x64xf32> by tensor<64x64xf32> -> tensor<64x64xf32>
+  %solved = tile.solve %gathered by %gathered within %n : tensor<64x64xf32> by tensor<64x64xf32> -> tensor<64x64xf32>
   // CHECK: tile.store_global %{{.*}} to %{{.*}} strides [1] within [64] align 4 : tensor<64xf32>
   tile.store_global %g to %x strides [1] within [64] align 4 : tensor<64xf32>
   llvm.return

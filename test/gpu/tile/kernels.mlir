@@ -134,6 +134,35 @@ llvm.func @square(%a: !llvm.ptr<1>, %b: !llvm.ptr<1>, %c: !llvm.ptr<1>) attribut
   llvm.return
 }
 
+// The inverse of 1 - M, and x = b + M x for two right sides that depend on each other, of the rows that exist. What M has on and above
+// the diagonal does not count.
+llvm.func @solve(%m: !llvm.ptr<1>, %b: !llvm.ptr<1>, %inverse: !llvm.ptr<1>, %x: !llvm.ptr<1>, %rows: i64) attributes {gpu.kernel, tile.warps = 4 : i32} {
+  %row = tile.iota dim 0 : tensor<32x32xi32>
+  %column = tile.iota dim 1 : tensor<32x32xi32>
+  %diagonal = arith.cmpi eq, %row, %column : tensor<32x32xi32>
+  %zero = arith.constant dense<0.0> : tensor<32x32xf32>
+  %one = arith.constant dense<1.0> : tensor<32x32xf32>
+  %identity = arith.select %diagonal, %one, %zero : tensor<32x32xi1>, tensor<32x32xf32>
+  %m0 = tile.load_global %m strides [32, 1] within [%rows, 32] : tensor<32x32xf32>
+  %p1 = llvm.getelementptr %m[1024] : (!llvm.ptr<1>) -> !llvm.ptr<1>, f32
+  %p2 = llvm.getelementptr %m[2048] : (!llvm.ptr<1>) -> !llvm.ptr<1>, f32
+  %p3 = llvm.getelementptr %m[3072] : (!llvm.ptr<1>) -> !llvm.ptr<1>, f32
+  %m1 = tile.load_global %p1 strides [32, 1] within [%rows, 32] : tensor<32x32xf32>
+  %m2 = tile.load_global %p2 strides [32, 1] within [%rows, 32] : tensor<32x32xf32>
+  %m3 = tile.load_global %p3 strides [32, 1] within [%rows, 32] : tensor<32x32xf32>
+  %i = tile.solve %identity by %m0 : tensor<32x32xf32> by tensor<32x32xf32> -> tensor<32x32xf32>
+  tile.store_global %i to %inverse strides [32, 1] within [32, 32] : tensor<32x32xf32>
+  %pb = llvm.getelementptr %b[2048] : (!llvm.ptr<1>) -> !llvm.ptr<1>, f32
+  %b0 = tile.load_global %b strides [64, 1] within [%rows, 64] : tensor<32x64xf32>
+  %b1 = tile.load_global %pb strides [64, 1] within [%rows, 64] : tensor<32x64xf32>
+  %s:2 = tile.solve %b0, %b1 by %m0, %m1, %m2, %m3 within %rows : tensor<32x64xf32>, tensor<32x64xf32>
+      by tensor<32x32xf32>, tensor<32x32xf32>, tensor<32x32xf32>, tensor<32x32xf32> -> tensor<32x64xf32>, tensor<32x64xf32>
+  tile.store_global %s#0 to %x strides [64, 1] within [%rows, 64] : tensor<32x64xf32>
+  %px = llvm.getelementptr %x[2048] : (!llvm.ptr<1>) -> !llvm.ptr<1>, f32
+  tile.store_global %s#1 to %px strides [64, 1] within [%rows, 64] : tensor<32x64xf32>
+  llvm.return
+}
+
 // Power iteration: h = w h / sum |w h| for 128 lanes, w stored with columns behind each other. Each lane goes over what all lanes
 // have, in shared memory; what is left of a vector is a scalar.
 llvm.func @power(%w: !llvm.ptr<1>, %x: !llvm.ptr<1>, %y: !llvm.ptr<1>, %steps: i64) attributes {gpu.kernel, tile.warps = 4 : i32} {
