@@ -34,7 +34,7 @@ def Tile_LoadGlobalOp : Tile_GlobalOp<"load_global", [MemoryEffects<[MemRead]>]>
   let summary = "a tile from global memory";
   let description = [{
     Element [i, j] is at `base` plus i and j times the strides, in elements. `within` are the numbers of places that exist along each dim:
-    elements outside are zero and their memory is not touched. Where that number is constant, it is the tile's. `align` is a promise: `base` is a
+    elements outside are zero and their memory is not touched. `align` is a promise: `base` is a
     multiple of so many bytes, and so is each stride other than 1.
   }];
   let arguments = access;
@@ -63,7 +63,7 @@ def Tile_GatherOp : Tile_Op<"gather", !listconcat([MemoryEffects<[MemRead]>], El
 def Tile_CopyAsyncOp : Tile_GlobalOp<"copy_async", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "begins to copy a tile from global to shared memory";
   let description = [{
-    As `tile.load_global`, with `align` in pieces of 16 bytes along the last dim, whose stride is 1: all of a row exists or none. What does not exist
+    As `tile.load_global`, with `align` in pieces of 16 bytes along the last dim, whose stride is 1: all of a piece exists or none. What does not exist
     becomes zero. Threads may read the tile after a `tile.wait` for the group of the copy. Without `align` the threads move element by element, and
     nothing is left to wait for but the other threads: the same program is right for memory of any strides.
   }];

@@ -127,8 +127,8 @@ template <typename Op> static LogicalResult checkAccess(Op op, ArrayRef<int64_t>
   if (op.getStaticStrides().size() != shape.size() || op.getStaticExtents().size() != shape.size())
     return op.emitOpError("has a stride and an extent for each dim of its tile");
   for (auto [extent, size] : llvm::zip_equal(op.getStaticExtents(), shape))
-    if (!ShapedType::isDynamic(extent) && extent != size)
-      return op.emitOpError("has constant extents that are those of the tile");
+    if (!ShapedType::isDynamic(extent) && (extent < 1 || extent > size))
+      return op.emitOpError("has constant extents from one up to those of the tile");
   return success();
 }
 
@@ -154,9 +154,10 @@ LogicalResult CopyAsyncOp::verify() {
   // c8
   if (getAlign() == 0)
     return success(); // element by element
-  if (getStaticStrides().back() != 1 || getStaticExtents().back() != tile.getShape().back() ||
-      tile.getShape().back() * tile.elementBytes() < 16 || getAlign() % 16 != 0)
-    return emitOpError("copies whole rows of at least 16 bytes that are aligned to 16 bytes and "
+  const int64_t extent = getStaticExtents().back();
+  if (getStaticStrides().back() != 1 || ShapedType::isDynamic(extent) ||
+      extent * tile.elementBytes() % 16 != 0 || getAlign() % 16 != 0)
+    return emitOpError("copies rows of multiples of 16 bytes that are aligned to 16 bytes and "
                        "whose elements follow each other");
   return success();
 }

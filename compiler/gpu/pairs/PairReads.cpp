@@ -365,14 +365,12 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
   SmallVector<int64_t> dynamic(united->size(), ShapedType::kDynamic), staticExtents;
   for (Axis axis : *united) {
     ownStrides.push_back(strides[axis]);
-    if (axis >= kFirstFeature && !tiles.isPadded(axis)) {
+    if (axis >= kFirstFeature) {
       staticExtents.push_back(tiles.sizeOf(axis));
       continue;
     }
     staticExtents.push_back(ShapedType::kDynamic);
-    extents.push_back(axis == kRow      ? rows.count
-                      : axis == kColumn ? columns.count
-                                        : block.i64(tiles.sizeOf(axis)));
+    extents.push_back(axis == kRow ? rows.count : columns.count);
   }
   Type type = tiles.typeOf(*united, element);
   auto loaded = [&](ArrayRef<Value> own, ArrayRef<int64_t> known, int64_t align) -> Value {
@@ -382,8 +380,7 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
   };
   const Axis last = united->back();
   const int64_t bytes = (element.getIntOrFloatBitWidth() + 7) / 8;
-  if (united->size() < 2 || last < kFirstFeature || tiles.isPadded(last) ||
-      tiles.sizeOf(last) * bytes % kVectorBytes != 0)
+  if (united->size() < 2 || last < kFirstFeature || tiles.sizeOf(last) * bytes % kVectorBytes != 0)
     return PairValue{loaded(ownStrides, dynamic, 0), *united, 0};
   // Rows without gaps that begin at multiples of 16 bytes are loaded in vectors.
   Value address = LLVM::PtrToIntOp::create(builder, loc, builder.getI64Type(), base);

@@ -31,19 +31,25 @@ SmallVector<GlobalAccess::Mixed> GlobalAccess::mix(ArrayRef<int64_t> constants, 
 
 void GlobalAccess::prepare() {
   OpBuilder &b = emit.builder;
-  // Vectors go along a dim of stride 1 whose places all exist, as far as addresses are aligned.
+  // Vectors go along a dim of stride 1, as far as addresses are aligned and all places of one exist
+  // or none.
   for (unsigned dim = 0; dim < layout.rank(); ++dim) {
     if (strides[dim].value || strides[dim].constant != 1 || extents[dim].value)
       continue;
     for (unsigned bit = 0; bit < layout.bitsOf(dim); ++bit) {
       std::optional<unsigned> reg = layout.registerAt(1U << (layout.firstBit(dim) + bit));
-      if (!reg || uint64_t(bytes()) << (bit + 1) > std::min<uint64_t>(align, 16))
+      if (!reg || uint64_t(bytes()) << (bit + 1) > std::min<uint64_t>(align, 16) ||
+          extents[dim].constant % (2 << bit) != 0)
         break;
       vectorBits.push_back(*reg);
       vectorSize *= 2;
     }
     break;
   }
+  // From here on a constant that is less than the tile has is a value as any other one.
+  for (unsigned dim = 0; dim < layout.rank(); ++dim)
+    if (!extents[dim].value && extents[dim].constant < int64_t(1) << layout.bitsOf(dim))
+      extents[dim].value = emit.i64(extents[dim].constant);
   threadBase = base;
   for (unsigned dim = 0; dim < layout.rank(); ++dim) {
     Value offset =

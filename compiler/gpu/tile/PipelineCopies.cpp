@@ -41,10 +41,9 @@ struct Copy {
 /// Whether asynchronous copies can move the tile.
 bool isCopy(LoadGlobalOp load) {
   RankedTensorType type = load.getType();
-  const int64_t rowBytes = type.getShape().back() * type.getElementTypeBitWidth() / 8;
-  return load.getStaticStrides().back() == 1 &&
-         !ShapedType::isDynamic(load.getStaticExtents().back()) && load.getAlign() >= 16 &&
-         rowBytes % 16 == 0 && type.getElementTypeBitWidth() % 8 == 0;
+  const int64_t extent = load.getStaticExtents().back();
+  return load.getStaticStrides().back() == 1 && !ShapedType::isDynamic(extent) &&
+         load.getAlign() >= 16 && extent * type.getElementTypeBitWidth() % 128 == 0;
 }
 
 LoadGlobalOp loadOf(Block &block) {

@@ -11,8 +11,8 @@ func.func @k(%x: !llvm.ptr<1>) {
 
 func.func @k(%x: !llvm.ptr<1>, %t: tensor<64xf32>) {
   // c7
-  // expected-error@below {{has constant extents that are those of the tile}}
-  tile.store_global %t to %x strides [1] within [63] : tensor<64xf32>
+  // expected-error@below {{has constant extents from one up to those of the tile}}
+  tile.store_global %t to %x strides [1] within [65] : tensor<64xf32>
   return
 }
 
