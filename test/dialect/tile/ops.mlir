@@ -20,7 +20,7 @@ func.func @k(%x: !llvm.ptr<1>, %t: tensor<64xf32>) {
 
 func.func @k(%x: !llvm.ptr<1>, %t: !tile.smem<64x64xbf16>) {
   // c8
-  // expected-error@below {{copies whole rows of at least 16 bytes that are aligned to 16 bytes}}
+  // expected-error@below {{copies rows of multiples of 16 bytes that are aligned to 16 bytes}}
   tile.copy_async %t from %x strides [64, 1] within [64, 64] align 8 : !tile.smem<64x64xbf16>
   return
 }
