@@ -40,7 +40,7 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
   seq::MixerOp blocks = blocksOf(mixer);
   if (!blocks)
     return false;
-  int32_t number = countKernels(kernels);
+  const int32_t number = countKernels(kernels);
   const std::string name = mixer.getSymName().str();
   auto forward = emitBlockKernel(blocks, plan, kernels, name + "_forward", reason);
   if (!forward)
@@ -51,11 +51,8 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
   result.uncut = "sequences in blocks of tokens are not cut yet";
   // Without the sequential form blocks serve for steps, too.
   ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
-  number = countKernels(kernels);
-  if (auto step = emitLaneKernel(mixer, plan, kernels, name + "_step"); succeeded(step)) {
-    step->kernel = number;
+  if (auto step = emitLaneKernels(mixer, plan, kernels, name + "_step"); succeeded(step))
     result.step = std::move(*step);
-  }
   return true;
 }
 
@@ -66,21 +63,19 @@ static LogicalResult emitLanes(seq::MixerOp mixer, const MixerPlan &plan,
   const std::string name = mixer.getSymName().str();
   std::optional<SegmentKernels> segments =
       emitSegmentKernels(mixer, plan, kernels, name, result.uncut);
-  const int32_t number = countKernels(kernels);
   ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
     if (!whyNoBlocks.empty())
       diagnostic.attachNote(mixer.getLoc())
           << "nor does it have a form in blocks of tokens: " << whyNoBlocks;
     return failure(); // it goes on to who prints it
   });
-  auto launch = emitLaneKernel(mixer, plan, kernels, name + "_forward",
-                               segments ? segments->borders.get() : nullptr);
-  if (failed(launch))
+  auto launches = emitLaneKernels(mixer, plan, kernels, name + "_forward",
+                                  segments ? segments->borders.get() : nullptr);
+  if (failed(launches))
     return failure();
-  launch->kernel = number;
   if (segments)
-    result.cut = segments->schedule(*launch, number);
-  result.forward.push_back(std::move(*launch));
+    result.cut = segments->schedule(*launches);
+  result.forward = std::move(*launches);
   return success();
 }
 
@@ -157,8 +152,8 @@ LogicalResult addDeviceTargets(const DeviceKernels &kernels, ArrayRef<Chip> chip
       target.forward.push_back(*launches.cut);
     for (SchedulePlan &schedule : target.forward)
       addSharedBytes(schedule);
-    if (launches.step) {
-      target.step.emplace().launches = {*launches.step};
+    if (!launches.step.empty()) {
+      target.step.emplace().launches = launches.step;
       addSharedBytes(*target.step);
     }
     planOf(mixer).device = {std::move(target)};

@@ -56,10 +56,12 @@ static void explainKernels(StringAttr mixer, const MixerPlan &plan, const Device
   for (const LaunchPlan &launch : launches.forward)
     if (std::string words = formOf(launch); !words.empty())
       line(words);
-  if (launches.step)
-    line("  steps: " + formOf(*launches.step));
+  if (!launches.step.empty())
+    line("  steps: " + formOf(launches.step.front()));
   line(fmt::format("{} for a forward pass{}, no workspace", countOf(launches.forward.size()),
-                   launches.step ? ", another for a step" : " or a step"));
+                   launches.step.empty()       ? " or a step"
+                   : launches.step.size() == 1 ? ", another for a step"
+                                               : ", others for a step"));
   if (!launches.cut) {
     line("no segments: " + launches.uncut);
     return;

@@ -498,6 +498,18 @@ void LaneBlock::store(const LaneArray &array, ArrayRef<Place> places, Value toke
       builder.getI64IntegerAttr(0));
 }
 
+Value LaneBlock::position() {
+  if (sequencePosition)
+    return sequencePosition;
+  OpBuilder::InsertionGuard guard(builder);
+  enterFront();
+  if (plan.startsAtZero)
+    return sequencePosition = i64(0);
+  const LaneArray &before = carryIn(static_cast<int32_t>(plan.components.size()) - 1);
+  SmallVector<Place> places(before.strides.size(), Place::of(0));
+  return sequencePosition = load(before, places, Value());
+}
+
 void LaneBlock::storePosition() {
   auto number = static_cast<int32_t>(plan.components.size()) - 1;
   const LaneArray &before = carryIn(number), &after = carryOut(number);

@@ -95,6 +95,10 @@ public:
   /// The number of the block's batch element among all.
   mlir::Value batchElement();
 
+  /// The tokens of earlier calls, i64. A kernel that reads them leaves it to another one, in a
+  /// later launch, to store those behind the call.
+  mlir::Value position();
+  bool readsPosition() const { return sequencePosition && !plan.startsAtZero; }
   /// Adds the call's tokens to the sequence's position.
   void storePosition();
 
@@ -133,7 +137,7 @@ private:
   llvm::SmallVector<mlir::Value> batchIndices; ///< by dim
   llvm::DenseMap<int64_t, mlir::Value> slots;
   llvm::DenseMap<int32_t, LaneArray> tensors, ins, outs;
-  mlir::Value lanePlaces, existing;
+  mlir::Value lanePlaces, existing, sequencePosition;
 };
 
 /// The attribute of a kernel that says its form in words, for explanations.
@@ -143,6 +147,10 @@ inline constexpr llvm::StringLiteral formName = "form";
 mlir::LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, mlir::Location loc,
                                   llvm::StringRef name, const MixerPlan &plan, int32_t warps,
                                   int32_t regions = 0);
+
+/// Adds a kernel that stores the positions behind a call, and says how it is launched.
+LaunchPlan emitPositionKernel(mlir::gpu::GPUModuleOp module, mlir::Location loc,
+                              llvm::StringRef name, const MixerPlan &plan, mlir::Type real);
 
 /// The launch of such a kernel: blocks for the parts of the shape's dim and all batch elements.
 LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads,

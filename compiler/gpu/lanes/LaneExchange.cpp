@@ -134,9 +134,9 @@ LaneExpr::Result LaneExpr::pick(Operation *op, const Key &key, const Place &plac
   if (!rows.contains(key)) {
     Result own = outsideOfLoop([&]() -> Result {
       Result all = ofLanes();
-      Value value = succeeded(all) ? asValue(op, *all) : Value();
-      if (!value)
+      if (failed(all))
         return failure();
+      Value value = asValue(*all);
       Row row;
       row.type = getElementTypeOrSelf(value.getType());
       row.isInteger = all->isInteger;
@@ -162,7 +162,7 @@ LaneExpr::Result LaneExpr::pick(Operation *op, const Key &key, const Place &plac
     value = row.elements[place.constant];
   if (!value) {
     Type element = row.type.isInteger(1) ? Type(builder.getI8Type()) : row.type;
-    value = tile::LoadElementOp::create(builder, block.loc, element, row.memory, number(op, place));
+    value = tile::LoadElementOp::create(builder, block.loc, element, row.memory, number(place));
     if (element != row.type)
       value = arith::TruncIOp::create(builder, block.loc, row.type, value);
     if (place.isConstant() && !loop)

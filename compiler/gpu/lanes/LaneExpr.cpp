@@ -47,6 +47,10 @@ Operation *LaneExpr::symbol(StringAttr name) const { return chunk::lookup(mixer,
 
 bool LaneExpr::isState(StringAttr name) const { return isa<StateOp>(symbol(name)); }
 
+bool LaneExpr::isOfTokens(StringAttr name) const {
+  return isState(name) || isTokenIndexed(mixer, chunk::dimsOf(symbol(name)));
+}
+
 int64_t LaneExpr::sizeOf(Attribute dim) const {
   auto op = cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dim)));
   return op.getSize() ? static_cast<int64_t>(*op.getSize()) : -1;
@@ -101,13 +105,13 @@ FailureOr<Value> LaneExpr::valueOf(StringAttr name, const LaneElement &element) 
     // An input whose earlier tokens are carried.
     return inputAt(name, element, 0);
   }
-  auto result = definition(found->second, places(name, element, Place{0, 1, 0, {}}));
+  std::optional<Place> own;
+  if (isOfTokens(name))
+    own = Place{0, 1, 0, {}};
+  auto result = definition(found->second, places(name, element, own));
   if (failed(result))
     return failure();
-  Value value = asValue(found->second, *result);
-  if (!value)
-    return failure();
-  return value;
+  return asValue(*result);
 }
 
 FailureOr<Value> LaneExpr::inputAt(StringAttr name, const LaneElement &element, int64_t offset) {
@@ -115,7 +119,7 @@ FailureOr<Value> LaneExpr::inputAt(StringAttr name, const LaneElement &element, 
   auto result = readTensor(nullptr, tensor, places(name, element, Place{offset, 1, 0, {}}), true);
   if (failed(result))
     return failure();
-  return asValue(tensor, *result);
+  return asValue(*result);
 }
 
 //===----------------------------------------------------------------------===//
@@ -174,11 +178,7 @@ std::optional<bool> LaneExpr::known(Value condition) {
   return std::nullopt;
 }
 
-Value LaneExpr::number(Operation *op, const Place &place) {
-  if (place.token) {
-    refuse(op, "the number of a token as a number");
-    return {};
-  }
+Value LaneExpr::number(const Place &place) {
   Value result = place.rest;
   auto more = [&](Value value) {
     Value both[] = {result ? result : value, value};
@@ -192,13 +192,19 @@ Value LaneExpr::number(Operation *op, const Place &place) {
       own = arith::MulIOp::create(builder, block.loc, own, block.splat(block.i64(place.lane)));
     more(own);
   }
+  if (place.token) {
+    Value own = arith::AddIOp::create(builder, block.loc, block.position(), token);
+    if (place.token != 1)
+      own = arith::MulIOp::create(builder, block.loc, own, block.i64(place.token));
+    more(own);
+  }
   if (place.constant || !result)
     more(block.i64(place.constant));
   return result;
 }
 
-Value LaneExpr::asValue(Operation *op, const Evaluated &evaluated) {
-  return evaluated.isInteger ? number(op, evaluated.place) : evaluated.value;
+Value LaneExpr::asValue(const Evaluated &evaluated) {
+  return evaluated.isInteger ? number(evaluated.place) : evaluated.value;
 }
 
 //===----------------------------------------------------------------------===//
@@ -247,12 +253,17 @@ LaneExpr::Result LaneExpr::evalOp(Operation *op) {
           return failure();
         if (operand->place.isConstant())
           return real(constant(static_cast<double>(operand->place.constant)));
-        Value value = number(op, operand->place);
-        if (!value)
-          return failure();
+        Value value = number(operand->place);
         Type type =
             isa<RankedTensorType>(value.getType()) ? Type(block.tileOf(block.real)) : block.real;
         return real(arith::SIToFPOp::create(builder, block.loc, type, value));
+      })
+      .Case([&](ExtentOp extent) -> Result {
+        if (extent.getDimAttr() != tokenDimOf(mixer)) {
+          refuse(extent, "the extent of another run-time dim than that of the tokens");
+          return failure();
+        }
+        return integer({0, 0, 0, endOfSequence()});
       })
       .Case([&](ReadOp other) { return read(other); })
       .Case([&](UnaryOp other) { return unary(other); })
@@ -297,12 +308,7 @@ LaneExpr::Result LaneExpr::definition(Operation *equation, ArrayRef<Place> argum
     Result inside = body(domain, arguments);
     if (failed(inside))
       return failure();
-    Value value = asValue(equation, *result);
-    if (!value)
-      return failure();
-    Value none = block.zero(getElementTypeOrSelf(value.getType()));
-    value = choose(inside->value, value, none);
-    result = result->isInteger ? integer({0, 0, 0, value}) : real(value);
+    result = zeroUnless(inside->value, *result);
   }
   memo.insert({key, *result});
   return result;
@@ -352,9 +358,7 @@ FailureOr<Place> LaneExpr::place(Operation *op, AffineExpr expr, ArrayRef<Place>
     if (left->isConstant())
       return Place::of(isMod ? llvm::mod(left->constant, right->constant)
                              : llvm::divideFloorSigned(left->constant, right->constant));
-    Value value = number(op, *left);
-    if (!value)
-      return failure();
+    Value value = number(*left);
     return Place{
         0, 0, 0,
         function(isMod ? BinaryFn::Mod : BinaryFn::FloorDiv, value, block.i64(right->constant))};
@@ -395,8 +399,20 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
   Place *ofOther = nullptr; // a place along the lanes' dim that is not the own lane's
   int64_t lanes = 0;
   bool hasLanes = false, isInLoop = false;
+  Value exists; // null: it does
   for (auto [feature, dim] : llvm::zip_equal(features, dims)) {
     int64_t size = sizeOf(dim);
+    if (size >= 0 && !feature.isConstant() && !feature.isLane() && !isOfLoop(feature)) {
+      auto inside = compute(op, feature, size);
+      if (failed(inside))
+        return failure();
+      exists = block.conjunction(exists, *inside);
+      if (isLanes(dim) && !std::exchange(hasLanes, true)) {
+        ofOther = &feature;
+        lanes = size;
+      }
+      continue;
+    }
     if (isLanes(dim) && !std::exchange(hasLanes, true) && isOfLoop(feature)) {
       ofOther = &feature;
       lanes = size;
@@ -407,16 +423,14 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
     if (feature.isConstant()) {
       if (feature.constant < 0 || feature.constant >= size)
         return zero();
-    } else if (!feature.isLane() && !isOfLoop(feature)) {
-      return refuse(op, "an index that is computed, or that is next to another one"), failure();
     } else if (size < (feature.lane ? feature.lanes : loop->size)) {
       return refuse(op, "an index of one dim in another one"), failure();
     }
   }
-  if (!isOfTokens && isInLoop) {
-    if (auto tensor = dyn_cast<TensorOp>(source))
-      return readTensor(op, tensor, all, false);
-    return definition(equations.lookup(name), all);
+  if (!isOfTokens && (isInLoop || exists)) {
+    auto tensor = dyn_cast<TensorOp>(source);
+    return zeroUnless(exists, tensor ? readTensor(op, tensor, all, false)
+                                     : definition(equations.lookup(name), all));
   }
   if (!isOfTokens) {
     // Made once, in front of the loops.
@@ -433,17 +447,20 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
     Result result = inFront();
     return dense && succeeded(result) ? Result(keep(keyOf(source, all), *result)) : result;
   }
+  if (chunk::positionDim(mixer, op) != tokenDimOf(mixer))
+    return refuse(op, "positions of another run-time dim"), failure();
   const Place &at = all.front();
   if (at.token != 1 || at.lane || at.rest)
-    return refuse(op, "a token other than the own one plus a distance"), failure();
+    return zeroUnless(exists, readFar(op, all));
   // Registers of other lanes; what can be computed from memory is, unless all are wanted.
   const bool isCarried = isa<StateOp>(source) || at.constant * step < 0;
   if (ofOther && block.shape.blocks == 1 && (dense || isCarried) &&
       llvm::none_of(features, [](const Place &place) { return place.isLane(); })) {
     const Place other = std::exchange(*ofOther, Place::ofLane(lanes));
-    return pick(op, keyOf(source, all), other, [&] { return readToken(op, all); });
+    return zeroUnless(exists,
+                      pick(op, keyOf(source, all), other, [&] { return readToken(op, all); }));
   }
-  return readToken(op, all);
+  return zeroUnless(exists, readToken(op, all));
 }
 
 /// A symbol over tokens, at one that is a distance from the own one.
@@ -460,12 +477,15 @@ LaneExpr::Result LaneExpr::readToken(ReadOp op, ArrayRef<Place> all) {
     return refuse(op, "a state of an earlier token than the one before"), failure();
   }
   const int64_t distance = -at.constant * step;
+  auto tensor = dyn_cast<TensorOp>(source);
+  if (tensor && tensor.getRole() == Role::Param)
+    return readTensor(op, tensor, all, true);
   if (distance > 0)
     return earlier(op, name, features, distance);
-  if (auto tensor = dyn_cast<TensorOp>(source))
+  if (tensor)
     return readTensor(op, tensor, all, true);
   if (distance < 0)
-    return refuse(op, "a definition at a later token"), failure();
+    return readFar(op, all);
   if (auto found = equations.find(name); found != equations.end())
     return definition(found->second, all);
   return refuse(op, "'" + name.getValue() + "', which another form makes"), failure();
@@ -476,8 +496,8 @@ LaneExpr::Result LaneExpr::earlier(ReadOp op, StringAttr name, ArrayRef<Place> f
   LaneElement element;
   for (const Place &feature : features)
     if (feature.rest)
-      return refuse(op,
-                    "elements of '" + name.getValue() + "' in a loop, as registers have no number"),
+      return refuse(op, "elements of '" + name.getValue() +
+                            "' at computed places, as registers have no number"),
              failure();
   for (const Place &feature : features)
     element.push_back(feature.lane ? -1 : feature.constant);
@@ -493,22 +513,16 @@ LaneExpr::Result LaneExpr::readTensor(ReadOp op, TensorOp tensor, ArrayRef<Place
   auto &memo = isInFront ? ofAll : ofToken;
   if (auto found = memo.find(key); found != memo.end())
     return found->second;
-  if (isOfTokens && tensor.getRole() == Role::Param)
-    return refuse(op ? op.getOperation() : tensor, "a param over tokens"), failure();
   int32_t number = 0;
   while (block.plan.tensors[number].name != tensor.getSymName())
     ++number;
-  Value exists;
-  if (isOfTokens && places[0].constant) {
-    Value at = arith::AddIOp::create(builder, block.loc, token, block.i64(places[0].constant));
-    // A negative one is large without its sign.
-    exists = arith::CmpIOp::create(builder, block.loc, arith::CmpIPredicate::ult, at, block.tokens);
-  }
-  SmallVector<Place> inOrder(places);
+  const TensorRow row =
+      isOfTokens ? rowOf(tensor, places) : TensorRow{SmallVector<Place>(places), token, {}};
+  SmallVector<Place> inOrder(row.places);
   if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
     for (auto [own, declared] : llvm::enumerate(order.asArrayRef()))
-      inOrder[declared] = places[own];
-  Value value = block.load(block.tensor(number), inOrder, token, exists);
+      inOrder[declared] = row.places[own];
+  Value value = block.load(block.tensor(number), inOrder, row.number, row.exists);
   Evaluated result =
       typeOf(tensor.getSymNameAttr()).isInteger(64) ? integer({0, 0, 0, value}) : real(value);
   memo.insert({key, result});

@@ -45,8 +45,8 @@ public:
   /// Begins a token: its number in the call, and the values carried to it.
   void enterToken(mlir::Value token, const std::map<Carried, mlir::Value> &carried);
 
-  /// The value of a symbol over tokens at this one (of a state: after it), real, i64 or i1, for one
-  /// lane each or the same for all.
+  /// The value of a symbol, over tokens at this one (of a state: after it), real, i64 or i1, for
+  /// one lane each or the same for all.
   mlir::FailureOr<mlir::Value> valueOf(mlir::StringAttr name, const LaneElement &element);
 
   /// That of an input so many tokens behind this one, zero where the sequence has none.
@@ -56,6 +56,7 @@ public:
   /// All elements of a symbol.
   std::vector<LaneElement> elementsOf(mlir::StringAttr name) const;
   bool isState(mlir::StringAttr name) const;
+  bool isOfTokens(mlir::StringAttr name) const;
   /// The places of an element, the token in front if `isOfTokens`.
   llvm::SmallVector<Place> places(mlir::StringAttr name, const LaneElement &element,
                                   std::optional<Place> token = std::nullopt) const;
@@ -83,6 +84,14 @@ private:
   Result readToken(mlir::seq::ReadOp op, llvm::ArrayRef<Place> all);
   Result readTensor(mlir::seq::ReadOp op, mlir::seq::TensorOp tensor, llvm::ArrayRef<Place> places,
                     bool isOfTokens);
+  Result readFar(mlir::seq::ReadOp op, llvm::ArrayRef<Place> all);
+  /// Where a row of a tensor over tokens stands: places in which t is a number, and whether it is
+  /// there (null: it is).
+  struct TensorRow {
+    llvm::SmallVector<Place> places;
+    mlir::Value number, exists;
+  };
+  TensorRow rowOf(mlir::seq::TensorOp tensor, llvm::ArrayRef<Place> places);
   Result definition(mlir::Operation *equation, llvm::ArrayRef<Place> arguments);
   Result earlier(mlir::seq::ReadOp op, mlir::StringAttr name, llvm::ArrayRef<Place> features,
                  int64_t distance);
@@ -140,10 +149,16 @@ private:
 
   Evaluated real(mlir::Value value) { return {false, {}, value}; }
   Evaluated integer(const Place &place) { return {true, place, {}}; }
-  /// A number of a place as an i64, or a tile of them; null (with an error) if it depends on the
-  /// number of the token, which kernels do not know yet.
-  mlir::Value number(mlir::Operation *op, const Place &place);
-  mlir::Value asValue(mlir::Operation *op, const Evaluated &evaluated);
+  /// A number of a place as an i64, or a tile of them.
+  mlir::Value number(const Place &place);
+  mlir::Value asValue(const Evaluated &evaluated);
+  /// Makes a place along a dim of that size one that is a value, the same for all lanes, and tells
+  /// whether it was one of the dim's.
+  mlir::FailureOr<mlir::Value> compute(mlir::Operation *op, Place &place, int64_t size);
+  mlir::Value isBelow(mlir::Value number, mlir::Value end);
+  mlir::Value endOfSequence();
+  /// A value where a condition (if any) holds, else zero.
+  Result zeroUnless(mlir::Value condition, const Result &value);
   void unify(llvm::MutableArrayRef<mlir::Value> values);
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value multiply(mlir::Value a, mlir::Value b);

@@ -31,10 +31,7 @@ LaneExpr::Result LaneExpr::unary(UnaryOp op) {
                       -operand->place.lane,
                       {},
                       operand->place.lanes});
-    Value value = number(op, operand->place);
-    if (!value)
-      return failure();
-    return integer({0, 0, 0, function(op.getFn(), value)});
+    return integer({0, 0, 0, function(op.getFn(), number(operand->place))});
   }
   if (op.getFn() == UnaryFn::Neg)
     return real(arith::NegFOp::create(builder, block.loc, operand->value));
@@ -78,10 +75,7 @@ LaneExpr::Result LaneExpr::binary(BinaryOp op) {
         break;
       }
     }
-    Value a = number(op, left->place), b = a ? number(op, right->place) : Value();
-    if (!b)
-      return failure();
-    return integer({0, 0, 0, function(fn, a, b)});
+    return integer({0, 0, 0, function(fn, number(left->place), number(right->place))});
   }
   switch (fn) {
   case BinaryFn::Add:
@@ -133,9 +127,7 @@ LaneExpr::Result LaneExpr::compare(CompareOp op) {
                                                 : a >= b;
       return real(arith::ConstantIntOp::create(builder, block.loc, holds ? 1 : 0, 1));
     }
-    Value both[] = {number(op, left->place), number(op, right->place)};
-    if (!both[0] || !both[1])
-      return failure();
+    Value both[] = {number(left->place), number(right->place)};
     unify(both);
     constexpr arith::CmpIPredicate predicates[] = {
         arith::CmpIPredicate::eq,  arith::CmpIPredicate::ne,  arith::CmpIPredicate::slt,
@@ -166,10 +158,7 @@ LaneExpr::Result LaneExpr::select(SelectOp op) {
   Result whenTrue = eval(op.getWhenTrue()), whenFalse = eval(op.getWhenFalse());
   if (failed(whenTrue) || failed(whenFalse))
     return failure();
-  Value a = asValue(op, *whenTrue), b = a ? asValue(op, *whenFalse) : Value();
-  if (!b)
-    return failure();
-  Value chosen = choose(condition->value, a, b);
+  Value chosen = choose(condition->value, asValue(*whenTrue), asValue(*whenFalse));
   return whenTrue->isInteger ? integer({0, 0, 0, chosen}) : real(chosen);
 }
 

@@ -8,6 +8,7 @@
 
 #include "compiler/chunk/Reads.h"
 #include "compiler/gpu/lanes/LaneExpr.h"
+#include "compiler/gpu/lanes/Segments.h"
 #include "dialect/Carry.h"
 #include "dialect/tile/Tile.h"
 
@@ -42,7 +43,8 @@ public:
       : mixer(mixer), plan(plan), module(module), name(name), borders(borders),
         regions(borders ? Borders::kRegions : 0) {}
 
-  FailureOr<LaunchPlan> run() {
+  FailureOr<std::vector<LaunchPlan>> run() {
+    const int32_t number = countKernels(module);
     if (failed(check()) || failed(chooseShape()))
       return failure();
     kernel = makeKernel(module, mixer.getLoc(), name, plan,
@@ -62,7 +64,14 @@ public:
                                  << " are possible";
     if (succeeded(result) && succeeded(emit())) {
       kernel->setAttr(formName, StringAttr::get(mixer.getContext(), words()));
-      return launchOf(plan, shape, static_cast<int32_t>(shape.threads), regions);
+      std::vector<LaunchPlan> launches = {
+          launchOf(plan, shape, static_cast<int32_t>(shape.threads), regions)};
+      if (own.readsPosition() && !isSummary())
+        launches.push_back(emitPositionKernel(module, mixer.getLoc(), (name + "_position").str(),
+                                              plan, mixer.getCompute()));
+      for (auto [more, launch] : llvm::enumerate(launches))
+        launch.kernel = number + static_cast<int32_t>(more);
+      return launches;
     }
     kernel.erase();
     return failure();
@@ -105,11 +114,9 @@ private:
       only = state.getDirection();
     }
     direction = only.value_or(Direction::Forward);
-    for (auto output : mixer.getOps<OutputOp>()) {
-      Operation *source = chunk::lookup(mixer, output.getSourceAttr());
-      if (!isa<StateOp>(source) && !isTokenIndexed(mixer, chunk::dimsOf(source)))
-        return refuse(output, "an output without tokens");
-    }
+    for (const CarryComponent &component : carryComponents(mixer))
+      if (component.kind == CarryComponent::Rows)
+        return refuse(chunk::lookup(mixer, component.of), "rows of earlier tokens without pairs");
     return success();
   }
 
@@ -160,8 +167,11 @@ private:
         shape.dims = {static_cast<int32_t>(number)};
       }
     }
-    if (!best)
-      return refuse(mixer, "states and outputs without a fixed dim that threads could be along");
+    if (!best) {
+      // Everything is a number a token: one lane has it, in a warp of its own.
+      shape = {{}, 1, 32, 1, 32};
+      return success();
+    }
     exchanges = std::get<0>(*best);
     if (exchanges)
       addDims();
@@ -220,8 +230,10 @@ private:
       if (component.kind == CarryComponent::Window)
         note(component.of.getAttr(), component.shape[0]);
     mixer.walk([&](ReadOp read) {
-      if (!chunk::readsToken(mixer, read) ||
-          isa<StateOp>(chunk::lookup(mixer, read.getSourceAttr())))
+      Operation *source = chunk::lookup(mixer, read.getSourceAttr());
+      auto tensor = dyn_cast<TensorOp>(source);
+      if (!chunk::readsToken(mixer, read) || isa<StateOp>(source) ||
+          (tensor && tensor.getRole() == Role::Param))
         return;
       if (auto span = tokenSpan(mixer, read))
         note(read.getSourceAttr().getAttr(),
@@ -344,10 +356,13 @@ private:
       LLVM::ReturnOp::create(builder, block->loc, ValueRange());
       return success();
     }
+    if (failed(emitOutputs(Value())))
+      return failure();
     for (auto [value, last] : llvm::zip_equal(carried, current))
       if (auto at = placeInCarry(value))
         block->store(block->carryOut(at->first), at->second, Value(), last);
-    block->storePosition();
+    if (!block->readsPosition())
+      block->storePosition();
     expr->closeFront();
     LLVM::ReturnOp::create(builder, block->loc, ValueRange());
     return success();
@@ -369,6 +384,8 @@ private:
     auto loop = scf::ForOp::create(builder, block->loc, first, end, step, current);
     if (!block->firstLoop)
       block->firstLoop = loop;
+    if (current.empty()) // then it has its terminator
+      loop.getBody()->getTerminator()->erase();
     builder.setInsertionPointToEnd(loop.getBody());
     SmallVector<Value> inside(loop.getRegionIterArgs());
     for (int64_t number = 0; number < tokens; ++number) {
@@ -394,17 +411,8 @@ private:
     for (auto [value, before] : llvm::zip_equal(carried, current))
       known[value] = before;
     expr->enterToken(token, known);
-    const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
-    for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
-      StringAttr source = output.getSourceAttr().getAttr();
-      for (const LaneElement &element : expr->elementsOf(source)) {
-        auto value = expr->valueOf(source, element);
-        if (failed(value))
-          return failure();
-        block->store(block->tensor(inputs + static_cast<int32_t>(number)),
-                     expr->places(source, element, Place{0, 1, 0, {}}), token, *value);
-      }
-    }
+    if (failed(emitOutputs(token)))
+      return failure();
     SmallVector<Value> next;
     for (const Carried &value : carried) {
       if (value.distance > 1) {
@@ -420,9 +428,37 @@ private:
     return success();
   }
 
+  /// Stores the outputs of a token, or those without tokens.
+  LogicalResult emitOutputs(Value token) {
+    const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
+    const std::map<Carried, Value> none;
+    if (!token)
+      expr->enterToken(token, none);
+    for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
+      StringAttr source = output.getSourceAttr().getAttr();
+      if (expr->isOfTokens(source) != static_cast<bool>(token))
+        continue;
+      LaneArray array = block->tensor(inputs + static_cast<int32_t>(number));
+      std::optional<Place> own;
+      if (token)
+        own = Place{0, 1, 0, {}};
+      else
+        array.isThere = block->isEnding;
+      for (const LaneElement &element : expr->elementsOf(source)) {
+        auto value = expr->valueOf(source, element);
+        if (failed(value))
+          return failure();
+        block->store(array, expr->places(source, element, own), token, *value);
+      }
+    }
+    return success();
+  }
+
   //===--- in words -------------------------------------------------------===//
 
   std::string words() const {
+    if (shape.dims.empty())
+      return "one lane for each batch element";
     std::vector<std::string> names;
     for (int32_t dim : shape.dims)
       names.push_back(plan.dims[dim].name);
@@ -436,9 +472,9 @@ private:
 
 } // namespace
 
-FailureOr<LaunchPlan> emitLaneKernel(MixerOp mixer, const MixerPlan &plan,
-                                     mlir::gpu::GPUModuleOp module, StringRef name,
-                                     const Borders *borders) {
+FailureOr<std::vector<LaunchPlan>> emitLaneKernels(MixerOp mixer, const MixerPlan &plan,
+                                                   mlir::gpu::GPUModuleOp module, StringRef name,
+                                                   const Borders *borders) {
   return LaneLowering(mixer, plan, module, name, borders).run();
 }
 

@@ -22,12 +22,13 @@
 namespace seqmix::gpu {
 
 /// Adds the kernel of a mixer at the structure stage, whose states are all recurrences, to a
-/// module, as ops on tiles (`tile.warps`), and says how it is launched; its number in the code is
-/// the caller's. Fails with a located error ("not lowered for CUDA yet: ...") for what the form
-/// does not take. With `borders` the kernel walks segments of a sequence, too (Borders.h).
-llvm::FailureOr<LaunchPlan> emitLaneKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
-                                           mlir::gpu::GPUModuleOp module, llvm::StringRef name,
-                                           const Borders *borders = nullptr);
+/// module, as ops on tiles (`tile.warps`), and says how it is launched; a second one stores
+/// positions where equations read them. Fails with a located error ("not lowered for CUDA yet:
+/// ...") for what the form does not take. With `borders` the kernel walks segments of a sequence,
+/// too (Borders.h).
+llvm::FailureOr<std::vector<LaunchPlan>>
+emitLaneKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module,
+                llvm::StringRef name, const Borders *borders = nullptr);
 
 } // namespace seqmix::gpu
 

@@ -52,10 +52,10 @@ int32_t countKernels(mlir::gpu::GPUModuleOp module) {
       }));
 }
 
-SchedulePlan SegmentKernels::schedule(LaunchPlan own, int32_t number) const {
-  own.kernel = number;
+SchedulePlan SegmentKernels::schedule(const std::vector<LaunchPlan> &own) const {
   SchedulePlan result;
-  result.launches = {summary, scan, std::move(own)};
+  result.launches = {summary, scan};
+  llvm::append_range(result.launches, own);
   for (LaunchPlan *launch : {&result.launches[0], &result.launches[2]})
     launch->grid[2].factors.push_back({SEQ_FACTOR_SEGMENTS, 0, 1});
   result.regions = borders->regions();
@@ -82,14 +82,12 @@ std::optional<SegmentKernels> emitSegmentKernels(MixerOp mixer, const MixerPlan 
     return std::nullopt;
   result.borders = std::make_unique<Borders>(mixer, *result.plan, *result.plan->summary);
   result.leastTokens = static_cast<int64_t>(std::ceil(kLaunchTokens * (1 + work)));
-  int32_t number = countKernels(module);
-  auto launch =
-      emitLaneKernel(summary, *result.plan, module, name + "_summary", result.borders.get());
-  if (failed(launch))
+  auto launches =
+      emitLaneKernels(summary, *result.plan, module, name + "_summary", result.borders.get());
+  if (failed(launches))
     return std::nullopt;
-  result.summary = std::move(*launch);
-  result.summary.kernel = number;
-  number = countKernels(module);
+  result.summary = std::move(launches->front());
+  const int32_t number = countKernels(module);
   result.scan = emitBorderScan(*result.borders, module, mixer.getLoc(), name + "_scan");
   result.scan.kernel = number;
   return result;

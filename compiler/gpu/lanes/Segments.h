@@ -18,8 +18,8 @@ struct SegmentKernels {
   LaunchPlan summary, scan;
   int64_t leastTokens = 0;
 
-  /// All three launches; the mixer's own kernel is given, with its number.
-  SchedulePlan schedule(LaunchPlan own, int32_t number) const;
+  /// These two launches, then the mixer's own, of which the first has a block for each segment.
+  SchedulePlan schedule(const std::vector<LaunchPlan> &own) const;
 };
 
 /// Adds them, if a mixer has a summary and that fits into registers; else `reason` says why not.
