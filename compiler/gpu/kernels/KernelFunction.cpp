@@ -38,15 +38,6 @@ LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, Location loc, StringR
   return kernel;
 }
 
-LaunchPlan emitPositionKernel(mlir::gpu::GPUModuleOp module, Location loc, StringRef name,
-                              const MixerPlan &plan, Type real) {
-  const LaneShape shape{{0}, 32, 32, 1, 32};
-  LaneBlock block(plan, shape, makeKernel(module, loc, name, plan, 1), real);
-  block.storePosition();
-  LLVM::ReturnOp::create(block.builder, block.loc, ValueRange());
-  return launchOf(plan, shape, 32);
-}
-
 LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads,
                     int32_t regions) {
   LaunchPlan result;

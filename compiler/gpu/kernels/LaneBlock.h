@@ -148,10 +148,6 @@ mlir::LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, mlir::Location 
                                   llvm::StringRef name, const MixerPlan &plan, int32_t warps,
                                   int32_t regions = 0);
 
-/// Adds a kernel that stores the positions behind a call, and says how it is launched.
-LaunchPlan emitPositionKernel(mlir::gpu::GPUModuleOp module, mlir::Location loc,
-                              llvm::StringRef name, const MixerPlan &plan, mlir::Type real);
-
 /// The launch of such a kernel: blocks for the parts of the shape's dim and all batch elements.
 LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads,
                     int32_t regions = 0);

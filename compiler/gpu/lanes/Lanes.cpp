@@ -7,6 +7,7 @@
 #include "compiler/gpu/lanes/Lanes.h"
 
 #include "compiler/chunk/Reads.h"
+#include "compiler/gpu/lanes/CarryBehind.h"
 #include "compiler/gpu/lanes/LaneExpr.h"
 #include "compiler/gpu/lanes/Segments.h"
 #include "dialect/Carry.h"
@@ -66,9 +67,12 @@ public:
       kernel->setAttr(formName, StringAttr::get(mixer.getContext(), words()));
       std::vector<LaunchPlan> launches = {
           launchOf(plan, shape, static_cast<int32_t>(shape.threads), regions)};
-      if (own.readsPosition() && !isSummary())
-        launches.push_back(emitPositionKernel(module, mixer.getLoc(), (name + "_position").str(),
-                                              plan, mixer.getCompute()));
+      if ((own.readsPosition() || sharesWindow()) && !isSummary()) {
+        auto behind = emitCarryBehind(mixer, plan, shape, module, (name + "_carry").str());
+        if (failed(behind))
+          return failure();
+        launches.push_back(std::move(*behind));
+      }
       for (auto [more, launch] : llvm::enumerate(launches))
         launch.kernel = number + static_cast<int32_t>(more);
       return launches;
@@ -114,9 +118,13 @@ private:
       only = state.getDirection();
     }
     direction = only.value_or(Direction::Forward);
-    for (const CarryComponent &component : carryComponents(mixer))
+    for (const CarryComponent &component : carryComponents(mixer)) {
+      Operation *of = chunk::lookup(mixer, component.of);
       if (component.kind == CarryComponent::Rows)
-        return refuse(chunk::lookup(mixer, component.of), "rows of earlier tokens without pairs");
+        return refuse(of, "rows of earlier tokens without pairs");
+      if (isShared(mixer, component) && !isa<TensorOp>(of))
+        return refuse(of, "earlier tokens of a definition that batch elements share");
+    }
     return success();
   }
 
@@ -192,6 +200,13 @@ private:
       return llvm::none_of(
           chunk::dimsOf(chunk::lookup(mixer, component.of)).getAsRange<FlatSymbolRefAttr>(),
           [&](auto symbol) { return symbol.getValue() == plan.dims[shape.dims.front()].name; });
+    });
+  }
+
+  /// Whether several blocks read a window of the carry.
+  bool sharesWindow() {
+    return llvm::any_of(carryComponents(mixer), [&](const CarryComponent &component) {
+      return isShared(mixer, component);
     });
   }
 
@@ -359,9 +374,9 @@ private:
     if (failed(emitOutputs(Value())))
       return failure();
     for (auto [value, last] : llvm::zip_equal(carried, current))
-      if (auto at = placeInCarry(value))
+      if (auto at = placeInCarry(value); at && !isShared(mixer, carryComponents(mixer)[at->first]))
         block->store(block->carryOut(at->first), at->second, Value(), last);
-    if (!block->readsPosition())
+    if (!block->readsPosition() && !sharesWindow())
       block->storePosition();
     expr->closeFront();
     LLVM::ReturnOp::create(builder, block->loc, ValueRange());
