@@ -156,9 +156,7 @@ Value BlockExpr::load(const LaneArray &array, Value base, ValueRange strides,
       builder, block.loc, tileType(own, block.storageType(array.dtype)), base, strides,
       builder.getDenseI64ArrayAttr(dynamic), extents.values,
       builder.getDenseI64ArrayAttr(extents.constants), builder.getI64IntegerAttr(0));
-  if (array.dtype == SEQ_F32)
-    return tile;
-  return arith::ExtFOp::create(builder, block.loc, tileType(own, block.real), tile);
+  return convertReal(builder, block.loc, tile, block.real);
 }
 
 void BlockExpr::store(Value tile, const LaneArray &array, Value base, ValueRange strides,
@@ -303,6 +301,8 @@ BlockExpr::Result BlockExpr::evalOp(Operation *op) {
     return reduce(reduceOp);
   if (!isa<UnaryOp, BinaryOp, CompareOp, SelectOp, ToRealOp>(op))
     return refuse("'" + op->getName().getStringRef() + "' in an equation");
+  if (op->getResult(0).getType().isIndex())
+    return refuse("integers in an equation");
   SmallVector<Evaluated> operands;
   for (Value operand : op->getOperands()) {
     Result value = eval(operand);
@@ -499,8 +499,7 @@ BlockExpr::Result BlockExpr::readTensor(TensorOp tensor, ArrayRef<Evaluated> pla
   } else {
     Type type = block.storageType(array.dtype);
     result.value = LLVM::LoadOp::create(builder, block.loc, type, base);
-    if (type != block.real)
-      result.value = arith::ExtFOp::create(builder, block.loc, block.real, result.value);
+    result.value = convertReal(builder, block.loc, result.value, block.real);
   }
   known.insert({key, result});
   return result;

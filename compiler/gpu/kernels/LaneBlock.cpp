@@ -404,6 +404,18 @@ Value LaneBlock::address(const LaneArray &array, ArrayRef<Place> places, Value t
                              array.base, ArrayRef<LLVM::GEPArg>{offset});
 }
 
+Value convertReal(OpBuilder &builder, Location loc, Value value, Type element) {
+  Type type = value.getType(), own = getElementTypeOrSelf(type);
+  if (own == element)
+    return value;
+  Type wanted = element;
+  if (auto tile = dyn_cast<RankedTensorType>(type))
+    wanted = tile.clone(element);
+  if (own.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth())
+    return arith::ExtFOp::create(builder, loc, wanted, value);
+  return arith::TruncFOp::create(builder, loc, wanted, value);
+}
+
 /// In the type of values.
 Value LaneBlock::widen(Value value, SeqDType dtype) {
   Type type = value.getType();
@@ -418,9 +430,7 @@ Value LaneBlock::widen(Value value, SeqDType dtype) {
     return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, value, none);
   }
   default:
-    if (storageType(dtype) == real)
-      return value;
-    return arith::ExtFOp::create(builder, loc, shaped(real), value);
+    return convertReal(builder, loc, value, real);
   }
 }
 
@@ -437,7 +447,7 @@ Value LaneBlock::narrow(Value value, SeqDType dtype) {
   case SEQ_BOOL:
     return arith::ExtUIOp::create(builder, loc, wanted, value);
   default:
-    return own == real ? value : arith::TruncFOp::create(builder, loc, wanted, value).getResult();
+    return convertReal(builder, loc, value, own);
   }
 }
 

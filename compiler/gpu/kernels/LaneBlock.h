@@ -48,6 +48,10 @@ struct LaneArray {
       isWritten; ///< whether this block is the one that writes what several share; null: always
 };
 
+/// A real, or a tile of them, as another type: f64 inputs may stand beside arithmetic in f32.
+mlir::Value convertReal(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value,
+                        mlir::Type element);
+
 /// A block's part of a call: which batch element, which lanes, which tokens; and where its elements
 /// stand. What is the same for all tokens is made in front of the first loop.
 class LaneBlock {

@@ -35,7 +35,13 @@ LaneExpr::Result LaneExpr::unary(UnaryOp op) {
   }
   if (op.getFn() == UnaryFn::Neg)
     return real(arith::NegFOp::create(builder, block.loc, operand->value));
-  return real(function(op.getFn(), operand->value));
+  Value result = function(op.getFn(), operand->value);
+  if (!op.getType().isIndex())
+    return real(result);
+  Type type = builder.getI64Type();
+  if (auto tile = dyn_cast<RankedTensorType>(result.getType()))
+    type = tile.clone(type);
+  return integer({0, 0, 0, arith::FPToSIOp::create(builder, block.loc, type, result)});
 }
 
 LaneExpr::Result LaneExpr::binary(BinaryOp op) {

@@ -225,9 +225,8 @@ PairValue PairExpr::widened(const PairValue &stored, SeqDType dtype) {
   if (dtype == SEQ_BOOL)
     result.value = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, stored.value,
                                          block.zero(stored.value.getType()));
-  else if (isa<FloatType>(element) && element != tiles.real)
-    result.value =
-        arith::ExtFOp::create(builder, loc, tiles.typeOf(stored.axes, tiles.real), stored.value);
+  else if (isa<FloatType>(element))
+    result.value = convertReal(builder, loc, stored.value, tiles.real);
   return result;
 }
 

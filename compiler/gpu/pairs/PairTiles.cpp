@@ -207,8 +207,10 @@ PairFactor PairProducts::cut(Value tile) {
   OpBuilder &builder = tiles.builder;
   Location loc = tiles.loc;
   auto type = cast<RankedTensorType>(tile.getType());
-  if (tiles.real.isF64() && !type.getElementType().isF64())
-    return {{arith::ExtFOp::create(builder, loc, type.clone(tiles.real), tile)}};
+  if (tiles.real.isF64() || type.getElementType().isF64()) {
+    tile = convertReal(builder, loc, tile, tiles.real);
+    type = cast<RankedTensorType>(tile.getType());
+  }
   if (type.getElementType().isBF16() || tiles.real.isF64())
     return {{tile}};
   const bool isHalf = type.getElementType().isF16();
