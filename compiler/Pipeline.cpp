@@ -135,12 +135,19 @@ LogicalResult runStructure(ModuleOp module, const Options &options) {
   if (failed(runStructurePasses(module, Form::Sequential)) ||
       failed(runStructurePasses(*blocks, options.form)))
     return failure();
-  for (auto mixer : llvm::make_early_inc_range(blocks->getOps<seq::MixerOp>())) {
+  for (seq::MixerOp mixer : llvm::to_vector(blocks->getOps<seq::MixerOp>())) {
     if (mixer.getSummaryOf() || mixer.getFormOf() || mixer.getOps<seq::AffineOp>().empty())
       continue;
+    seq::MixerOp summary = summaryOf(mixer);
+    const std::string name = (mixer.getSymName() + ".blocks").str();
     mixer->setAttr(gpu::kBlocksOf, FlatSymbolRefAttr::get(mixer.getSymNameAttr()));
-    mixer.setSymName((mixer.getSymName() + ".blocks").str());
+    mixer.setSymName(name);
     mixer->moveBefore(module.getBody(), module.getBody()->end());
+    if (!summary)
+      continue;
+    summary.setSymName(name + ".summary");
+    summary.setSummaryOfAttr(FlatSymbolRefAttr::get(mixer.getSymNameAttr()));
+    summary->moveBefore(module.getBody(), module.getBody()->end());
   }
   return success();
 }

@@ -117,6 +117,7 @@ constexpr llvm::StringLiteral kLowered[] = {
 /// Those whose forward pass must take blocks of tokens in at least one case.
 constexpr llvm::StringLiteral kInBlocks[] = {
     "comba",
+    "cut_blocks",
     "deltanet",
     "deltanet_negative",
     "deltaproduct",
@@ -127,10 +128,17 @@ constexpr llvm::StringLiteral kInBlocks[] = {
     "lightning",
     "linear_attention",
     "mamba2",
+    "many_rows",
     "rwkv6",
     "rwkv7",
     "simple_gla",
     "slices",
+};
+
+/// Those of them whose sequences must be cut in at least one case.
+constexpr llvm::StringLiteral kCutInBlocks[] = {
+    "cut_blocks", "gla",       "hgrn2", "lightning",  "linear_attention",
+    "mamba2",     "many_rows", "rwkv6", "simple_gla", "slices",
 };
 
 /// The lowered kernels of a mixer, ready for the emulator.
@@ -304,7 +312,7 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
   std::vector<CaseLine> cases = parseCases(source, diagnostics);
   ASSERT_FALSE(cases.empty()) << diagnostics.render();
   TemporaryDirectory folder;
-  size_t number = 0, blocks = 0;
+  size_t number = 0, blocks = 0, cutBlocks = 0;
   for (const CaseLine &line : cases) {
     SCOPED_TRACE(source.text(line.range).str());
     Options options;
@@ -347,6 +355,7 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
     blocks += kernels.find(line.mixer + "_step") != nullptr;
     if (!kernels.hasSegments(line.mixer))
       continue;
+    cutBlocks += kernels.find(line.mixer + "_step") != nullptr;
     const size_t before = std::exchange(device.launches, 0);
     setenv("SEQMIX_SEGMENTS", "3", 1);
     runTrial(*trial, *mixer);
@@ -355,6 +364,8 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
   }
   if (llvm::is_contained(kInBlocks, nameOfExample(GetParam())))
     EXPECT_GT(blocks, 0U);
+  if (llvm::is_contained(kCutInBlocks, nameOfExample(GetParam())))
+    EXPECT_GT(cutBlocks, 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Examples, CudaMixers, ::testing::ValuesIn(examples()),

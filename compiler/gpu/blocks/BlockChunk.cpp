@@ -23,11 +23,13 @@ unsigned BlockLowering::partsOf(StringAttr symbol) const {
   return expr->storedAs(symbol) == SEQ_BF16 ? 1 : 2;
 }
 
-BlockLowering::Slices<Parts> BlockLowering::allocateRows(unsigned parts) {
-  Slices<Parts> slices;
-  for (const BlockAxis &rows : rowSlices)
-    slices.push_back(tiles->allocate(tokenAxis.size, rows.size, parts));
-  return slices;
+/// Room for a factor of rows; one for all reads and updates that have the same.
+const BlockLowering::Slices<Parts> &BlockLowering::allocateRows(StringAttr factor) {
+  auto [found, isNew] = factors.try_emplace(factor);
+  if (isNew)
+    for (const BlockAxis &rows : rowSlices)
+      found->second.push_back(tiles->allocate(tokenAxis.size, rows.size, partsOf(factor)));
+  return found->second;
 }
 
 void BlockLowering::findFactors() {
@@ -37,13 +39,13 @@ void BlockLowering::findFactors() {
     if (attr.getResult())
       read.result = attr.getResult().getAttr();
     read.isBefore = attr.getBefore();
-    read.query = allocateRows(partsOf(read.factor));
+    read.query = allocateRows(read.factor);
   }
   for (auto attr : affine.getUpdates().getAsRange<UpdateAttr>()) {
     Update &update = updates.emplace_back();
     update.factor = attr.getLefts().front().getSymbol().getAttr();
     update.terms.assign(attr.getTerms().begin(), attr.getTerms().end());
-    update.left = allocateRows(partsOf(update.factor));
+    update.left = allocateRows(update.factor);
     const bool isOne =
         update.terms.size() == 1 && update.terms[0].getRight() && !update.terms[0].getCoef();
     update.right = tiles->allocate(tokenAxis.size, columnAxis.size,
@@ -84,18 +86,20 @@ Value BlockLowering::evaluateRight(const Update &update, const BlockFrame &frame
 }
 
 LogicalResult BlockLowering::storeFactors() {
-  auto storeRows = [&](StringAttr factor, const Slices<Parts> &shared) {
-    for (auto [slice, parts] : llvm::enumerate(shared))
+  llvm::DenseSet<StringAttr> stored;
+  auto storeRows = [&](StringAttr factor) {
+    if (!stored.insert(factor).second)
+      return success();
+    for (auto [slice, parts] : llvm::enumerate(factors[factor]))
       if (failed(storeFactor(expr->evaluate(factor, rowFrame(slice)), rowFrame(slice), parts)))
         return failure();
     return success();
   };
   for (const Read &read : reads)
-    if (failed(storeRows(read.factor, read.query)))
+    if (failed(storeRows(read.factor)))
       return failure();
   for (const Update &update : updates)
-    if (failed(storeRows(update.factor, update.left)) ||
-        failed(storeRight(update, {tokenAxis, columnAxis})))
+    if (failed(storeRows(update.factor)) || failed(storeRight(update, {tokenAxis, columnAxis})))
       return failure();
   return success();
 }
@@ -146,13 +150,22 @@ LogicalResult BlockLowering::makeDecays() {
   if (!own)
     return failure();
   own = expr->mask(own, tokens, 1);
-  decays.upTo = tiles->products(own, tokens, 0, false);
+  auto keep = [&](Value tile, const BlockFrame &frame) {
+    Value shared = tiles->allocate(frame);
+    tiles->store(tile, shared);
+    return shared;
+  };
+  auto keepBoth = [&](const Products &made, const BlockFrame &frame) -> Products {
+    const bool isAnyBefore = llvm::any_of(reads, [](const Read &read) { return read.isBefore; });
+    return {keep(made.with, frame), isAnyBefore ? keep(made.without, frame) : Value()};
+  };
+  decays.upTo = keepBoth(tiles->products(own, tokens, 0, false), tokens);
   Value isLater =
       tiles->compare(arith::CmpIPredicate::sgt, tiles->places(pairs, 0), tiles->places(pairs, 1));
   Value later = tiles->select(isLater, tiles->broadcast(own, 1, pairs), 1);
-  decays.between = tiles->products(later, pairs, 0, false);
-  decays.behind = last(decays.between.with);
-  decays.all = last(tiles->broadcast(decays.upTo.with, 1, rowFrame(0)));
+  const Products between = tiles->products(later, pairs, 0, false);
+  decays.between = keepBoth(between, pairs);
+  decays.behind = keep(last(between.with), tokens);
   return success();
 }
 
@@ -166,6 +179,8 @@ Value BlockLowering::addScores(Value sum, ArrayRef<Value> query, ArrayRef<Value>
 
 /// The products of the tokens' factors, with the decays between them.
 void BlockLowering::emitScores() {
+  if (reads.empty())
+    return;
   const BlockFrame pairs = {tokenAxis, tokenAxis};
   for (Read &read : reads) {
     read.scores.clear();
@@ -174,7 +189,17 @@ void BlockLowering::emitScores() {
       for (auto [query, left] : llvm::zip_equal(read.query, update.left))
         scores = addScores(scores, query, left);
       if (hasDecay && !decaysByRow)
-        scores = tiles->multiply(scores, chosen(decays.between, read.isBefore));
+        scores = tiles->multiply(scores, tiles->load(chosen(decays.between, read.isBefore)));
+      // Chosen, not multiplied by zero: what is left out need not be finite.
+      scores = tiles->select(
+          tiles->compare(read.isBefore ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::sge,
+                         tiles->places(pairs, 0), tiles->places(pairs, 1)),
+          scores, 0);
+      if (parksScores()) {
+        Value shared = tiles->allocate(pairs);
+        tiles->store(scores, shared);
+        scores = shared;
+      }
       read.scores.push_back(scores);
     }
   }
@@ -182,13 +207,6 @@ void BlockLowering::emitScores() {
   // one's begins, and every pair is in neighbouring groups of one size.
   for (int64_t group = 1; decaysByRow && group < tokenAxis.size; group *= 2)
     emitScoresOfGroups(group);
-  // Chosen, not multiplied by zero: what is left out need not be finite.
-  for (Read &read : reads)
-    for (Value &scores : read.scores)
-      scores = tiles->select(
-          tiles->compare(read.isBefore ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::sge,
-                         tiles->places(pairs, 0), tiles->places(pairs, 1)),
-          scores, 0);
 }
 
 void BlockLowering::emitScoresOfGroups(int64_t group) {
@@ -208,13 +226,20 @@ void BlockLowering::emitScoresOfGroups(int64_t group) {
         sum = addScores(sum, query, left);
     }
   }
-  Value apart = arith::XOrIOp::create(builder(), block->loc, tiles->places(pairs, 0),
-                                      tiles->places(pairs, 1));
-  Value isFar = tiles->compare(arith::CmpIPredicate::sge, apart,
-                               tiles->integer(static_cast<int32_t>(group), apart));
+  // Pairs whose highest different bit is the group's: the earlier token is in the group in front.
+  Value earlier = tiles->places(pairs, 1), later = tiles->places(pairs, 0);
+  Value apart = arith::XOrIOp::create(builder(), block->loc, later, earlier);
+  Value isOwn =
+      arith::AndIOp::create(builder(), block->loc,
+                            tiles->compare(arith::CmpIPredicate::sge, apart,
+                                           tiles->integer(static_cast<int32_t>(group), apart)),
+                            tiles->compare(arith::CmpIPredicate::sgt, later, earlier));
   for (auto [read, own] : llvm::zip_equal(reads, sums))
-    for (auto [scores, sum] : llvm::zip_equal(read.scores, own))
-      scores = arith::SelectOp::create(builder(), block->loc, isFar, sum, scores);
+    for (auto [scores, sum] : llvm::zip_equal(read.scores, own)) {
+      Value chosenScores =
+          arith::SelectOp::create(builder(), block->loc, isOwn, sum, tiles->load(scores));
+      tiles->store(chosenScores, scores);
+    }
 }
 
 //===----------------------------------------------------------------------===//
@@ -236,16 +261,16 @@ Value BlockLowering::shareOf(Read &read) {
                             tiles->load(query, /*transposed=*/true), read.share);
   }
   if (hasDecay && !decaysByRow)
-    read.share = tiles->multiply(read.share,
-                                 tiles->broadcast(chosen(decays.upTo, read.isBefore), 0, results));
+    read.share = tiles->multiply(
+        read.share, tiles->broadcast(tiles->load(chosen(decays.upTo, read.isBefore)), 0, results));
   return read.share;
 }
 
 Value BlockLowering::emitRead(Read &read) {
   Value sum = shareOf(read);
-  for (auto [update, scores] : llvm::zip_equal(updates, read.scores))
+  for (auto [number, update] : llvm::enumerate(updates))
     sum = tiles->dot(tiles->load(update.right, /*transposed=*/true),
-                     tiles->transpose(tiles->split(scores)), sum);
+                     tiles->transpose(tiles->split(scoresOf(read, number))), sum);
   return sum;
 }
 
@@ -255,8 +280,9 @@ BlockLowering::Slices<Value> BlockLowering::emitUpdates() {
   for (const Update &update : updates) {
     Parts right = tiles->load(update.right, /*transposed=*/true);
     if (hasDecay && !decaysByRow)
-      right = tiles->split(tiles->multiply(
-          tiles->join(right), tiles->broadcast(decays.behind, 0, {columnAxis, tokenAxis})));
+      right = tiles->split(
+          tiles->multiply(tiles->join(right), tiles->broadcast(tiles->load(decays.behind), 0,
+                                                               {columnAxis, tokenAxis})));
     rights.push_back(right);
   }
   Slices<Value> result;
@@ -264,8 +290,14 @@ BlockLowering::Slices<Value> BlockLowering::emitUpdates() {
     Value after = currentState(slice);
     Value behind;
     if (hasDecay) {
-      Value all = decaysByRow ? last(productsOfRows(slice, 0, false).with) : decays.all;
-      after = tiles->multiply(after, tiles->broadcast(all, 0, {columnAxis, rows}));
+      const BlockFrame frame = {columnAxis, rows};
+      Value all = decaysByRow ? last(productsOfRows(slice, 0, false).with)
+                              : tiles->element(decays.upTo.with, tokenAxis.size - 1);
+      if (isSummary() && slice < decayProducts.size())
+        decayProducts[slice] = tiles->multiply(decayProducts[slice], all);
+      after = tiles->multiply(
+          after, decaysByRow ? tiles->broadcast(all, 0, frame)
+                             : expr->splat(all, BlockExpr::tileType(frame, block->real)));
     }
     if (decaysByRow)
       behind = productsOfRows(slice, 0, /*reverse=*/true).without;

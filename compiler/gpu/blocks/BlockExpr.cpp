@@ -11,6 +11,7 @@
 #include "dialect/tile/Tile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -24,6 +25,8 @@ namespace seqmix::gpu {
 
 /// An axis of a frame around the one that a sum is evaluated on.
 static constexpr int kOtherAxis = 8;
+/// Elements of a token that are summed at once.
+static constexpr int64_t kMostSummed = 128;
 
 BlockExpr::BlockExpr(MixerOp mixer, LaneBlock &block)
     : mixer(mixer), block(block), builder(block.builder) {
@@ -121,6 +124,12 @@ Value BlockExpr::address(const LaneArray &array, ArrayRef<int> axes, ArrayRef<in
   for (Value stride : byAxis)
     if (stride)
       strides.push_back(stride);
+  // Behind a copy that LLVM does not see through: else addresses stand in front of the loop over
+  // chunks, and what was loaded for one factor is kept for the next, in registers that both lack.
+  offset =
+      NVVM::InlinePtxOp::create(builder, block.loc, TypeRange{builder.getI64Type()},
+                                ValueRange{offset}, ValueRange{}, "mov.b64 {$w0}, {$r0};", Value())
+          ->getResult(0);
   return LLVM::GEPOp::create(builder, block.loc, array.base.getType(),
                              block.storageType(array.dtype), array.base,
                              ArrayRef<LLVM::GEPArg>{offset});
@@ -426,16 +435,12 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
   if (Value made = isCommon ? sums.lookup(op) : Value();
       made && made.getParentBlock() == builder.getInsertionBlock())
     return Evaluated{false, -1, 0, made, 1U << number};
-  BlockAxis summed{dim, std::max<int64_t>(llvm::PowerOf2Ceil(size), 16), {}, {}};
-  if (size != summed.size)
-    summed.exists = block.i64(size);
   const BlockAxis tokenAxis = *token;
-  BlockFrame inner = {tokenAxis, summed};
   // What is known is known for the outer frame's axes.
   auto outerBindings = bindings;
   auto outerValues = std::exchange(values, decltype(values)());
   auto outerKnown = std::exchange(known, decltype(known)());
-  BlockFrame outerFrame = std::exchange(frame, inner);
+  BlockFrame outerFrame = frame;
   llvm::SaveAndRestore inSum(isInSum, true);
   llvm::scope_exit restore([&] {
     bindings = std::move(outerBindings);
@@ -447,25 +452,43 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
     if (place.axis >= 0)
       place.axis = place.axis == number ? 0 : kOtherAxis;
   bindings[op.getBody().front().getArgument(0)] = {true, 1, 0, {}, 0};
-  Result value = eval(op.getBody().front().getTerminator()->getOperand(0));
-  if (failed(value))
-    return failure();
-  if (value->isIndex)
-    return refuse("integers in an equation");
-  Value tile = mask(widen(*value, 3), inner, 0);
-  auto sum = tile::ReduceOp::create(
-      builder, block.loc, TypeRange{tileType({tokenAxis}, block.real)}, ValueRange{tile}, 1);
-  {
-    OpBuilder::InsertionGuard guard(builder);
-    Block *region =
-        builder.createBlock(&sum.getBody(), {}, {block.real, block.real}, {block.loc, block.loc});
-    Value both =
-        arith::AddFOp::create(builder, block.loc, region->getArgument(0), region->getArgument(1));
-    tile::YieldOp::create(builder, block.loc, both);
+  // In parts that fit in registers.
+  Value total;
+  for (int64_t first = 0; first < size; first += kMostSummed) {
+    const int64_t rest = size - first;
+    BlockAxis summed{dim, {}, {}, {}};
+    summed.size = std::clamp<int64_t>(llvm::PowerOf2Ceil(rest), 16, kMostSummed);
+    if (first)
+      summed.first = block.i64(first);
+    if (rest < summed.size)
+      summed.exists = block.i64(rest);
+    frame = {tokenAxis, summed};
+    values.clear();
+    known.clear();
+    Result value = eval(op.getBody().front().getTerminator()->getOperand(0));
+    if (failed(value))
+      return failure();
+    if (value->isIndex)
+      return refuse("integers in an equation");
+    Value sum = sumOf(mask(widen(*value, 3), frame, 0));
+    total = total ? arith::AddFOp::create(builder, block.loc, total, sum).getResult() : sum;
   }
   if (isCommon)
-    sums[op] = sum.getResult(0);
-  return Evaluated{false, -1, 0, sum.getResult(0), 1U << number};
+    sums[op] = total;
+  return Evaluated{false, -1, 0, total, 1U << number};
+}
+
+/// Of each token's elements.
+Value BlockExpr::sumOf(Value tile) {
+  auto sum = tile::ReduceOp::create(
+      builder, block.loc, TypeRange{tileType({frame.front()}, block.real)}, ValueRange{tile}, 1);
+  OpBuilder::InsertionGuard guard(builder);
+  Block *region =
+      builder.createBlock(&sum.getBody(), {}, {block.real, block.real}, {block.loc, block.loc});
+  Value both =
+      arith::AddFOp::create(builder, block.loc, region->getArgument(0), region->getArgument(1));
+  tile::YieldOp::create(builder, block.loc, both);
+  return sum.getResult(0);
 }
 
 BlockExpr::Result BlockExpr::readTensor(TensorOp tensor, ArrayRef<Evaluated> places) {

@@ -80,6 +80,7 @@ private:
   Result definition(mlir::Operation *equation, llvm::ArrayRef<Evaluated> arguments);
   Result read(mlir::seq::ReadOp op);
   Result reduce(mlir::seq::ReduceOp op);
+  mlir::Value sumOf(mlir::Value tile);
   Result readTensor(mlir::seq::TensorOp tensor, llvm::ArrayRef<Evaluated> places);
   Result elementwise(llvm::ArrayRef<Evaluated> operands,
                      llvm::function_ref<mlir::Value(llvm::ArrayRef<mlir::Value>)> make);

@@ -14,17 +14,20 @@
 #define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKLOWERING_H
 
 #include "compiler/gpu/blocks/BlockTiles.h"
+#include "compiler/gpu/lanes/Borders.h"
 
 namespace seqmix::gpu {
 
 class BlockLowering {
 public:
-  BlockLowering(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &reason)
-      : mixer(mixer), plan(plan), reason(reason) {}
+  BlockLowering(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &reason,
+                const Borders *borders)
+      : mixer(mixer), plan(plan), reason(reason), borders(borders) {}
 
   std::optional<LaunchPlan> run(mlir::gpu::GPUModuleOp module, llvm::StringRef name);
 
 private:
+  static constexpr int64_t kMostRowsInRegisters = 128;
   /// Something of each slice of rows.
   template <typename T> using Slices = llvm::SmallVector<T, 2>;
   using Products = BlockTiles::Products;
@@ -32,9 +35,10 @@ private:
   struct Read {
     mlir::StringAttr factor, result;
     bool isBefore = false;
-    Slices<Parts> query;                   ///< tokens by rows, in shared memory
-    mlir::Value share;                     ///< of the earlier state, columns by tokens
-    llvm::SmallVector<mlir::Value> scores; ///< by update, tokens by tokens
+    Slices<Parts> query; ///< tokens by rows, in shared memory
+    mlir::Value share;   ///< of the earlier state, columns by tokens
+    llvm::SmallVector<mlir::Value>
+        scores; ///< by update, tokens by tokens; perhaps in shared memory
   };
   struct Update {
     mlir::StringAttr factor;
@@ -47,18 +51,20 @@ private:
       return llvm::any_of(terms, [](mlir::seq::TermAttr term) { return term.getRead() >= 0; });
     }
   };
-  /// Of this chunk, where they are the same for all rows. Products that are `with` the own decay
-  /// are for the state after its update.
+  /// Of this chunk, where they are the same for all rows, in shared memory: what makes them wants
+  /// other layouts than what takes them. Products that are `with` the own decay are for the state
+  /// after its update.
   struct Decays {
     Products between;   ///< [t, s] of the tokens behind s up to t
     Products upTo;      ///< [t]
     mlir::Value behind; ///< [s]
-    mlir::Value all;    ///< [row]
   };
 
   mlir::seq::MixerOp mixer;
   const MixerPlan &plan;
   std::string &reason;
+  const Borders *borders;
+  std::optional<LaneSegment> segment;
   mlir::seq::AffineOp affine;
   mlir::seq::StateOp state;
   int64_t rowCount = 0;
@@ -78,6 +84,10 @@ private:
   Slices<mlir::Value> rowDecays;
   /// The state before a chunk, columns by rows: in registers, or in shared memory.
   Slices<mlir::Value> inRegisters, parked;
+  /// Of a summary, the product of the decays of all tokens so far: one number, or rows.
+  Slices<mlir::Value> decayProducts;
+  /// Room for factors in shared memory, by symbol: what reads the state often updates it, too.
+  llvm::DenseMap<mlir::StringAttr, Slices<Parts>> factors;
 
   mlir::OpBuilder &builder() { return block->builder; }
   BlockFrame rowFrame(size_t slice) const { return {tokenAxis, rowSlices[slice]}; }
@@ -89,14 +99,21 @@ private:
   }
   llvm::LogicalResult check();
   llvm::LogicalResult checkDims();
+  llvm::LogicalResult chooseColumns();
+  int64_t sharedBytes(int64_t columns);
   mlir::StringAttr dimOf(int64_t number);
   void cutRows();
+  /// A kernel that leaves a segment's state and the product of its decays, and reads nothing.
+  bool isSummary() { return bool(mixer.getSummaryOfAttr()); }
+  /// Beside decays of rows, values to be solved for, or itself, the state has no room in registers.
+  bool parksState() const { return decaysByRow || readsState || rowCount > kMostRowsInRegisters; }
 
   // The kernel.
   llvm::LogicalResult emit();
   llvm::SmallVector<int> stateAxes();
   mlir::Value loadState(const BlockFrame &frame);
-  void storeState(mlir::Value tile, const BlockFrame &frame);
+  void storeState(mlir::Value tile, const LaneArray &array, const BlockFrame &frame);
+  void storeDecayProducts();
   mlir::Value currentState(size_t slice) {
     return parked.empty() ? inRegisters[slice] : tiles->load(parked[slice]);
   }
@@ -104,7 +121,7 @@ private:
   // A chunk (BlockChunk.cpp): the states behind it.
   mlir::FailureOr<Slices<mlir::Value>> emitChunk();
   unsigned partsOf(mlir::StringAttr symbol) const;
-  Slices<Parts> allocateRows(unsigned parts);
+  const Slices<Parts> &allocateRows(mlir::StringAttr factor);
   void findFactors();
   llvm::LogicalResult storeFactor(mlir::Value tile, const BlockFrame &frame,
                                   llvm::ArrayRef<mlir::Value> shared);
@@ -121,6 +138,12 @@ private:
   mlir::Value addScores(mlir::Value sum, llvm::ArrayRef<mlir::Value> query,
                         llvm::ArrayRef<mlir::Value> left);
   void emitScores();
+  /// Beside decays of rows, or values to be solved for, scores have no room in registers.
+  bool parksScores() const { return decaysByRow || readsState; }
+  mlir::Value scoresOf(const Read &read, size_t update) {
+    mlir::Value scores = read.scores[update];
+    return parksScores() ? tiles->load(scores) : scores;
+  }
   void emitScoresOfGroups(int64_t group);
   mlir::Value shareOf(Read &read);
   mlir::Value emitRead(Read &read);

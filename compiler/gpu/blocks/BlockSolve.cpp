@@ -54,7 +54,7 @@ LogicalResult BlockLowering::solveUpdates() {
     // Of the factors that are known the sum is a product.
     for (auto [from, other] : llvm::enumerate(updates)) {
       Value weights =
-          sumReads(*update, pairs, [&](Read &read) { return read.scores[from]; }, isGood);
+          sumReads(*update, pairs, [&](Read &read) { return scoresOf(read, from); }, isGood);
       if (!isGood)
         return failure();
       if (other.isSolved()) {

@@ -139,6 +139,11 @@ Value BlockTiles::load(Value shared, bool transposed) {
                               shared, transposed);
 }
 
+Value BlockTiles::element(Value shared, int64_t place) {
+  auto type = cast<tile::SmemType>(shared.getType());
+  return tile::LoadElementOp::create(builder, loc, type.getElementType(), shared, block.i64(place));
+}
+
 void BlockTiles::store(const Parts &parts, ArrayRef<Value> shared) {
   for (auto [part, tile] : llvm::zip_equal(parts, shared))
     store(part, tile);

@@ -47,6 +47,8 @@ public:
   Parts load(llvm::ArrayRef<mlir::Value> shared, bool transposed);
   void store(mlir::Value tile, mlir::Value shared, bool transposed = false);
   mlir::Value load(mlir::Value shared, bool transposed = false);
+  /// One element of a vector, the same for all threads.
+  mlir::Value element(mlir::Value shared, int64_t place);
   /// What is at a place of a dim.
   mlir::Value pick(mlir::Value tile, unsigned dim, int64_t place);
 

@@ -28,9 +28,13 @@ namespace {
 constexpr int64_t kTokens = 32;
 /// Columns of the state that a block of threads has, a warp for 16 of them.
 constexpr int64_t kMostColumns = 64, kColumnsOfWarp = 16;
-/// Rows, as shared memory is limited, and those of a slice: half of them are the registers of a
-/// thread that hold its part of the state.
-constexpr int64_t kMostRows = 128, kRowsOfSlice = 64;
+/// Rows, and those of a slice: half of them are the registers of a thread that hold its part of the
+/// state. Fewer where values are solved for, which takes registers; not where decays are of rows,
+/// as their products would be made twice as often.
+constexpr int64_t kMostRows = 256, kRowsOfSlice = 64, kRowsOfSolvedSlice = 32;
+/// Shared memory that a block may have on sm_80, which blocks are cut to where columns can be
+/// fewer, and on sm_90.
+constexpr int64_t kFewSharedBytes = 166912, kMostSharedBytes = 232448;
 
 } // namespace
 
@@ -42,12 +46,14 @@ LogicalResult BlockLowering::check() {
   if (!mixer.getCompute().isF32())
     return refuse("tensor cores compute in f32");
   for (Operation &op : mixer.getBody().front()) {
-    if (isa<DimOp, TensorOp, ProducedOp, DefineOp, OutputOp>(op))
+    // A summary has products of decays, too, which are made with the decays.
+    if (isa<DimOp, TensorOp, ProducedOp, DefineOp, OutputOp, TransitionOp>(op) ||
+        (isSummary() && isa<NextOp, RecurrenceOp>(op)))
       continue;
     if (auto own = dyn_cast<AffineOp>(op); own && !affine)
       affine = own;
-    else if (auto own = dyn_cast<StateOp>(op); own && !state)
-      state = own;
+    else if (auto own = dyn_cast<StateOp>(op); own && (!state || isSummary()))
+      state = state ? state : own;
     else
       return refuse("more than one recurrence");
   }
@@ -106,25 +112,66 @@ LogicalResult BlockLowering::checkDims() {
       continue;
     shape.dims = {static_cast<int32_t>(number)};
     shape.size = dim.size;
-    shape.lanes = std::clamp<int64_t>(llvm::PowerOf2Ceil(dim.size), kColumnsOfWarp, kMostColumns);
-    shape.blocks = llvm::divideCeil(dim.size, shape.lanes);
-    shape.threads = 32 * (shape.lanes / kColumnsOfWarp);
   }
-  columnAxis.size = shape.lanes;
   tokenAxis.size = kTokens;
   if (rowCount > kMostRows)
     return refuse(fmt::format("a state of more than {} rows", kMostRows));
+  return chooseColumns();
+}
+
+/// What a chunk has in shared memory with so many columns of the state, about: its factors, decays,
+/// scores, right factors and the state, and what is there for a while.
+int64_t BlockLowering::sharedBytes(int64_t columns) {
+  const int64_t rows = llvm::alignTo(rowCount, 16), tokens = tokenAxis.size;
+  llvm::DenseSet<StringAttr> rowFactors;
+  int64_t solved = 0;
+  for (auto read : affine.getReads().getAsRange<RowReadAttr>())
+    rowFactors.insert(read.getRow().front().getSymbol().getAttr());
+  for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
+    rowFactors.insert(update.getLefts().front().getSymbol().getAttr());
+    solved += llvm::any_of(update.getTerms(), [](TermAttr term) { return term.getRead() >= 0; });
+  }
+  const auto reads = static_cast<int64_t>(affine.getReads().size());
+  const auto updates = static_cast<int64_t>(affine.getUpdates().size());
+  int64_t bytes = static_cast<int64_t>(rowFactors.size()) * 4 * tokens * rows;
+  bytes += updates * 4 * tokens * columns + solved * 8 * tokens * columns;
+  if (decaysByRow)
+    bytes += 4 * tokens * rows + (updates + 1) * 4 * tokens * kRowsOfSlice;
+  else if (hasDecay)
+    bytes += 8 * tokens * tokens;
+  if (readsState || decaysByRow)
+    bytes += reads * updates * 4 * tokens * tokens;
+  bytes += solved * updates * 4 * tokens * tokens;
+  if (parksState())
+    bytes += 4 * columns * rows;
+  return bytes + 4 * tokens * kRowsOfSlice;
+}
+
+LogicalResult BlockLowering::chooseColumns() {
+  const int64_t all = llvm::PowerOf2Ceil(shape.size);
+  shape.lanes = std::clamp<int64_t>(all, kColumnsOfWarp, kMostColumns);
+  while (shape.lanes > kColumnsOfWarp && sharedBytes(shape.lanes) > kFewSharedBytes)
+    shape.lanes /= 2;
+  if (int64_t bytes = sharedBytes(shape.lanes); bytes > kMostSharedBytes)
+    return refuse(fmt::format("factors of {} rows, which take {} bytes of shared memory; a block "
+                              "has at most {}",
+                              rowCount, bytes, kMostSharedBytes));
+  shape.blocks = llvm::divideCeil(shape.size, shape.lanes);
+  shape.threads = 32 * (shape.lanes / kColumnsOfWarp);
+  columnAxis.size = shape.lanes;
   return success();
 }
 
 void BlockLowering::cutRows() {
-  const auto padded = std::max<int64_t>(llvm::PowerOf2Ceil(rowCount), 16);
-  for (int64_t first = 0; first < padded; first += kRowsOfSlice) {
-    BlockAxis slice{rowDim, std::min(padded, kRowsOfSlice), {}, {}};
+  const int64_t most = readsState && !decaysByRow ? kRowsOfSolvedSlice : kRowsOfSlice;
+  for (int64_t first = 0; first < rowCount; first += most) {
+    const int64_t rest = rowCount - first;
+    BlockAxis slice{rowDim, {}, {}, {}};
+    slice.size = std::clamp<int64_t>(llvm::PowerOf2Ceil(rest), 16, most);
     if (first)
       slice.first = block->i64(first);
-    if (first + slice.size > rowCount)
-      slice.exists = block->i64(std::max<int64_t>(rowCount - first, 0));
+    if (rest < slice.size)
+      slice.exists = block->i64(rest);
     rowSlices.push_back(slice);
   }
 }
@@ -137,13 +184,16 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
   if (failed(check()))
     return std::nullopt;
   const auto warps = static_cast<int32_t>(shape.threads / 32);
-  LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), name, plan, warps);
-  LaneBlock own(plan, shape, kernel, mixer.getCompute());
+  const int32_t regions = borders ? Borders::kRegions : 0;
+  LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), name, plan, warps, regions);
+  LaneBlock own(plan, shape, kernel, mixer.getCompute(), regions);
   BlockExpr values(mixer, own);
   BlockTiles making(own, values);
   block = &own;
   expr = &values;
   tiles = &making;
+  if (borders)
+    segment.emplace(*borders, own, nullptr, isSummary(), Direction::Forward);
   if (failed(emit())) {
     reason = values.reason;
     kernel.erase();
@@ -152,7 +202,7 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
   std::string words = fmt::format("chunks of {} tokens, {} columns of {} a block, tensor cores",
                                   kTokens, shape.lanes, plan.dims[shape.dims.front()].name);
   kernel->setAttr(formName, StringAttr::get(mixer.getContext(), words));
-  return launchOf(plan, shape, 32 * warps);
+  return launchOf(plan, shape, 32 * warps, regions);
 }
 
 /// The axis in frames of states of each of the state's dims.
@@ -164,23 +214,46 @@ SmallVector<int> BlockLowering::stateAxes() {
 }
 
 Value BlockLowering::loadState(const BlockFrame &frame) {
-  const LaneArray &array = block->carryIn(0);
+  const LaneArray array = segment ? segment->stateInFront(0) : block->carryIn(0);
   SmallVector<Value> strides;
   Value base = expr->address(array, stateAxes(), {0, 0}, frame, strides);
   Value tile = expr->load(array, base, strides, frame);
   const double init = plan.components[0].init;
   if (init == 0)
     return tile;
-  Value other = expr->mask(expr->constant(init, tile.getType()), frame, 0);
+  Value number = expr->constant(init, block->real);
+  if (segment)
+    number = segment->initial(number);
+  Value other = expr->mask(expr->splat(number, tile.getType()), frame, 0);
   Value isThere = expr->splat(array.isThere, BlockExpr::tileType(frame, builder().getI1Type()));
   return arith::SelectOp::create(builder(), block->loc, isThere, tile, other);
 }
 
-void BlockLowering::storeState(Value tile, const BlockFrame &frame) {
-  const LaneArray &array = block->carryOut(0);
+void BlockLowering::storeState(Value tile, const LaneArray &array, const BlockFrame &frame) {
   SmallVector<Value> strides;
   Value base = expr->address(array, stateAxes(), {0, 0}, frame, strides);
   expr->store(tile, array, base, strides, frame);
+}
+
+/// The product of a segment's decays, for the scan: one number, or one for each row. It is the same
+/// for all columns, so the first block of them writes it.
+void BlockLowering::storeDecayProducts() {
+  const int32_t number = borders->summary.transitions.front().factors[0];
+  if (number < 0)
+    return;
+  LaneArray array = segment->endsOf(number).behind;
+  if (!decaysByRow) {
+    block->store(array, {}, Value(), decayProducts.front());
+    return;
+  }
+  Value isFirst = arith::CmpIOp::create(builder(), block->loc, arith::CmpIPredicate::eq,
+                                        block->firstLane, block->i64(0));
+  array.isThere = block->conjunction(array.isThere, isFirst);
+  for (auto [rows, product] : llvm::zip_equal(rowSlices, decayProducts)) {
+    SmallVector<Value> strides;
+    Value base = expr->address(array, {0}, {0}, {rows}, strides);
+    expr->store(product, array, base, strides, {rows});
+  }
 }
 
 LogicalResult BlockLowering::emit() {
@@ -195,40 +268,61 @@ LogicalResult BlockLowering::emit() {
   for (const BlockAxis &rows : rowSlices) {
     states.push_back({columnAxis, rows});
     Value before = loadState(states.back());
-    // Beside decays of rows, or values to be solved for, the state has no room in registers.
-    if (decaysByRow || readsState) {
+    if (isSummary())
+      storeState(before, segment->endsOf(0).front, states.back());
+    if (parksState()) {
       parked.push_back(tiles->allocate(states.back()));
       tiles->store(before, parked.back());
     } else {
       carried.push_back(before);
     }
   }
-  auto loop = scf::ForOp::create(builder(), loc, block->i64(0), block->tokens,
+  const size_t inLoop = carried.size();
+  if (isSummary() && hasDecay) {
+    if (decaysByRow)
+      for (const BlockAxis &rows : rowSlices)
+        carried.push_back(expr->constant(1, BlockExpr::tileType({rows}, block->real)));
+    else
+      carried.push_back(expr->constant(1, block->real));
+  }
+  auto loop = scf::ForOp::create(builder(), loc, block->first, block->end,
                                  block->i64(tokenAxis.size), carried);
   block->firstLoop = loop;
   builder().setInsertionPointToStart(loop.getBody());
-  inRegisters.assign(loop.getRegionIterArgs().begin(), loop.getRegionIterArgs().end());
+  inRegisters.assign(loop.getRegionIterArgs().begin(), loop.getRegionIterArgs().begin() + inLoop);
+  decayProducts.assign(loop.getRegionIterArgs().begin() + inLoop, loop.getRegionIterArgs().end());
   tokenAxis.first = loop.getInductionVar();
-  tokenAxis.exists = arith::SubIOp::create(builder(), loc, block->tokens, tokenAxis.first);
+  tokenAxis.exists = arith::SubIOp::create(builder(), loc, block->end, tokenAxis.first);
   auto after = emitChunk();
   if (failed(after))
     return failure();
-  if (parked.empty())
-    scf::YieldOp::create(builder(), loc, *after);
+  SmallVector<Value> next;
+  if (!parksState())
+    next.assign(after->begin(), after->end());
+  next.append(decayProducts.begin(), decayProducts.end());
+  if (!next.empty()) // else the loop has its terminator
+    scf::YieldOp::create(builder(), loc, next);
   builder().setInsertionPointAfter(loop);
-  for (auto [slice, frame] : llvm::enumerate(states))
-    storeState(parked.empty() ? loop.getResult(static_cast<unsigned>(slice))
-                              : tiles->load(parked[slice]),
-               frame);
-  block->storePosition();
+  decayProducts.assign(loop.result_begin() + inLoop, loop.result_end());
+  for (auto [slice, frame] : llvm::enumerate(states)) {
+    Value last =
+        parksState() ? tiles->load(parked[slice]) : loop.getResult(static_cast<unsigned>(slice));
+    storeState(last, isSummary() ? segment->endsOf(0).behind : block->carryOut(0), frame);
+  }
+  if (isSummary()) {
+    storeDecayProducts();
+    segment->noteLast();
+  } else {
+    block->storePosition();
+  }
   LLVM::ReturnOp::create(builder(), loc, ValueRange());
   return success();
 }
 
 std::optional<LaunchPlan> emitBlockKernel(MixerOp mixer, const MixerPlan &plan,
                                           mlir::gpu::GPUModuleOp module, StringRef name,
-                                          std::string &reason) {
-  return BlockLowering(mixer, plan, reason).run(module, name);
+                                          std::string &reason, const Borders *borders) {
+  return BlockLowering(mixer, plan, reason, borders).run(module, name);
 }
 
 } // namespace seqmix::gpu

@@ -24,18 +24,18 @@
 #ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
 #define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
 
-#include "compiler/library/Library.h"
-#include "dialect/Seq.h"
+#include "compiler/gpu/lanes/Borders.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 namespace seqmix::gpu {
 
 /// Makes the kernel of a mixer with its affine recurrence at the structure stage, and its launch;
-/// nothing, with the reason, where this form does not take the mixer.
+/// nothing, with the reason, where this form does not take the mixer. With `borders` the kernel
+/// walks segments of a sequence, too, or, of a summary, sums them up (Borders.h).
 std::optional<LaunchPlan> emitBlockKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
                                           mlir::gpu::GPUModuleOp module, llvm::StringRef name,
-                                          std::string &reason);
+                                          std::string &reason, const Borders *borders = nullptr);
 
 } // namespace seqmix::gpu
 

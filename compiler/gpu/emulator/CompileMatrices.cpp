@@ -142,6 +142,11 @@ LogicalResult ProgramCompiler::compilePtx(Operation *op) {
                                      noRegister, source)});
     return success();
   }
+  if ((name == "mov.b32" || name == "mov.b64") &&
+      op->getResult(0).getType() == snippet.getReadOnlyArgs()[0].getType()) {
+    set(op->getResult(0), {getOne(snippet.getReadOnlyArgs()[0])});
+    return success();
+  }
   auto single = llvm::StringSwitch<std::optional<F>>(name)
                     .Case("tanh.approx.f32", F::Tanh)
                     .Case("ex2.approx.f32", F::Exp2)

@@ -34,21 +34,47 @@ static seq::MixerOp blocksOf(seq::MixerOp mixer) {
   return {};
 }
 
+/// Tokens that take the time of two more launches, one by one and in blocks of them. Estimates:
+/// nothing has run on a GPU yet.
+static constexpr double kLaunchTokens = 64, kLaunchTokensOfBlocks = 128;
+
 /// Emits the kernel of blocks of tokens, if that form takes the mixer, and that of its steps.
 static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
                        MixerLaunches &result, std::string &reason) {
   seq::MixerOp blocks = blocksOf(mixer);
   if (!blocks)
     return false;
-  const int32_t number = countKernels(kernels);
   const std::string name = mixer.getSymName().str();
-  auto forward = emitBlockKernel(blocks, plan, kernels, name + "_forward", reason);
-  if (!forward)
+  const int32_t before = countKernels(kernels);
+  std::string whyNoSummary;
+  auto segments = emitSegmentKernels(
+      blocks, plan, kernels, name, kLaunchTokensOfBlocks,
+      [&](seq::MixerOp summary, const MixerPlan &own, const std::string &of,
+          const Borders *borders) -> FailureOr<LaunchPlan> {
+        auto launch = emitBlockKernel(summary, own, kernels, of, whyNoSummary, borders);
+        if (!launch)
+          return failure();
+        return std::move(*launch);
+      },
+      result.uncut);
+  if (!segments && result.uncut.empty())
+    result.uncut = whyNoSummary;
+  const int32_t number = countKernels(kernels);
+  auto forward = emitBlockKernel(blocks, plan, kernels, name + "_forward", reason,
+                                 segments ? segments->borders.get() : nullptr);
+  if (!forward) {
+    // Another form's kernels take the place of those of segments.
+    for (auto function : llvm::to_vector(
+             llvm::drop_begin(kernels.getOps<LLVM::LLVMFuncOp>(), static_cast<size_t>(before))))
+      function.erase();
+    result.uncut.clear();
     return false;
+  }
   forward->kernel = number;
   result.form = blocks;
   result.forward.push_back(std::move(*forward));
-  result.uncut = "sequences in blocks of tokens are not cut yet";
+  if (segments)
+    result.cut = segments->schedule(result.forward);
   // Without the sequential form blocks serve for steps, too.
   ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
   if (auto step = emitLaneKernels(mixer, plan, kernels, name + "_step"); succeeded(step))
@@ -61,8 +87,16 @@ static LogicalResult emitLanes(seq::MixerOp mixer, const MixerPlan &plan,
                                mlir::gpu::GPUModuleOp kernels, MixerLaunches &result,
                                const std::string &whyNoBlocks) {
   const std::string name = mixer.getSymName().str();
-  std::optional<SegmentKernels> segments =
-      emitSegmentKernels(mixer, plan, kernels, name, result.uncut);
+  auto segments = emitSegmentKernels(
+      mixer, plan, kernels, name, kLaunchTokens,
+      [&](seq::MixerOp summary, const MixerPlan &own, const std::string &of,
+          const Borders *borders) -> FailureOr<LaunchPlan> {
+        auto launches = emitLaneKernels(summary, own, kernels, of, borders);
+        if (failed(launches))
+          return failure();
+        return std::move(launches->front());
+      },
+      result.uncut);
   ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
     if (!whyNoBlocks.empty())
       diagnostic.attachNote(mixer.getLoc())

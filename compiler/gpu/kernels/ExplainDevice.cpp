@@ -80,9 +80,14 @@ static void explainKernels(StringAttr mixer, const MixerPlan &plan, const Device
 
 void explainOnDevice(seq::MixerOp mixer, const MixerPlan &plan, llvm::raw_ostream &os) {
   OwningOpRef<ModuleOp> alone = cast<ModuleOp>(mixer->getParentOp()->clone());
-  StringAttr name = mixer.getSymNameAttr();
+  StringAttr name = mixer.getSymNameAttr(), blocks;
+  for (auto other : alone->getOps<seq::MixerOp>())
+    if (auto of = other->getAttrOfType<FlatSymbolRefAttr>(kBlocksOf); of && of.getAttr() == name)
+      blocks = other.getSymNameAttr();
   for (auto other : llvm::make_early_inc_range(alone->getOps<seq::MixerOp>())) {
-    auto isOf = [&](FlatSymbolRefAttr of) { return of && of.getAttr() == name; };
+    auto isOf = [&](FlatSymbolRefAttr of) {
+      return of && (of.getAttr() == name || of.getAttr() == blocks);
+    };
     if (other.getSymNameAttr() != name && !isOf(other.getSummaryOfAttr()) &&
         !isOf(other.getFormOfAttr()) && !isOf(other->getAttrOfType<FlatSymbolRefAttr>(kBlocksOf)))
       other.erase();

@@ -87,7 +87,7 @@ int32_t Borders::stateNamed(StringRef name) const {
 // The segment of a block
 //===----------------------------------------------------------------------===//
 
-LaneSegment::LaneSegment(const Borders &borders, LaneBlock &block, LaneExpr &expr, bool isSummary,
+LaneSegment::LaneSegment(const Borders &borders, LaneBlock &block, LaneExpr *expr, bool isSummary,
                          seq::Direction direction)
     : borders(borders), block(block), expr(expr), builder(block.builder), isSummary(isSummary),
       step(direction == seq::Direction::Forward ? 1 : -1) {
@@ -191,8 +191,8 @@ double LaneSegment::initialProduct(StringRef name) const {
 FailureOr<Value> LaneSegment::inputInFront(const Carried &value, int32_t component,
                                            int64_t firstRow) {
   Value distance = block.i64(value.distance);
-  expr.enterToken(block.first, none);
-  auto there = expr.inputAt(value.name, value.element, -step * value.distance);
+  expr->enterToken(block.first, none);
+  auto there = expr->inputAt(value.name, value.element, -step * value.distance);
   if (failed(there))
     return failure();
   if (component < 0)
@@ -210,7 +210,7 @@ FailureOr<Value> LaneSegment::inputInFront(const Carried &value, int32_t compone
     isHere = block.conjunction(isHere, isRow);
   }
   Value carried =
-      block.load(window, expr.places(value.name, value.element, Place{firstRow, 1, 0, {}}),
+      block.load(window, expr->places(value.name, value.element, Place{firstRow, 1, 0, {}}),
                  block.first, isHere);
   if (getElementTypeOrSelf(there->getType()).isInteger(1))
     carried = compare(arith::CmpIPredicate::ne, carried, block.zero(carried.getType()));
@@ -223,37 +223,43 @@ FailureOr<Value> LaneSegment::inputInFront(const Carried &value, int32_t compone
   return arith::SelectOp::create(builder, block.loc, isInput, *there, carried).getResult();
 }
 
-void LaneSegment::store(ArrayRef<Carried> carried, ArrayRef<Value> initial, ArrayRef<Value> last) {
-  Value one = block.i64(1);
-  Value next = arith::AddIOp::create(builder, block.loc, number, one);
-  Value isLeft = compare(arith::CmpIPredicate::ult, next, count);
+LaneSegment::Ends LaneSegment::endsOf(int32_t component) {
+  Value next = arith::AddIOp::create(builder, block.loc, number, block.i64(1));
   Value own = record(number), behind = record(next);
+  Ends ends{arrayOf(own, borders.states[component]), arrayOf(behind, borders.states[component])};
+  ends.front.isThere = isFirst;
+  ends.behind.isThere = compare(arith::CmpIPredicate::ult, next, count);
+  return ends;
+}
+
+void LaneSegment::noteLast() {
+  LaneArray noted;
+  noted.base = head;
+  noted.dtype = SEQ_I32;
+  noted.isThere = isFirst;
+  block.store(noted, {}, Value(), arith::SubIOp::create(builder, block.loc, count, block.i64(1)));
+}
+
+void LaneSegment::store(ArrayRef<Carried> carried, ArrayRef<Value> initial, ArrayRef<Value> last) {
   for (auto [value, before, after] : llvm::zip_equal(carried, initial, last)) {
     if (value.distance > 0)
       continue;
-    const BorderPart &part = borders.states[borders.stateNamed(value.name)];
-    auto places = expr.places(value.name, value.element);
-    LaneArray front = arrayOf(own, part), end = arrayOf(behind, part);
-    front.isThere = isFirst;
-    end.isThere = isLeft;
-    block.store(front, places, Value(), before);
-    block.store(end, places, Value(), after);
+    const Ends ends = endsOf(borders.stateNamed(value.name));
+    auto places = expr->places(value.name, value.element);
+    block.store(ends.front, places, Value(), before);
+    block.store(ends.behind, places, Value(), after);
   }
   for (const BorderWindow &own : borders.windows) {
     const LaneArray &window = block.carryIn(own.component);
     LaneArray copy = arrayOf(head, own.part);
     copy.isThere = isFirst;
-    for (const LaneElement &at : expr.elementsOf(own.of))
+    for (const LaneElement &at : expr->elementsOf(own.of))
       for (int64_t row = 0; row < own.part.extents[0]; ++row) {
-        auto places = expr.places(own.of, at, Place::of(row));
+        auto places = expr->places(own.of, at, Place::of(row));
         block.store(copy, places, Value(), block.load(window, places, Value(), isFirst));
       }
   }
-  LaneArray noted;
-  noted.base = head;
-  noted.dtype = SEQ_I32;
-  noted.isThere = isFirst;
-  block.store(noted, {}, Value(), arith::SubIOp::create(builder, block.loc, count, one));
+  noteLast();
 }
 
 } // namespace seqmix::gpu

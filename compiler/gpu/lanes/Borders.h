@@ -71,8 +71,8 @@ struct Borders {
 /// that of calls in one piece, too, which have one segment and no regions.
 class LaneSegment {
 public:
-  /// Sets which tokens the block walks.
-  LaneSegment(const Borders &borders, LaneBlock &block, LaneExpr &expr, bool isSummary,
+  /// Sets which tokens the block walks. `expr` is for what the sequential form carries.
+  LaneSegment(const Borders &borders, LaneBlock &block, LaneExpr *expr, bool isSummary,
               mlir::seq::Direction direction);
 
   /// The states that the walk starts from, by the mixer's component: the array, and what they are
@@ -91,6 +91,15 @@ public:
   void store(llvm::ArrayRef<Carried> carried, llvm::ArrayRef<mlir::Value> initial,
              llvm::ArrayRef<mlir::Value> last);
 
+  /// A component of the summary in front of the first segment, and behind this one: arrays that are
+  /// there where the block has to write them.
+  struct Ends {
+    LaneArray front, behind;
+  };
+  Ends endsOf(int32_t component);
+  /// Notes that all segments run; the scan may change it.
+  void noteLast();
+
 private:
   LaneArray arrayOf(mlir::Value base, const BorderPart &part);
   mlir::Value record(mlir::Value segment);
@@ -100,7 +109,7 @@ private:
 
   const Borders &borders;
   LaneBlock &block;
-  LaneExpr &expr;
+  LaneExpr *expr;
   mlir::OpBuilder &builder;
   const bool isSummary;
   const int64_t step;

@@ -55,7 +55,7 @@ public:
     block = &own;
     expr = &values;
     if (borders)
-      segment.emplace(*borders, own, values, isSummary(), direction);
+      segment.emplace(*borders, own, &values, isSummary(), direction);
     collectCarried();
     LogicalResult result = success();
     const auto numbers = static_cast<int64_t>(carried.size()) * (shape.lanes / shape.threads);

@@ -7,7 +7,6 @@
 #include "compiler/gpu/lanes/Segments.h"
 
 #include "compiler/chunk/Reads.h"
-#include "compiler/gpu/lanes/Lanes.h"
 #include "compiler/structure/Summary.h"
 #include "dialect/Carry.h"
 
@@ -23,8 +22,6 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 namespace {
 
-/// Tokens that take the time of two more launches. An estimate: nothing has run on a GPU yet.
-constexpr double kLaunchTokens = 64;
 /// With a summary of more of the work a cut gains nothing from four segments.
 constexpr double kMostWork = 3;
 
@@ -65,7 +62,8 @@ SchedulePlan SegmentKernels::schedule(const std::vector<LaunchPlan> &own) const 
 
 std::optional<SegmentKernels> emitSegmentKernels(MixerOp mixer, const MixerPlan &plan,
                                                  mlir::gpu::GPUModuleOp module,
-                                                 const std::string &name, std::string &reason) {
+                                                 const std::string &name, double launchTokens,
+                                                 EmitSummary emit, std::string &reason) {
   MixerOp summary = summaryOf(mixer);
   reason = whyUncut(mixer, summary);
   if (!reason.empty())
@@ -81,12 +79,13 @@ std::optional<SegmentKernels> emitSegmentKernels(MixerOp mixer, const MixerPlan 
   if (failed(addSummary(*result.plan, summary, work)))
     return std::nullopt;
   result.borders = std::make_unique<Borders>(mixer, *result.plan, *result.plan->summary);
-  result.leastTokens = static_cast<int64_t>(std::ceil(kLaunchTokens * (1 + work)));
-  auto launches =
-      emitLaneKernels(summary, *result.plan, module, name + "_summary", result.borders.get());
-  if (failed(launches))
+  result.leastTokens = static_cast<int64_t>(std::ceil(launchTokens * (1 + work)));
+  const int32_t first = countKernels(module);
+  auto launch = emit(summary, *result.plan, name + "_summary", result.borders.get());
+  if (failed(launch))
     return std::nullopt;
-  result.summary = std::move(launches->front());
+  result.summary = std::move(*launch);
+  result.summary.kernel = first;
   const int32_t number = countKernels(module);
   result.scan = emitBorderScan(*result.borders, module, mixer.getLoc(), name + "_scan");
   result.scan.kernel = number;

@@ -22,10 +22,17 @@ struct SegmentKernels {
   SchedulePlan schedule(const std::vector<LaunchPlan> &own) const;
 };
 
-/// Adds them, if a mixer has a summary and that fits into registers; else `reason` says why not.
+/// Makes the kernel of a summary: of the summary's mixer, with the plan of the mixer itself, under
+/// a name.
+using EmitSummary = llvm::function_ref<llvm::FailureOr<LaunchPlan>(
+    mlir::seq::MixerOp, const MixerPlan &, const std::string &, const Borders *)>;
+
+/// Adds them, if a mixer has a summary that `emit` makes a kernel of; else `reason` says why not.
+/// So many tokens take the time of two more launches.
 std::optional<SegmentKernels> emitSegmentKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan,
                                                  mlir::gpu::GPUModuleOp module,
-                                                 const std::string &name, std::string &reason);
+                                                 const std::string &name, double launchTokens,
+                                                 EmitSummary emit, std::string &reason);
 
 /// How many kernels a module has so far: the number of the next one.
 int32_t countKernels(mlir::gpu::GPUModuleOp module);
