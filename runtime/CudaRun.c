@@ -26,7 +26,7 @@ static int64_t factorOf(const SeqCall *call, const SeqFactor *factor, int64_t se
     return segments;
   case SEQ_FACTOR_TILES:
     if (call->seqlens)
-      return call->tokens / factor->divisor + call->sequences;
+      return factor->divisor == 1 ? call->tokens : call->tokens / factor->divisor + call->sequences;
     return seqMultiply(size, call->sequences, dividedUp(call->tokens, factor->divisor));
   default:
     return dividedUp(call->extent[factor->dim], factor->divisor);

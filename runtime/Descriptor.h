@@ -191,7 +191,8 @@ enum SeqFactorKind {
   SEQ_FACTOR_DIM = 0,   // the extent of a dim divided by `divisor`, rounded up. Of packed sequences
                         // the first batch dim is their number, the token dim all of their tokens
   SEQ_FACTOR_TILES = 1, // tiles of `divisor` tokens that do not reach from one sequence into the
-                        // next; of packed ones an upper bound: tokens / divisor + sequences
+                        // next; of packed ones an upper bound: tokens / divisor + sequences,
+                        // or the tokens themselves
   SEQ_FACTOR_SEGMENTS = 2, // segments that each sequence is cut into
 };
 

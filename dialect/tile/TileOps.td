@@ -120,6 +120,14 @@ def Tile_LoadElementOp : Tile_Op<"load_element", [MemoryEffects<[MemRead]>]> {
   let hasVerifier = 1;
 }
 
+def Tile_LoadLineOp : Tile_Op<"load_line", [MemoryEffects<[MemRead]>]> {
+  let summary = "one line of a matrix in shared memory, as a vector";
+  let arguments = (ins Tile_SmemType:$tile, I64:$line);
+  let results = (outs Tile_Tile:$result);
+  let assemblyFormat = "$tile `at` $line attr-dict `:` qualified(type($tile)) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Tile_BarrierOp : Tile_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "waits for all threads of the block; `tile-insert-barriers` makes them";
   let assemblyFormat = "attr-dict";

@@ -199,6 +199,16 @@ LogicalResult LoadElementOp::verify() {
   return success();
 }
 
+LogicalResult LoadLineOp::verify() {
+  // c10
+  SmemType shared = getTile().getType();
+  if (shared.getShape().size() != 2 || shared.getSwizzle() != 0 ||
+      getType().getShape() != shared.getShape().drop_front() ||
+      getType().getElementType() != shared.getElementType())
+    return emitOpError("loads a line of a matrix without a swizzle");
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Registers
 //===----------------------------------------------------------------------===//

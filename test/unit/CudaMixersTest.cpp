@@ -4,10 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every example that is lowered for CUDA and every file of test/gpu/lanes is compiled to a library
-// and called in all the ways that `seq-run check` knows, for the cases in its file, against the
-// oracle: in one piece, and cut into three segments. The driver is a fake that gives launches to
-// the emulator, which must have nothing to report.
+// Every example that is lowered for CUDA and every file of test/gpu/lanes and test/gpu/pairs is
+// compiled to a library and called in all the ways that `seq-run check` knows, for the cases in its
+// file, against the oracle: in one piece, and cut into three segments. The driver is a fake that
+// gives launches to the emulator, which must have nothing to report.
 //
 //===----------------------------------------------------------------------===//
 
@@ -41,12 +41,15 @@ namespace {
 /// The examples that must be lowered, without their folders and ".seq".
 constexpr llvm::StringLiteral kLowered[] = {
     "aaren",
+    "additive_attention",
     "alibi",
     "ar_net",
     "attention_sinks",
-    "block_diagonal_matrix",
+    "based_attention",
     "block_causal_attention",
+    "block_diagonal_matrix",
     "butterfly_matrix",
+    "cauchy_matrix",
     "causal_attention",
     "comba",
     "cross_attention",
@@ -62,9 +65,11 @@ constexpr llvm::StringLiteral kLowered[] = {
     "gla",
     "grouped_query_attention",
     "gru",
+    "gsa",
     "hgrn",
     "hgrn2",
     "hstu",
+    "hydra",
     "kda",
     "liger",
     "lightnet",
@@ -72,6 +77,7 @@ constexpr llvm::StringLiteral kLowered[] = {
     "linear_attention",
     "linear_attention_normalised",
     "longhorn",
+    "low_rank_matrix",
     "lru",
     "lstm",
     "mamba",
@@ -79,11 +85,15 @@ constexpr llvm::StringLiteral kLowered[] = {
     "mega_ema",
     "mingru",
     "minlstm",
+    "mlstm",
     "monarch_matrix",
     "paragru",
     "paralstm",
+    "performer_relu",
+    "pointer_network",
     "prefix_attention",
     "qrnn",
+    "relative_key_attention",
     "retnet",
     "rglru",
     "rope_attention",
@@ -112,6 +122,7 @@ constexpr llvm::StringLiteral kLowered[] = {
     "t5_encoder_attention",
     "tcn_block",
     "urpe",
+    "vandermonde_matrix",
 };
 
 /// Those whose forward pass must take blocks of tokens in at least one case.
@@ -275,11 +286,13 @@ private:
   }
 };
 
-/// The files of the repository's examples, and of what else must be lowered.
+/// The files of the repository's examples, of mixers that were written after the compiler, and of
+/// what else must be lowered.
 std::vector<std::string> examples() {
   std::vector<std::string> paths;
   std::error_code code;
-  for (const char *folder : {SEQMIX_EXAMPLES, SEQMIX_GPU_MIXERS "/lanes"})
+  for (const char *folder :
+       {SEQMIX_EXAMPLES, SEQMIX_NEW_MIXERS, SEQMIX_GPU_MIXERS "/lanes", SEQMIX_GPU_MIXERS "/pairs"})
     for (llvm::sys::fs::recursive_directory_iterator it(folder, code), end; it != end;
          it.increment(code))
       if (llvm::sys::path::extension(it->path()) == ".seq")
@@ -290,8 +303,15 @@ std::vector<std::string> examples() {
 
 std::string nameOfExample(const std::string &path) { return llvm::sys::path::stem(path).str(); }
 
+/// With its folder's, as files of several folders may have one name.
+std::string nameOfTest(const std::string &path) {
+  std::string folder = llvm::sys::path::filename(llvm::sys::path::parent_path(path)).str();
+  std::replace(folder.begin(), folder.end(), '-', '_');
+  return folder + "_" + nameOfExample(path);
+}
+
 bool mustBeLowered(const std::string &path) {
-  return llvm::StringRef(path).starts_with(SEQMIX_GPU_MIXERS "/lanes") ||
+  return llvm::StringRef(path).starts_with(SEQMIX_GPU_MIXERS) ||
          llvm::is_contained(kLowered, nameOfExample(path));
 }
 
@@ -369,6 +389,6 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Examples, CudaMixers, ::testing::ValuesIn(examples()),
-                         [](const auto &info) { return nameOfExample(info.param); });
+                         [](const auto &info) { return nameOfTest(info.param); });
 
 } // namespace

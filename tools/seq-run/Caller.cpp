@@ -327,6 +327,11 @@ Error CompiledMixer::forward(ArrayRef<DLTensor *> tensors, const seq_options *op
 Error CompiledMixer::step(ArrayRef<DLTensor *> tensors, ArrayRef<DLTensor *> carry,
                           const seq_options *options) const {
   std::vector<DLTensor *> entered = onDevice(tensors), state = onDevice(carry);
+  seq_options own = options ? *options : seq_options SEQ_OPTIONS_INIT;
+  if (device && own.workspace) {
+    own.workspace = device->enterWorkspace(own.workspace, own.workspace_bytes);
+    options = &own;
+  }
   std::vector<void *> arguments(entered.begin(), entered.end());
   arguments.push_back(static_cast<void *>(state.data()));
   arguments.push_back(const_cast<seq_options *>(options));

@@ -8,6 +8,7 @@
 
 #include "tools/seq-run/Draw.h"
 #include "tools/seq-run/Problem.h"
+#include "tools/seq-run/Workspace.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -186,31 +187,6 @@ Error TrialRunner::takeResults(const MixerPlan &plan, std::vector<TensorBuffer> 
   return Error::success();
 }
 
-namespace {
-/// Memory of a size, aligned as a workspace must be, followed by bytes that must stay.
-class Workspace {
-public:
-  explicit Workspace(size_t bytes) : bytes(bytes) {
-    size_t rounded = (bytes + guard + 63) / 64 * 64;
-    data = static_cast<char *>(std::aligned_alloc(64, rounded));
-    std::fill_n(data, rounded, static_cast<char>(0xff));
-  }
-  ~Workspace() { std::free(data); }
-  Workspace(const Workspace &) = delete;
-  Workspace &operator=(const Workspace &) = delete;
-  void *get() { return data; }
-  bool isIntact() const {
-    return std::all_of(data + bytes, data + bytes + guard,
-                       [](char byte) { return byte == static_cast<char>(0xff); });
-  }
-
-private:
-  static constexpr size_t guard = 4096;
-  size_t bytes;
-  char *data;
-};
-} // namespace
-
 Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
   int64_t sequenceCount = !call.lengths.empty() ? call.lengths.size()
                           : hasFirstBatch(plan) ? call.extents[0]
@@ -374,6 +350,20 @@ Expected<RunResult> TrialRunner::steps() {
   options.threads = 1;
   std::vector<int64_t> one = extents;
   one[plan.tokenDim] = 1;
+  std::unique_ptr<Workspace> workspace;
+  if (compiled.isOnDevice()) {
+    std::vector<int64_t> query;
+    for (int32_t dim : workspaceDims(plan))
+      query.push_back(one[dim]);
+    Expected<size_t> bytes = compiled.workspaceSize(query, options.threads);
+    if (!bytes)
+      return bytes.takeError();
+    if (*bytes > 0) {
+      workspace = std::make_unique<Workspace>(*bytes);
+      options.workspace = workspace->get();
+      options.workspace_bytes = *bytes;
+    }
+  }
   for (int64_t token = 0; token < tokens(); ++token) {
     std::vector<TensorBuffer> tensors;
     for (const TensorPlan &tensor : plan.tensors) {

@@ -25,6 +25,8 @@ public:
       : mixer(mixer), plan(plan), reason(reason), borders(borders) {}
 
   std::optional<LaunchPlan> run(mlir::gpu::GPUModuleOp module, llvm::StringRef name);
+  /// Whether the form takes the mixer's recurrence.
+  llvm::LogicalResult check();
 
 private:
   static constexpr int64_t kMostRowsInRegisters = 128;
@@ -97,7 +99,6 @@ private:
     reason = what.str();
     return mlir::failure();
   }
-  llvm::LogicalResult check();
   llvm::LogicalResult checkDims();
   llvm::LogicalResult chooseColumns();
   int64_t sharedBytes(int64_t columns);

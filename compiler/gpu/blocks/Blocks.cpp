@@ -32,9 +32,12 @@ constexpr int64_t kMostColumns = 64, kColumnsOfWarp = 16;
 /// state. Fewer where values are solved for, which takes registers; not where decays are of rows,
 /// as their products would be made twice as often.
 constexpr int64_t kMostRows = 256, kRowsOfSlice = 64, kRowsOfSolvedSlice = 32;
-/// Shared memory that a block may have on sm_80, which blocks are cut to where columns can be
-/// fewer, and on sm_90.
-constexpr int64_t kFewSharedBytes = 166912, kMostSharedBytes = 232448;
+/// Shared memory that a block may have on sm_90; where it takes more, it has fewer columns. On
+/// sm_80 it may have 163 KiB, but with fewer warps a thread has more sums than registers.
+constexpr int64_t kMostSharedBytes = 232448;
+/// Updates that read the state. Code for a chunk grows with the square of their number: three take
+/// a minute to compile, and more registers than there are.
+constexpr int64_t kMostSolved = 2;
 
 } // namespace
 
@@ -59,6 +62,7 @@ LogicalResult BlockLowering::check() {
   }
   if (!affine || !state)
     return refuse("no affine recurrence of a matrix");
+  state = cast<StateOp>(chunk::lookup(mixer, affine.getStateAttr()));
   if (affine.getDirection() != Direction::Forward)
     return refuse("a backward recurrence");
   if (!affine.outerDims().empty() || affine.componentCount() != 1 || affine.getCoupling() ||
@@ -88,7 +92,9 @@ LogicalResult BlockLowering::checkDims() {
     for (auto dim : chunk::dimsOf(chunk::lookup(mixer, decay)).getAsRange<FlatSymbolRefAttr>())
       decaysByRow |= dim.getAttr() != tokenAxis.dim;
   }
-  for (auto update : affine.getUpdates().getAsRange<UpdateAttr>())
+  int64_t solved = 0;
+  for (auto update : affine.getUpdates().getAsRange<UpdateAttr>()) {
+    solved += llvm::any_of(update.getTerms(), [](TermAttr term) { return term.getRead() >= 0; });
     for (TermAttr term : update.getTerms()) {
       readsState |= term.getRead() >= 0;
       if (term.getRead() >= 0 && term.getCoef() &&
@@ -97,6 +103,10 @@ LogicalResult BlockLowering::checkDims() {
               [&](FlatSymbolRefAttr dim) { return dim.getAttr() != tokenAxis.dim; }))
         return refuse("a transition with a factor for each column");
     }
+  }
+  if (solved > kMostSolved)
+    return refuse(
+        fmt::format("{} updates that read the state; {} are possible", solved, kMostSolved));
   MLIRContext *context = mixer.getContext();
   for (auto output : mixer.getOps<OutputOp>()) {
     Operation *source = chunk::lookup(mixer, output.getSourceAttr());
@@ -150,7 +160,7 @@ int64_t BlockLowering::sharedBytes(int64_t columns) {
 LogicalResult BlockLowering::chooseColumns() {
   const int64_t all = llvm::PowerOf2Ceil(shape.size);
   shape.lanes = std::clamp<int64_t>(all, kColumnsOfWarp, kMostColumns);
-  while (shape.lanes > kColumnsOfWarp && sharedBytes(shape.lanes) > kFewSharedBytes)
+  while (shape.lanes > kColumnsOfWarp && sharedBytes(shape.lanes) > kMostSharedBytes)
     shape.lanes /= 2;
   if (int64_t bytes = sharedBytes(shape.lanes); bytes > kMostSharedBytes)
     return refuse(fmt::format("factors of {} rows, which take {} bytes of shared memory; a block "
@@ -317,6 +327,10 @@ LogicalResult BlockLowering::emit() {
   }
   LLVM::ReturnOp::create(builder(), loc, ValueRange());
   return success();
+}
+
+bool takesBlocks(MixerOp mixer, const MixerPlan &plan, std::string &reason) {
+  return succeeded(BlockLowering(mixer, plan, reason, nullptr).check());
 }
 
 std::optional<LaunchPlan> emitBlockKernel(MixerOp mixer, const MixerPlan &plan,

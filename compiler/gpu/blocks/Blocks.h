@@ -30,6 +30,9 @@
 
 namespace seqmix::gpu {
 
+/// Whether this form takes the recurrence of a mixer, or the reason why not.
+bool takesBlocks(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &reason);
+
 /// Makes the kernel of a mixer with its affine recurrence at the structure stage, and its launch;
 /// nothing, with the reason, where this form does not take the mixer. With `borders` the kernel
 /// walks segments of a sequence, too, or, of a summary, sums them up (Borders.h).

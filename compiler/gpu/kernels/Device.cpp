@@ -42,7 +42,7 @@ static constexpr double kLaunchTokens = 64, kLaunchTokensOfBlocks = 128;
 static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
                        MixerLaunches &result, std::string &reason) {
   seq::MixerOp blocks = blocksOf(mixer);
-  if (!blocks)
+  if (!blocks || !takesBlocks(blocks, plan, reason))
     return false;
   const std::string name = mixer.getSymName().str();
   const int32_t before = countKernels(kernels);
@@ -78,7 +78,7 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
   // Without the sequential form blocks serve for steps, too.
   ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
   if (auto step = emitLaneKernels(mixer, plan, kernels, name + "_step"); succeeded(step))
-    result.step = std::move(*step);
+    result.step = std::move(step->launches);
   return true;
 }
 
@@ -94,7 +94,7 @@ static LogicalResult emitLanes(seq::MixerOp mixer, const MixerPlan &plan,
         auto launches = emitLaneKernels(summary, own, kernels, of, borders);
         if (failed(launches))
           return failure();
-        return std::move(launches->front());
+        return std::move(launches->launches.front());
       },
       result.uncut);
   ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
@@ -108,8 +108,9 @@ static LogicalResult emitLanes(seq::MixerOp mixer, const MixerPlan &plan,
   if (failed(launches))
     return failure();
   if (segments)
-    result.cut = segments->schedule(*launches);
-  result.forward = std::move(*launches);
+    result.cut = segments->schedule(launches->launches);
+  result.forward = std::move(launches->launches);
+  result.regions = std::move(launches->regions);
   return success();
 }
 
@@ -122,7 +123,8 @@ static LogicalResult emitMixer(seq::MixerOp mixer, const MixerPlan &plan,
         emitPairKernels(mixer, plan, kernels, mixer.getSymName(), countKernels(kernels));
     if (failed(launches))
       return failure();
-    result.forward = std::move(*launches);
+    result.forward = std::move(launches->launches);
+    result.regions = std::move(launches->regions);
     result.uncut = "its reductions are over pairs of positions";
     return success();
   }
@@ -182,6 +184,7 @@ LogicalResult addDeviceTargets(const DeviceKernels &kernels, ArrayRef<Chip> chip
   for (const auto &[mixer, launches] : kernels.launches) {
     DeviceTargetPlan target{chips.back().name, code, std::vector<SchedulePlan>(1), {}, false};
     target.forward[0].launches = launches.forward;
+    target.forward[0].regions = launches.regions;
     if (launches.cut)
       target.forward.push_back(*launches.cut);
     for (SchedulePlan &schedule : target.forward)

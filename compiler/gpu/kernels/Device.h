@@ -23,6 +23,7 @@ inline constexpr llvm::StringLiteral kBlocksOf = "seq.blocks_of";
 struct MixerLaunches {
   mlir::seq::MixerOp form; ///< what the kernels of a forward pass are made from
   std::vector<LaunchPlan> forward;
+  std::vector<AmountPlan> regions; ///< of the workspace, of `forward`
   std::vector<LaunchPlan> step;    ///< if they are others
   std::optional<SchedulePlan> cut; ///< of sequences in segments
   std::string uncut;               ///< why there is no such schedule

@@ -27,11 +27,19 @@ static std::string amountWords(const AmountPlan &amount, const MixerPlan &plan) 
     words += between;
     words += factor.kind == SEQ_FACTOR_SEGMENTS ? "segment"
              : factor.kind == SEQ_FACTOR_TILES
-                 ? fmt::format("{} tokens", factor.divisor)
+                 ? (factor.divisor > 1 ? fmt::format("{} tokens", factor.divisor) : "token")
                  : (factor.divisor > 1 ? fmt::format("{} of ", factor.divisor) : "") +
                        plan.dims[factor.dim].name;
   }
   return words;
+}
+
+static std::string sumWords(const std::vector<AmountPlan> &regions, const MixerPlan &plan) {
+  std::string sum;
+  for (const AmountPlan &region : regions)
+    if (region.number > 0)
+      sum += (sum.empty() ? "" : ", ") + amountWords(region, plan);
+  return sum;
 }
 
 static void explainKernels(StringAttr mixer, const MixerPlan &plan, const DeviceKernels &kernels,
@@ -58,10 +66,14 @@ static void explainKernels(StringAttr mixer, const MixerPlan &plan, const Device
       line(words);
   if (!launches.step.empty())
     line("  steps: " + formOf(launches.step.front()));
-  line(fmt::format("{} for a forward pass{}, no workspace", countOf(launches.forward.size()),
-                   launches.step.empty()       ? " or a step"
+  line(fmt::format("{} for a forward pass{}{}", countOf(launches.forward.size()),
+                   plan.noStep                 ? ""
+                   : launches.step.empty()     ? " or a step"
                    : launches.step.size() == 1 ? ", another for a step"
-                                               : ", others for a step"));
+                                               : ", others for a step",
+                   launches.regions.empty() ? ", no workspace" : ""));
+  if (!launches.regions.empty())
+    line("  workspace: " + sumWords(launches.regions, plan));
   if (!launches.cut) {
     line("no segments: " + launches.uncut);
     return;
@@ -72,10 +84,7 @@ static void explainKernels(StringAttr mixer, const MixerPlan &plan, const Device
                    countOf(schedule.launches.size()), schedule.segmentTokens));
   if (std::string words = formOf(schedule.launches.front()); !words.empty())
     line("  their summaries: " + words);
-  std::string sum;
-  for (const AmountPlan &region : schedule.regions)
-    sum += (sum.empty() ? "" : ", ") + amountWords(region, plan);
-  line("  workspace: " + sum);
+  line("  workspace: " + sumWords(schedule.regions, plan));
 }
 
 void explainOnDevice(seq::MixerOp mixer, const MixerPlan &plan, llvm::raw_ostream &os) {

@@ -107,6 +107,11 @@ void LaneBlock::enterFront() {
     builder.setInsertionPoint(firstLoop);
 }
 
+void LaneBlock::noteLoop(Operation *loop) {
+  if (!firstLoop || (loop->getBlock() == firstLoop->getBlock() && loop->isBeforeInBlock(firstLoop)))
+    firstLoop = loop;
+}
+
 Value LaneBlock::isGiven(Value pointer) {
   Value number = LLVM::PtrToIntOp::create(builder, loc, builder.getI64Type(), pointer);
   return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, number, i64(0));
@@ -284,6 +289,68 @@ const LaneArray &LaneBlock::tensor(int32_t number) {
   return entry->second;
 }
 
+static int64_t productOf(ArrayRef<int64_t> extents) {
+  int64_t product = 1;
+  for (int64_t extent : extents)
+    product *= extent;
+  return product;
+}
+
+AmountPlan LaneBlock::keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOfTokens,
+                                ArrayRef<int64_t> extents) {
+  AmountPlan result;
+  result.number = productOf(extents) * (dtype == SEQ_F64 ? 8 : dtype == SEQ_BOOL ? 1 : 4);
+  if (isOfTokens)
+    result.factors.push_back({SEQ_FACTOR_TILES, 0, 1});
+  for (auto [number, dim] : llvm::enumerate(plan.dims))
+    if (dim.kind == SEQ_DIM_BATCH && (number || !isOfTokens))
+      result.factors.push_back({SEQ_FACTOR_DIM, static_cast<int32_t>(number), 1});
+  return result;
+}
+
+LaneArray LaneBlock::kept(int32_t region, SeqDType dtype, bool isOfTokens,
+                          ArrayRef<int64_t> extents) {
+  OpBuilder::InsertionGuard guard(builder);
+  enterFront();
+  auto add = [&](Value a, Value b) -> Value { return arith::AddIOp::create(builder, loc, a, b); };
+  auto multiply = [&](Value a, Value b) -> Value {
+    return arith::MulIOp::create(builder, loc, a, b);
+  };
+  Value place;
+  if (isOfTokens) {
+    // Sequences stand one after the other, for each element of the other batch dims.
+    Value all = frameSlot(SEQ_DEVICE_FIRST + plan.tokenDim), first = i64(0), total = all;
+    if (plan.dims[0].kind == SEQ_DIM_BATCH) {
+      Value isPacked = isGiven(argument(SEQ_ARGUMENT_SEQLENS, 0));
+      first =
+          arith::SelectOp::create(builder, loc, isPacked, begin, multiply(batchIndices[0], all));
+      total = arith::SelectOp::create(builder, loc, isPacked, all,
+                                      multiply(frameSlot(SEQ_DEVICE_FIRST), all));
+    }
+    Value other = i64(0);
+    for (auto [dim, own] : llvm::enumerate(plan.dims))
+      if (own.kind == SEQ_DIM_BATCH && dim)
+        other = add(multiply(other, frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(dim))),
+                    batchIndices[dim]);
+    place = add(multiply(other, total), first);
+  } else {
+    place = batchElement();
+  }
+  LaneArray array;
+  array.dtype = dtype;
+  int64_t stride = 1;
+  for (int64_t extent : llvm::reverse(extents)) {
+    array.strides.insert(array.strides.begin(), i64(stride));
+    stride *= extent;
+  }
+  if (isOfTokens)
+    array.strides.insert(array.strides.begin(), i64(stride));
+  Value base = workspace(region);
+  array.base = LLVM::GEPOp::create(builder, loc, base.getType(), storageType(dtype), base,
+                                   ArrayRef<LLVM::GEPArg>{multiply(place, i64(stride))});
+  return array;
+}
+
 static int64_t firstSlotOfComponent(const MixerPlan &plan, int32_t component, bool isOut) {
   int64_t slot = SEQ_DEVICE_FIRST + static_cast<int64_t>(plan.dims.size());
   for (const TensorPlan &tensor : plan.tensors)
@@ -317,229 +384,6 @@ const LaneArray &LaneBlock::carryOut(int32_t component) {
                               own.dtype, /*isOfTokens=*/false);
   array.isThere = conjunction(isGiven(base), isEnding);
   return outs[component] = std::move(array);
-}
-
-//===----------------------------------------------------------------------===//
-// Elements
-//===----------------------------------------------------------------------===//
-
-RankedTensorType LaneBlock::tileOf(Type element) const {
-  return RankedTensorType::get({shape.lanes}, element);
-}
-
-Value LaneBlock::splat(Value scalar) {
-  return isa<RankedTensorType>(scalar.getType())
-             ? scalar
-             : tensor::SplatOp::create(builder, loc, tileOf(scalar.getType()), scalar).getResult();
-}
-
-Value LaneBlock::places() {
-  if (lanePlaces)
-    return lanePlaces;
-  OpBuilder::InsertionGuard guard(builder);
-  enterFront();
-  Value own = tile::IotaOp::create(builder, loc, tileOf(builder.getI32Type()), 0);
-  own = arith::ExtUIOp::create(builder, loc, tileOf(builder.getI64Type()), own);
-  return lanePlaces = arith::AddIOp::create(builder, loc, own, splat(firstLane));
-}
-
-Value LaneBlock::sharedRow(Type element) {
-  // In front of the loops: rows of neighbouring tokens have different places, so that one barrier
-  // between them is enough.
-  OpBuilder::InsertionGuard guard(builder);
-  enterFront();
-  auto type = tile::SmemType::get(builder.getContext(), {shape.lanes}, element, /*swizzle=*/0);
-  return tile::AllocSmemOp::create(builder, loc, type, IntegerAttr());
-}
-
-/// How many lanes exist along a dim of that size, none where the condition (if any) does not hold;
-/// null for all.
-Value LaneBlock::lanesThatExist(int64_t size, Value condition) {
-  Value count;
-  if (size != shape.lanes * shape.blocks) {
-    if (shape.blocks == 1) {
-      count = i64(size);
-    } else {
-      if (!existing) {
-        OpBuilder::InsertionGuard guard(builder);
-        enterFront();
-        existing = arith::SubIOp::create(builder, loc, i64(size), firstLane);
-      }
-      count = existing;
-    }
-  }
-  if (!condition)
-    return count;
-  return arith::SelectOp::create(builder, loc, condition, count ? count : i64(shape.lanes), i64(0));
-}
-
-Value LaneBlock::isFirstOfLanes() {
-  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, firstLane, i64(0));
-}
-
-Value LaneBlock::address(const LaneArray &array, ArrayRef<Place> places, Value token,
-                         Value &laneStride, int64_t &size) {
-  Value offset;
-  auto advance = [&](Value number, Value stride) {
-    Value more = arith::MulIOp::create(builder, loc, number, stride);
-    offset = offset ? arith::AddIOp::create(builder, loc, offset, more).getResult() : more;
-  };
-  for (auto [place, stride] : llvm::zip_equal(places, array.strides)) {
-    if (place.constant)
-      advance(i64(place.constant), stride);
-    if (place.token)
-      advance(token, stride);
-    if (place.rest)
-      advance(place.rest, stride);
-    if (place.lane) {
-      size = laneStride ? std::min(size, place.lanes) : place.lanes;
-      laneStride =
-          laneStride ? arith::AddIOp::create(builder, loc, laneStride, stride).getResult() : stride;
-      advance(firstLane, stride);
-    }
-  }
-  if (!offset)
-    return array.base;
-  return LLVM::GEPOp::create(builder, loc, array.base.getType(), storageType(array.dtype),
-                             array.base, ArrayRef<LLVM::GEPArg>{offset});
-}
-
-Value convertReal(OpBuilder &builder, Location loc, Value value, Type element) {
-  Type type = value.getType(), own = getElementTypeOrSelf(type);
-  if (own == element)
-    return value;
-  Type wanted = element;
-  if (auto tile = dyn_cast<RankedTensorType>(type))
-    wanted = tile.clone(element);
-  if (own.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth())
-    return arith::ExtFOp::create(builder, loc, wanted, value);
-  return arith::TruncFOp::create(builder, loc, wanted, value);
-}
-
-/// In the type of values.
-Value LaneBlock::widen(Value value, SeqDType dtype) {
-  Type type = value.getType();
-  auto shaped = [&](Type element) -> Type {
-    return isa<RankedTensorType>(type) ? tileOf(element) : element;
-  };
-  switch (dtype) {
-  case SEQ_I32:
-    return arith::ExtSIOp::create(builder, loc, shaped(builder.getI64Type()), value);
-  case SEQ_BOOL: {
-    Value none = zero(type);
-    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, value, none);
-  }
-  default:
-    return convertReal(builder, loc, value, real);
-  }
-}
-
-Value LaneBlock::narrow(Value value, SeqDType dtype) {
-  Type type = value.getType();
-  Type own = storageType(dtype);
-  Type wanted = isa<RankedTensorType>(type) ? Type(tileOf(own)) : own;
-  switch (dtype) {
-  case SEQ_I32:
-    // The carry has truth values as integers, too.
-    return getElementTypeOrSelf(type).isInteger(1)
-               ? arith::ExtUIOp::create(builder, loc, wanted, value).getResult()
-               : arith::TruncIOp::create(builder, loc, wanted, value).getResult();
-  case SEQ_BOOL:
-    return arith::ExtUIOp::create(builder, loc, wanted, value);
-  default:
-    return convertReal(builder, loc, value, own);
-  }
-}
-
-Value LaneBlock::load(const LaneArray &array, ArrayRef<Place> places, Value token, Value exists) {
-  exists = conjunction(exists, array.isThere);
-  Value laneStride;
-  int64_t size = 0;
-  Value at = address(array, places, token, laneStride, size);
-  Type type = storageType(array.dtype);
-  if (laneStride) {
-    Value count = lanesThatExist(size, exists);
-    SmallVector<Value> counts;
-    if (count)
-      counts.push_back(count);
-    Value tile = tile::LoadGlobalOp::create(
-        builder, loc, tileOf(type), at, ValueRange{laneStride},
-        builder.getDenseI64ArrayAttr({ShapedType::kDynamic}), counts,
-        builder.getDenseI64ArrayAttr({count ? ShapedType::kDynamic : shape.lanes}),
-        builder.getI64IntegerAttr(0));
-    return widen(tile, array.dtype);
-  }
-  if (!exists)
-    return widen(LLVM::LoadOp::create(builder, loc, type, at), array.dtype);
-  auto choice = scf::IfOp::create(builder, loc, TypeRange{type}, exists, /*withElse=*/true);
-  {
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToStart(choice.thenBlock());
-    Value element = LLVM::LoadOp::create(builder, loc, type, at);
-    scf::YieldOp::create(builder, loc, element);
-    builder.setInsertionPointToStart(choice.elseBlock());
-    scf::YieldOp::create(builder, loc, zero(type));
-  }
-  return widen(choice.getResult(0), array.dtype);
-}
-
-void LaneBlock::store(const LaneArray &array, ArrayRef<Place> places, Value token, Value value) {
-  Value isWanted = conjunction(array.isThere, array.isWritten);
-  Value laneStride;
-  int64_t size = 0;
-  Value at = address(array, places, token, laneStride, size);
-  value = splat(narrow(value, array.dtype));
-  Value count;
-  if (laneStride) {
-    count = lanesThatExist(size, isWanted);
-  } else {
-    // The first lane of all has it.
-    isWanted = conjunction(isWanted, isFirstOfLanes());
-    count = arith::SelectOp::create(builder, loc, isWanted, i64(1), i64(0));
-    laneStride = i64(0);
-  }
-  SmallVector<Value> counts;
-  if (count)
-    counts.push_back(count);
-  tile::StoreGlobalOp::create(
-      builder, loc, value, at, ValueRange{laneStride},
-      builder.getDenseI64ArrayAttr({ShapedType::kDynamic}), counts,
-      builder.getDenseI64ArrayAttr({count ? ShapedType::kDynamic : shape.lanes}),
-      builder.getI64IntegerAttr(0));
-}
-
-Value LaneBlock::position() {
-  if (sequencePosition)
-    return sequencePosition;
-  OpBuilder::InsertionGuard guard(builder);
-  enterFront();
-  if (plan.startsAtZero)
-    return sequencePosition = i64(0);
-  const LaneArray &before = carryIn(static_cast<int32_t>(plan.components.size()) - 1);
-  SmallVector<Place> places(before.strides.size(), Place::of(0));
-  return sequencePosition = load(before, places, Value());
-}
-
-void LaneBlock::storePosition() {
-  auto number = static_cast<int32_t>(plan.components.size()) - 1;
-  const LaneArray &before = carryIn(number), &after = carryOut(number);
-  // A mixer without batch dims has an axis of its own.
-  SmallVector<Place> places(before.strides.size(), Place::of(0));
-  // Only the lane that writes it may read it, as both may be in the same place.
-  Value isWriter = conjunction(conjunction(after.isWritten, isEnding), isFirstOfLanes());
-  Value isRead = conjunction(isWriter, before.isThere), none = i64(0), laneStride;
-  int64_t size = 0;
-  Value count = arith::SelectOp::create(builder, loc, isRead, i64(1), none);
-  Value position = tile::LoadGlobalOp::create(
-      builder, loc, tileOf(storageType(before.dtype)),
-      address(before, places, Value(), laneStride, size), ValueRange{none},
-      builder.getDenseI64ArrayAttr({ShapedType::kDynamic}), count,
-      builder.getDenseI64ArrayAttr({ShapedType::kDynamic}), builder.getI64IntegerAttr(0));
-  // Other threads have the lane, too, where there are more threads than lanes.
-  if (shape.threads > shape.lanes)
-    tile::BarrierOp::create(builder, loc);
-  position = arith::AddIOp::create(builder, loc, widen(position, before.dtype), splat(tokens));
-  store(after, places, Value(), position);
 }
 
 } // namespace seqmix::gpu

@@ -15,27 +15,38 @@
 
 namespace seqmix::gpu {
 
-/// An integer: constant + token * t + lane * l + rest, where t is the token's number in the call
-/// and l the place of a lane along its dim.
+/// An integer: constant + token * t + lane * l + group * g + rest, where t is the token's number in
+/// the call, l the place of a lane along its dim and g that of a thread in its group.
 struct Place {
   int64_t constant = 0, token = 0, lane = 0;
   mlir::Value rest;  // what is known at run time only: an i64, or a tile of them; or null
   int64_t lanes = 0; // places of the dim that l is along; 0 without l
+  int64_t group = 0;
+  int64_t rows = 0; // the end of the integers for all of the group's registers; 0 without g
 
   static Place of(int64_t constant) { return {constant, 0, 0, {}}; }
   static Place ofLane(int64_t lanes) { return {0, 0, 1, {}, lanes}; }
-  bool isConstant() const { return !token && !lane && !rest; }
-  bool isLane() const { return !constant && !token && lane == 1 && !rest; }
+  /// The row of a dim that a thread of a group has in one of its registers.
+  static Place ofRow(int64_t number, int64_t rows, int64_t threads) {
+    return {number * threads, 0, 0, {}, 0, 1, rows};
+  }
+  bool isConstant() const { return !token && !lane && !group && !rest; }
+  bool isLane() const { return !constant && !token && lane == 1 && !group && !rest; }
+  bool isRow() const { return !token && !lane && group == 1 && !rest; }
 };
 
 /// How the elements of a mixer are divided: one lane for each place of a fixed dim. Lanes of one
-/// block may be along several dims, one for each symbol.
+/// block may be along several dims, one for each symbol. Tiles are of lanes, or of lanes and group.
 struct LaneShape {
   llvm::SmallVector<int32_t> dims; ///< numbers in the plan
   int64_t size = 0;                ///< places of the longest
   int64_t lanes = 0;               ///< of a block
   int64_t blocks = 0;              ///< that share the dim
   int64_t threads = 0;             ///< of a block: each has as many lanes as the others
+  /// Threads of a warp that have one lane in common. They divide the rows of other dims, one for
+  /// each symbol: thread g of n has rows g, n + g and so on.
+  int64_t group = 1;
+  llvm::SmallVector<int32_t> rowDims = {}; ///< numbers in the plan
 };
 
 /// An array as a block sees it.
@@ -94,10 +105,18 @@ public:
 
   /// A pointer to a region of the workspace, null where the schedule has none.
   mlir::Value workspace(int32_t region) { return argument(SEQ_ARGUMENT_WORKSPACE, region); }
+  /// A region in which a launch keeps values for later ones: of each batch element and, where they
+  /// are of tokens, of each token, as many as `extents` say.
+  LaneArray kept(int32_t region, SeqDType dtype, bool isOfTokens, llvm::ArrayRef<int64_t> extents);
+  /// The bytes of such a region.
+  static AmountPlan keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOfTokens,
+                              llvm::ArrayRef<int64_t> extents);
   /// A number of the call (SeqDeviceSlot).
   mlir::Value frameSlot(int64_t slot);
   /// The number of the block's batch element among all.
   mlir::Value batchElement();
+  /// The sequence's first token in packed arrays, else zero; null without a batch dim to pack.
+  mlir::Value sequenceBegin() const { return begin; }
 
   /// The tokens of earlier calls, i64. A kernel that reads them leaves it to another one, in a
   /// later launch, to store those behind the call.
@@ -108,6 +127,8 @@ public:
 
   /// Moves the builder in front of the loops, until the guard ends.
   void enterFront();
+  /// Says that a loop has begun, perhaps in front of those that are known.
+  void noteLoop(mlir::Operation *loop);
   /// The first op that depends on tokens.
   mlir::Operation *firstLoop = nullptr;
 
@@ -118,7 +139,10 @@ public:
   mlir::Value zero(mlir::Type type);
   mlir::RankedTensorType tileOf(mlir::Type element) const;
   mlir::Value splat(mlir::Value scalar);
-  mlir::Value places(); ///< each lane's place along the dim, i64
+  mlir::Value places();      ///< each lane's place along the dim, i64
+  mlir::Value groupPlaces(); ///< each thread's place in its group, i64
+  /// Whether a row exists, for each thread; null where all have it.
+  mlir::Value rowExists(const Place &row);
   /// A row of shared memory, an element a lane.
   mlir::Value sharedRow(mlir::Type element);
 
@@ -129,8 +153,16 @@ private:
   mlir::Value batchIndex(int32_t dim) const { return batchIndices[dim]; }
   LaneArray makeArray(mlir::Value base, llvm::ArrayRef<AxisPlan> axes, int64_t firstSlot,
                       SeqDType dtype, bool isOfTokens);
-  mlir::Value address(const LaneArray &array, llvm::ArrayRef<Place> places, mlir::Value token,
-                      mlir::Value &laneStride, int64_t &size);
+  /// An access of elements: where the first is, and what comes along lanes and along the group.
+  struct Access {
+    mlir::Value at;
+    mlir::Value laneStride, rowStride; ///< null where elements are the same
+    mlir::Value lanes;                 ///< that exist; null: all
+    int64_t size = 0, rows = 0;        ///< places along the lanes, and along the group
+  };
+  Access address(const LaneArray &array, llvm::ArrayRef<Place> places, mlir::Value token);
+  mlir::Value loadTile(const Access &access, mlir::Type element);
+  void storeTile(const Access &access, mlir::Value value);
   mlir::Value lanesThatExist(int64_t size, mlir::Value condition);
   mlir::Value isFirstOfLanes();
   mlir::Value widen(mlir::Value value, SeqDType dtype);
@@ -141,7 +173,7 @@ private:
   llvm::SmallVector<mlir::Value> batchIndices; ///< by dim
   llvm::DenseMap<int64_t, mlir::Value> slots;
   llvm::DenseMap<int32_t, LaneArray> tensors, ins, outs;
-  mlir::Value lanePlaces, existing, sequencePosition;
+  mlir::Value lanePlaces, threadPlaces, existing, sequencePosition;
 };
 
 /// The attribute of a kernel that says its form in words, for explanations.

@@ -5,13 +5,13 @@
 //===----------------------------------------------------------------------===//
 //
 // The carry behind a call may stand where that in front of it does. So what several blocks read of
-// it, positions and the windows of inputs that batch elements share, a later launch writes.
+// it, positions and the windows of inputs that batch elements share, a later launch writes, and the
+// windows of inputs where a walk is backward.
 //
 //===----------------------------------------------------------------------===//
 
 #include "compiler/gpu/lanes/CarryBehind.h"
 
-#include "compiler/chunk/Reads.h"
 #include "dialect/Carry.h"
 #include "dialect/tile/Tile.h"
 
@@ -21,14 +21,6 @@ using namespace mlir;
 using namespace mlir::seq;
 
 namespace seqmix::gpu {
-
-bool isShared(MixerOp mixer, const CarryComponent &component) {
-  return component.kind == CarryComponent::Window &&
-         (llvm::any_of(component.batch, [](BatchAttr dim) { return dim.getDiv() > 1; }) ||
-          static_cast<int64_t>(component.batch.size()) !=
-              llvm::count_if(mixer.getOps<DimOp>(),
-                             [](DimOp dim) { return dim.getKind() == DimKind::Batch; }));
-}
 
 /// The last tokens of an input, of earlier calls where this one has fewer.
 static LogicalResult storeWindow(LaneBlock &block, LaneExpr &expr, int32_t number, StringAttr name,
@@ -76,7 +68,7 @@ FailureOr<LaunchPlan> emitCarryBehind(MixerOp mixer, const MixerPlan &plan, cons
   LaneBlock block(plan, shape, kernel, mixer.getCompute());
   LaneExpr expr(mixer, block, Direction::Forward);
   for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
-    if (isShared(mixer, component) &&
+    if (isLeftBehind(mixer, component) &&
         failed(storeWindow(block, expr, static_cast<int32_t>(number), component.of.getAttr(),
                            component.shape[0])))
       return failure();

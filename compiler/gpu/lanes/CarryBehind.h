@@ -8,14 +8,10 @@
 #define SEQMIX_COMPILER_GPU_LANES_CARRYBEHIND_H
 
 #include "compiler/gpu/lanes/LaneExpr.h"
-#include "dialect/Carry.h"
 
 namespace seqmix::gpu {
 
-/// Whether batch elements share a component of the carry, so that several blocks read it.
-bool isShared(mlir::seq::MixerOp mixer, const mlir::seq::CarryComponent &component);
-
-/// Adds a kernel that stores the position behind a call and what is shared, for a later launch.
+/// Adds a kernel that stores the position behind a call and windows, for a later launch.
 llvm::FailureOr<LaunchPlan> emitCarryBehind(mlir::seq::MixerOp mixer, const MixerPlan &plan,
                                             const LaneShape &shape, mlir::gpu::GPUModuleOp module,
                                             llvm::StringRef name);

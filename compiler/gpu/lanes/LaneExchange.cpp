@@ -193,7 +193,7 @@ void LaneExpr::chooseUnrolling() {
 }
 
 bool LaneExpr::isOfLoop(const Place &place) const {
-  if (place.token || place.lane)
+  if (place.token || place.lane || place.group)
     return false;
   if (!place.rest)
     return true;

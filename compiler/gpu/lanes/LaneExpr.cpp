@@ -70,17 +70,21 @@ Type LaneExpr::typeOf(StringAttr name) const {
 
 std::vector<LaneElement> LaneExpr::elementsOf(StringAttr name) const {
   std::vector<LaneElement> elements = {{}};
-  bool hasLanes = false; // another dim of the same kind is unrolled
+  bool hasLanes = false, hasRows = false; // another dim of the same kind is unrolled
   for (auto dim : chunk::dimsOf(symbol(name)).getAsRange<FlatSymbolRefAttr>()) {
     int64_t size = sizeOf(dim);
     if (size < 0)
       continue; // tokens
     const bool isAlong = isLanes(dim) && !std::exchange(hasLanes, true);
+    const bool isDivided = isRows(dim) && !std::exchange(hasRows, true);
+    const int64_t count = isAlong     ? 1
+                          : isDivided ? llvm::divideCeil(size, block.shape.group)
+                                      : size;
     std::vector<LaneElement> longer;
     for (const LaneElement &element : elements)
-      for (int64_t place = 0; place < (isAlong ? 1 : size); ++place) {
+      for (int64_t place = 0; place < count; ++place) {
         longer.push_back(element);
-        longer.back().push_back(isAlong ? -1 : place);
+        longer.back().push_back(isAlong ? -1 : isDivided ? -2 - place : place);
       }
     elements = std::move(longer);
   }
@@ -94,8 +98,11 @@ SmallVector<Place> LaneExpr::places(StringAttr name, const LaneElement &element,
     result.push_back(*token);
   const auto dims = chunk::dimsOf(symbol(name)).getAsRange<FlatSymbolRefAttr>();
   auto along = llvm::find_if(dims, [&](Attribute dim) { return isLanes(dim); });
+  auto divided = llvm::find_if(dims, [&](Attribute dim) { return isRows(dim); });
   for (int64_t place : element)
-    result.push_back(place < 0 ? Place::ofLane(sizeOf(*along)) : Place::of(place));
+    result.push_back(place >= 0    ? Place::of(place)
+                     : place == -1 ? Place::ofLane(sizeOf(*along))
+                                   : Place::ofRow(-2 - place, sizeOf(*divided), block.shape.group));
   return result;
 }
 
@@ -116,7 +123,7 @@ FailureOr<Value> LaneExpr::valueOf(StringAttr name, const LaneElement &element) 
 
 FailureOr<Value> LaneExpr::inputAt(StringAttr name, const LaneElement &element, int64_t offset) {
   auto tensor = cast<TensorOp>(symbol(name));
-  auto result = readTensor(nullptr, tensor, places(name, element, Place{offset, 1, 0, {}}), true);
+  auto result = readTensor(tensor, places(name, element, Place{offset, 1, 0, {}}), true);
   if (failed(result))
     return failure();
   return asValue(*result);
@@ -198,6 +205,12 @@ Value LaneExpr::number(const Place &place) {
       own = arith::MulIOp::create(builder, block.loc, own, block.i64(place.token));
     more(own);
   }
+  if (place.group) {
+    Value own = block.groupPlaces();
+    if (place.group != 1)
+      own = arith::MulIOp::create(builder, block.loc, own, block.splat(block.i64(place.group)));
+    more(own);
+  }
   if (place.constant || !result)
     more(block.i64(place.constant));
   return result;
@@ -215,7 +228,7 @@ LaneExpr::Key LaneExpr::keyOf(const void *what, ArrayRef<Place> places) const {
   Key key{what, {}};
   for (const Place &place : places)
     key.second.append(
-        {place.constant, place.token, place.lane, place.lanes,
+        {place.constant, place.token, place.lane, place.lanes, place.group, place.rows,
          static_cast<int64_t>(reinterpret_cast<intptr_t>(place.rest.getAsOpaquePointer()))});
   return key;
 }
@@ -315,58 +328,6 @@ LaneExpr::Result LaneExpr::definition(Operation *equation, ArrayRef<Place> argum
 }
 
 //===----------------------------------------------------------------------===//
-// Integers
-//===----------------------------------------------------------------------===//
-
-FailureOr<Place> LaneExpr::place(Operation *op, AffineExpr expr, ArrayRef<Place> operands) {
-  if (auto constantExpr = dyn_cast<AffineConstantExpr>(expr))
-    return Place::of(constantExpr.getValue());
-  if (auto dim = dyn_cast<AffineDimExpr>(expr))
-    return operands[dim.getPosition()];
-  auto both = cast<AffineBinaryOpExpr>(expr);
-  auto left = place(op, both.getLHS(), operands), right = place(op, both.getRHS(), operands);
-  if (failed(left) || failed(right))
-    return failure();
-  switch (both.getKind()) {
-  case AffineExprKind::Add: {
-    Place sum{left->constant + right->constant, left->token + right->token,
-              left->lane + right->lane, left->rest, std::max(left->lanes, right->lanes)};
-    if (left->rest && right->rest) {
-      Value values[] = {left->rest, right->rest};
-      unify(values);
-      sum.rest = arith::AddIOp::create(builder, block.loc, values[0], values[1]);
-    } else if (right->rest) {
-      sum.rest = right->rest;
-    }
-    return sum;
-  }
-  case AffineExprKind::Mul: {
-    if (!right->isConstant())
-      std::swap(*left, *right);
-    int64_t factor = right->constant;
-    Place product{
-        left->constant * factor, left->token * factor, left->lane * factor, {}, left->lanes};
-    if (left->rest) {
-      Value values[] = {left->rest, block.i64(factor)};
-      unify(values);
-      product.rest = arith::MulIOp::create(builder, block.loc, values[0], values[1]);
-    }
-    return product;
-  }
-  default: {
-    bool isMod = both.getKind() == AffineExprKind::Mod;
-    if (left->isConstant())
-      return Place::of(isMod ? llvm::mod(left->constant, right->constant)
-                             : llvm::divideFloorSigned(left->constant, right->constant));
-    Value value = number(*left);
-    return Place{
-        0, 0, 0,
-        function(isMod ? BinaryFn::Mod : BinaryFn::FloorDiv, value, block.i64(right->constant))};
-  }
-  }
-}
-
-//===----------------------------------------------------------------------===//
 // Reads
 //===----------------------------------------------------------------------===//
 
@@ -402,7 +363,9 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
   Value exists; // null: it does
   for (auto [feature, dim] : llvm::zip_equal(features, dims)) {
     int64_t size = sizeOf(dim);
-    if (size >= 0 && !feature.isConstant() && !feature.isLane() && !isOfLoop(feature)) {
+    const bool isRow =
+        feature.isRow() && feature.constant >= 0 && feature.constant % block.shape.group == 0;
+    if (size >= 0 && !feature.isConstant() && !feature.isLane() && !isRow && !isOfLoop(feature)) {
       auto inside = compute(op, feature, size);
       if (failed(inside))
         return failure();
@@ -423,13 +386,16 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
     if (feature.isConstant()) {
       if (feature.constant < 0 || feature.constant >= size)
         return zero();
-    } else if (size < (feature.lane ? feature.lanes : loop->size)) {
+    } else if (size < (feature.lane ? feature.lanes : feature.group ? feature.rows : loop->size)) {
       return refuse(op, "an index of one dim in another one"), failure();
     }
   }
-  if (!isOfTokens && (isInLoop || exists)) {
+  // Many elements of a param are not kept in registers.
+  const bool isLarge = !isOfTokens && isa<TensorOp>(source) && block.shape.group > 1 &&
+                       elementsOfThread(source) > kMostKept;
+  if (!isOfTokens && (isInLoop || exists || isLarge)) {
     auto tensor = dyn_cast<TensorOp>(source);
-    return zeroUnless(exists, tensor ? readTensor(op, tensor, all, false)
+    return zeroUnless(exists, tensor ? readTensor(tensor, all, false)
                                      : definition(equations.lookup(name), all));
   }
   if (!isOfTokens) {
@@ -441,7 +407,7 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
       llvm::SaveAndRestore<Loop *> noLoop(loop, nullptr);
       llvm::SaveAndRestore<int64_t> notDense(dense, 0);
       if (auto tensor = dyn_cast<TensorOp>(source))
-        return readTensor(op, tensor, all, false);
+        return readTensor(tensor, all, false);
       return definition(equations.lookup(name), all);
     };
     Result result = inFront();
@@ -449,8 +415,10 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
   }
   if (chunk::positionDim(mixer, op) != tokenDimOf(mixer))
     return refuse(op, "positions of another run-time dim"), failure();
+  if (loaded && loaded->contains(name))
+    return zeroUnless(exists, readStored(op, all));
   const Place &at = all.front();
-  if (at.token != 1 || at.lane || at.rest)
+  if (at.token != 1 || at.lane || at.group || at.rest)
     return zeroUnless(exists, readFar(op, all));
   // Registers of other lanes; what can be computed from memory is, unless all are wanted.
   const bool isCarried = isa<StateOp>(source) || at.constant * step < 0;
@@ -479,11 +447,11 @@ LaneExpr::Result LaneExpr::readToken(ReadOp op, ArrayRef<Place> all) {
   const int64_t distance = -at.constant * step;
   auto tensor = dyn_cast<TensorOp>(source);
   if (tensor && tensor.getRole() == Role::Param)
-    return readTensor(op, tensor, all, true);
+    return readTensor(tensor, all, true);
   if (distance > 0)
     return earlier(op, name, features, distance);
   if (tensor)
-    return readTensor(op, tensor, all, true);
+    return at.constant < 0 ? readInFront(tensor, all) : readTensor(tensor, all, true);
   if (distance < 0)
     return readFar(op, all);
   if (auto found = equations.find(name); found != equations.end())
@@ -500,15 +468,18 @@ LaneExpr::Result LaneExpr::earlier(ReadOp op, StringAttr name, ArrayRef<Place> f
                             "' at computed places, as registers have no number"),
              failure();
   for (const Place &feature : features)
-    element.push_back(feature.lane ? -1 : feature.constant);
+    element.push_back(feature.lane    ? -1
+                      : feature.group ? -2 - feature.constant / block.shape.group
+                                      : feature.constant);
   auto found = carried->find({name, element, distance});
-  if (found == carried->end())
+  std::optional<Value> value = found == carried->end() ? carriedByOther(name, element, distance)
+                                                       : std::optional(found->second);
+  if (!value)
     return refuse(op, "earlier tokens of '" + name.getValue() + "' in this direction"), failure();
-  return op.getType().isIndex() ? integer({0, 0, 0, found->second}) : real(found->second);
+  return op.getType().isIndex() ? integer({0, 0, 0, *value}) : real(*value);
 }
 
-LaneExpr::Result LaneExpr::readTensor(ReadOp op, TensorOp tensor, ArrayRef<Place> places,
-                                      bool isOfTokens) {
+LaneExpr::Result LaneExpr::readTensor(TensorOp tensor, ArrayRef<Place> places, bool isOfTokens) {
   Key key = keyOf(tensor, places);
   auto &memo = isInFront ? ofAll : ofToken;
   if (auto found = memo.find(key); found != memo.end())

@@ -6,7 +6,8 @@
 //
 // Values are made when they are asked for, and once a token: that of a definition or state at an
 // element, and that of an operation of a body for what its indices are. All dims but the one that
-// lanes are along are unrolled.
+// lanes are along are unrolled; of one that is divided among a group of threads, each thread has
+// its own rows (LaneRows.cpp).
 //
 //===----------------------------------------------------------------------===//
 
@@ -15,6 +16,7 @@
 
 #include "compiler/gpu/kernels/Dependencies.h"
 #include "compiler/gpu/kernels/LaneBlock.h"
+#include "compiler/gpu/lanes/StoredTokens.h"
 #include "dialect/Seq.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -23,7 +25,8 @@
 
 namespace seqmix::gpu {
 
-/// An element of a symbol: its place along each dim but the tokens', -1 along the lanes.
+/// An element of a symbol: its place along each dim but the tokens', -1 along the lanes, and -2 - r
+/// for the r-th of the rows that a thread has.
 using LaneElement = llvm::SmallVector<int64_t>;
 
 /// What is carried from token to token in registers: a state, or (with a distance of at least 1)
@@ -63,6 +66,11 @@ public:
   mlir::Operation *symbol(mlir::StringAttr name) const;
   /// The type that values of a symbol have.
   mlir::Type typeOf(mlir::StringAttr name) const;
+  /// These symbols are read from what earlier launches have stored.
+  void setStored(StoredBlock *tokens, const llvm::DenseSet<mlir::StringAttr> *names) {
+    stored = tokens;
+    loaded = names;
+  }
   /// Ends what was made in front of the loops.
   void closeFront();
 
@@ -82,9 +90,12 @@ private:
   Result body(mlir::Region &region, llvm::ArrayRef<Place> arguments);
   Result read(mlir::seq::ReadOp op);
   Result readToken(mlir::seq::ReadOp op, llvm::ArrayRef<Place> all);
-  Result readTensor(mlir::seq::ReadOp op, mlir::seq::TensorOp tensor, llvm::ArrayRef<Place> places,
-                    bool isOfTokens);
+  Result readTensor(mlir::seq::TensorOp tensor, llvm::ArrayRef<Place> places, bool isOfTokens);
   Result readFar(mlir::seq::ReadOp op, llvm::ArrayRef<Place> all);
+  Result readInFront(mlir::seq::TensorOp tensor, llvm::ArrayRef<Place> all);
+  Result readStored(mlir::seq::ReadOp op, llvm::ArrayRef<Place> all);
+  /// The number in the call of a token that is the same for all lanes.
+  mlir::FailureOr<mlir::Value> rowOf(mlir::seq::ReadOp op, const Place &at);
   /// Where a row of a tensor over tokens stands: places in which t is a number, and whether it is
   /// there (null: it is).
   struct TensorRow {
@@ -104,13 +115,25 @@ private:
   mlir::FailureOr<Place> place(mlir::Operation *op, mlir::AffineExpr expr,
                                llvm::ArrayRef<Place> operands);
 
-  /// Instead of a size: the one place `lanePlace`.
-  static constexpr int64_t kLanes = -1;
+  /// Instead of a size: the one place `lanePlace`; and a thread's places of so many rows.
+  static constexpr int64_t kLanes = -1, kRows = -2;
   /// Calls `visit` with a point's value and whether it counts (null: it does).
   mlir::LogicalResult
   points(mlir::Region &body, mlir::Region &domain, llvm::ArrayRef<int64_t> sizes,
          llvm::function_ref<void(llvm::ArrayRef<int64_t>, mlir::Value, mlir::Value)> visit,
-         const Place &lanePlace = {});
+         const Place &lanePlace = {}, int64_t rows = 0);
+
+  bool isRows(mlir::Attribute dim) const;
+  /// Whether a value differs between the threads of a group.
+  bool dependsOnRow(llvm::ArrayRef<mlir::BlockArgument> arguments) const;
+  /// That of all threads of a group.
+  mlir::Value combineRows(mlir::Value value,
+                          llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
+  std::optional<mlir::Value> carriedByOther(mlir::StringAttr name, LaneElement element,
+                                            int64_t distance);
+  int64_t elementsOfThread(mlir::Operation *symbol) const;
+  /// Elements of a param that a thread of a group keeps for all tokens.
+  static constexpr int64_t kMostKept = 64;
 
   /// A loop over the lanes' dim in which a dense product is made.
   struct Loop {
@@ -178,6 +201,8 @@ private:
   llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations;
   llvm::DenseMap<mlir::Value, Place> bindings;
   Dependencies dependencies;
+  StoredBlock *stored = nullptr;
+  const llvm::DenseSet<mlir::StringAttr> *loaded = nullptr;
   mlir::Value token;
   const std::map<Carried, mlir::Value> *carried = nullptr;
   std::map<Key, Evaluated> ofToken, ofAll; // what is known, of this token and of all

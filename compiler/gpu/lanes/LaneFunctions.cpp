@@ -30,7 +30,9 @@ LaneExpr::Result LaneExpr::unary(UnaryOp op) {
                       -operand->place.token,
                       -operand->place.lane,
                       {},
-                      operand->place.lanes});
+                      operand->place.lanes,
+                      -operand->place.group,
+                      operand->place.rows});
     return integer({0, 0, 0, function(op.getFn(), number(operand->place))});
   }
   if (op.getFn() == UnaryFn::Neg)
@@ -123,7 +125,7 @@ LaneExpr::Result LaneExpr::compare(CompareOp op) {
   if (left->isInteger) {
     // Tokens and lanes of both sides may cancel.
     if (!left->place.rest && !right->place.rest && left->place.token == right->place.token &&
-        left->place.lane == right->place.lane) {
+        left->place.lane == right->place.lane && left->place.group == right->place.group) {
       int64_t a = left->place.constant, b = right->place.constant;
       bool holds = predicate == Predicate::Eq   ? a == b
                    : predicate == Predicate::Ne ? a != b
@@ -174,23 +176,30 @@ LaneExpr::Result LaneExpr::select(SelectOp op) {
 
 LogicalResult LaneExpr::points(Region &inner, Region &domain, ArrayRef<int64_t> sizes,
                                llvm::function_ref<void(ArrayRef<int64_t>, Value, Value)> visit,
-                               const Place &lanePlace) {
-  SmallVector<int64_t> point(sizes.size(), 0);
+                               const Place &lanePlace, int64_t rows) {
+  SmallVector<int64_t> point(sizes.size(), 0), counts;
   int64_t count = 1;
-  for (int64_t size : sizes)
-    count *= size == kLanes ? 1 : size;
+  for (int64_t size : sizes) {
+    counts.push_back(size == kLanes  ? 1
+                     : size == kRows ? llvm::divideCeil(rows, block.shape.group)
+                                     : size);
+    count *= counts.back();
+  }
   for (int64_t n = 0; n < count; ++n) {
     SmallVector<Place> arguments;
     int64_t rest = n;
     for (int64_t dim = static_cast<int64_t>(sizes.size()) - 1; dim >= 0; --dim) {
-      if (sizes[dim] == kLanes)
-        continue;
-      point[dim] = rest % sizes[dim];
-      rest /= sizes[dim];
+      point[dim] = rest % counts[dim];
+      rest /= counts[dim];
     }
-    for (auto [place, size] : llvm::zip_equal(point, sizes))
-      arguments.push_back(size == kLanes ? lanePlace : Place::of(place));
-    Value counts;
+    Value exists;
+    for (auto [place, size] : llvm::zip_equal(point, sizes)) {
+      arguments.push_back(size == kLanes  ? lanePlace
+                          : size == kRows ? Place::ofRow(place, rows, block.shape.group)
+                                          : Place::of(place));
+      if (size == kRows)
+        exists = block.rowExists(arguments.back());
+    }
     if (!domain.empty()) {
       Result inside = body(domain, arguments);
       if (failed(inside))
@@ -198,12 +207,17 @@ LogicalResult LaneExpr::points(Region &inner, Region &domain, ArrayRef<int64_t> 
       auto truth = known(inside->value);
       if (truth && !*truth)
         continue;
-      counts = truth ? Value() : inside->value;
+      if (!truth) {
+        Value both[] = {inside->value, exists ? exists : inside->value};
+        unify(both);
+        exists = exists ? arith::AndIOp::create(builder, block.loc, both[0], both[1]).getResult()
+                        : inside->value;
+      }
     }
     Result value = body(inner, arguments);
     if (failed(value))
       return failure();
-    visit(point, value->value, counts);
+    visit(point, value->value, exists);
   }
   return success();
 }
@@ -232,8 +246,9 @@ static Value combine(ReduceKind kind, Value a, Value b, llvm::function_ref<Value
 LaneExpr::Result LaneExpr::reduce(ReduceOp op) {
   SmallVector<int64_t> sizes;
   const bool isOfLanes = !dependsOnLane(dependencies.of(op));
+  const bool isOfGroup = !dependsOnRow(dependencies.of(op));
   bool isReduced = false, isDense = false; // tiles to scalars; or every lane over all lanes
-  int64_t along = 0;                       // places of the lanes' dim
+  int64_t along = 0, rows = 0; // places of the lanes' dim, and of the one that is divided
   for (Attribute dim : op.getDims()) {
     int64_t size = sizeOf(dim);
     if (size < 0)
@@ -248,6 +263,9 @@ LaneExpr::Result LaneExpr::reduce(ReduceOp op) {
         along = size;
         size = kLanes;
       }
+    } else if (isRows(dim) && isOfGroup && !rows) {
+      rows = size;
+      size = kRows;
     }
     sizes.push_back(size);
   }
@@ -280,8 +298,8 @@ LaneExpr::Result LaneExpr::reduce(ReduceOp op) {
     llvm::fill(parts, block.splat(neutral));
     if (failed(loopOverLanes(op, sizes, along, parts, visit)))
       return failure();
-  } else if (failed(
-                 points(op.getBody(), op.getDomain(), sizes, visitPoint, Place::ofLane(along)))) {
+  } else if (failed(points(op.getBody(), op.getDomain(), sizes, visitPoint, Place::ofLane(along),
+                           rows))) {
     return failure();
   }
   Value result;
@@ -290,6 +308,8 @@ LaneExpr::Result LaneExpr::reduce(ReduceOp op) {
       result = result ? join(result, part) : part;
   if (!result)
     return real(neutral);
+  if (rows)
+    result = combineRows(result, join);
   return real(isReduced ? combineLanes(existingOr(result, neutral, along), join) : result);
 }
 

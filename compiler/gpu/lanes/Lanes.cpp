@@ -8,8 +8,12 @@
 
 #include "compiler/chunk/Reads.h"
 #include "compiler/gpu/lanes/CarryBehind.h"
+#include "compiler/gpu/lanes/Directions.h"
+#include "compiler/gpu/lanes/DivideRows.h"
 #include "compiler/gpu/lanes/LaneExpr.h"
+#include "compiler/gpu/lanes/LaneShapes.h"
 #include "compiler/gpu/lanes/Segments.h"
+#include "compiler/gpu/lanes/StoredTokens.h"
 #include "dialect/Carry.h"
 #include "dialect/tile/Tile.h"
 
@@ -27,12 +31,9 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 namespace {
 
-/// Lanes of a block at most: four warps, so that a multiprocessor has several blocks.
-constexpr int64_t kMostLanes = 128;
-/// Threads of a block that has all of the dim, as lanes exchange values or share a carry.
-constexpr int64_t kMostThreads = 256;
-/// What a thread can carry in registers beside what it computes.
-constexpr int64_t kMostCarried = 160;
+/// What a thread can carry in registers beside what it computes; in blocks of more than
+/// `kMostThreads`, whose threads have half of the registers.
+constexpr int64_t kMostCarried = 160, kMostCarriedOfMany = 96;
 /// Operations of a token from which on a loop has one token an iteration. Below, loads of several
 /// tokens are under way at once.
 constexpr int64_t kUnrolled = 256, kMostUnrolled = 4;
@@ -40,14 +41,30 @@ constexpr int64_t kUnrolled = 256, kMostUnrolled = 4;
 class LaneLowering {
 public:
   LaneLowering(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module, StringRef name,
-               const Borders *borders)
-      : mixer(mixer), plan(plan), module(module), name(name), borders(borders),
-        regions(borders ? Borders::kRegions : 0) {}
+               const Borders *borders, const LaneOutputs *outputs, const LanePhase &phase,
+               const StoredTokens *stored)
+      : mixer(mixer), plan(plan), module(module), name(name), borders(borders), outputs(outputs),
+        phase(phase), storedTokens(stored), direction(phase.direction),
+        regions(outputs   ? outputs->regions
+                : borders ? static_cast<int32_t>(Borders::kRegions)
+                : stored  ? static_cast<int32_t>(StoredTokens::kRegions)
+                          : 0) {}
+
+  /// Whether the form takes the mixer, and how its elements are divided.
+  LogicalResult prepare(bool mayDivideRows) {
+    if (failed(check()))
+      return failure();
+    exchanges = chooseLanes(mixer, plan, phase, shape);
+    if (mayDivideRows && !exchanges && !shape.dims.empty())
+      divideRows(mixer, plan, sharesCarry(mixer, plan, shape), shape);
+    shape.blocks = llvm::divideCeil(shape.size, shape.lanes);
+    return success();
+  }
+
+  bool dividesRows() const { return shape.group > 1; }
 
   FailureOr<std::vector<LaunchPlan>> run() {
     const int32_t number = countKernels(module);
-    if (failed(check()) || failed(chooseShape()))
-      return failure();
     kernel = makeKernel(module, mixer.getLoc(), name, plan,
                         static_cast<int32_t>(shape.threads / 32), regions);
     LaneBlock own(plan, shape, kernel, mixer.getCompute(), regions);
@@ -56,21 +73,29 @@ public:
     expr = &values;
     if (borders)
       segment.emplace(*borders, own, &values, isSummary(), direction);
+    if (storedTokens) {
+      stored.emplace(*storedTokens, own);
+      values.setStored(&*stored, &phase.loaded);
+    }
     collectCarried();
     LogicalResult result = success();
-    const auto numbers = static_cast<int64_t>(carried.size()) * (shape.lanes / shape.threads);
-    if (numbers > kMostCarried)
-      result = mixer.emitError() << "not lowered for CUDA yet: a thread would carry " << numbers
-                                 << " values from token to token in registers; " << kMostCarried
-                                 << " are possible";
+    const int64_t numbers =
+        static_cast<int64_t>(carried.size()) * (shape.lanes * shape.group / shape.threads);
+    const int64_t most = shape.threads > kMostThreads ? kMostCarriedOfMany : kMostCarried;
+    if (numbers > most)
+      result = refuse(mixer, fmt::format("a thread would carry {} values from token to token in "
+                                         "registers; {} are possible",
+                                         numbers, most));
     if (succeeded(result) && succeeded(emit())) {
       kernel->setAttr(formName, StringAttr::get(mixer.getContext(), words()));
       std::vector<LaunchPlan> launches = {
           launchOf(plan, shape, static_cast<int32_t>(shape.threads), regions)};
-      if ((own.readsPosition() || sharesWindow()) && !isSummary()) {
+      if (writesBehind() && !isSummary() && !outputs) {
         auto behind = emitCarryBehind(mixer, plan, shape, module, (name + "_carry").str());
-        if (failed(behind))
+        if (failed(behind)) {
+          kernel.erase();
           return failure();
+        }
         launches.push_back(std::move(*behind));
       }
       for (auto [more, launch] : llvm::enumerate(launches))
@@ -87,9 +112,13 @@ private:
   mlir::gpu::GPUModuleOp module;
   StringRef name;
   const Borders *borders;
+  const LaneOutputs *outputs;
+  const LanePhase &phase;
+  const StoredTokens *storedTokens;
+  const Direction direction;
   int32_t regions;
   std::optional<LaneSegment> segment;
-  Direction direction = Direction::Forward;
+  std::optional<StoredBlock> stored;
   LaneShape shape;
   bool exchanges = false; // lanes have values of others
   LLVM::LLVMFuncOp kernel;
@@ -104,133 +133,31 @@ private:
   //===--- what the form takes ----------------------------------------------===//
 
   LogicalResult check() {
-    std::optional<Direction> only;
     for (Operation &op : mixer.getBody().front()) {
       if (isa<AffineOp, PairsOp, ConvolutionOp>(op))
         return refuse(&op, isa<PairsOp>(op)         ? "reductions over pairs of positions"
                            : isa<ConvolutionOp>(op) ? "convolutions"
                                                     : "the block form of matrix states");
-      auto state = dyn_cast<StateOp>(op);
-      if (!state)
-        continue;
-      if (only && *only != state.getDirection())
-        return refuse(&op, "states in both directions");
-      only = state.getDirection();
     }
-    direction = only.value_or(Direction::Forward);
     for (const CarryComponent &component : carryComponents(mixer)) {
       Operation *of = chunk::lookup(mixer, component.of);
       if (component.kind == CarryComponent::Rows)
         return refuse(of, "rows of earlier tokens without pairs");
-      if (isShared(mixer, component) && !isa<TensorOp>(of))
+      if (isLeftBehind(mixer, component) && !isa<TensorOp>(of))
         return refuse(of, "earlier tokens of a definition that batch elements share");
     }
     return success();
   }
 
-  /// Indices that reductions and maps bind would need values of other lanes.
-  llvm::DenseSet<StringAttr> boundDims() {
-    llvm::DenseSet<StringAttr> bound;
-    mixer.walk([&](Operation *op) {
-      if (auto reduce = dyn_cast<ReduceOp>(op))
-        for (auto dim : reduce.getDims().getAsRange<FlatSymbolRefAttr>())
-          bound.insert(dim.getAttr());
-      if (auto map = dyn_cast<MapOp>(op))
-        bound.insert(map.getDimAttr().getAttr());
-    });
-    return bound;
-  }
-
-  /// Of the dims that nothing reduces over, the one that leaves the fewest elements to a thread; of
-  /// the others if there is none, as lanes then exchange values.
-  LogicalResult chooseShape() {
-    const llvm::DenseSet<StringAttr> bound = boundDims();
-    // Whether lanes exchange, elements of a thread, -size.
-    std::optional<std::tuple<bool, int64_t, int64_t>> best;
-    for (auto [number, dim] : llvm::enumerate(plan.dims)) {
-      if (dim.kind != SEQ_DIM_FIXED)
-        continue;
-      const bool isBound = bound.contains(StringAttr::get(mixer.getContext(), dim.name));
-      int64_t elements = 0;
-      bool occurs = false;
-      auto count = [&](ArrayAttr dims) {
-        int64_t own = 1;
-        bool hasLanes = false;
-        for (auto symbol : dims.getAsRange<FlatSymbolRefAttr>()) {
-          auto op = cast<DimOp>(chunk::lookup(mixer, symbol));
-          bool isLanes = symbol.getValue() == dim.name && !std::exchange(hasLanes, true);
-          occurs |= isLanes;
-          if (op.getSize() && !isLanes)
-            own *= static_cast<int64_t>(*op.getSize());
-        }
-        elements += own;
-      };
-      for (auto state : mixer.getOps<StateOp>())
-        count(state.getDims());
-      for (auto output : mixer.getOps<OutputOp>())
-        count(chunk::dimsOf(chunk::lookup(mixer, output.getSourceAttr())));
-      std::tuple cost(isBound, elements, -dim.size);
-      if (occurs && (!best || cost < *best)) {
-        best = cost;
-        shape.dims = {static_cast<int32_t>(number)};
-      }
-    }
-    if (!best) {
-      // Everything is a number a token: one lane has it, in a warp of its own.
-      shape = {{}, 1, 32, 1, 32};
-      return success();
-    }
-    exchanges = std::get<0>(*best);
-    if (exchanges)
-      addDims();
-    for (int32_t number : shape.dims)
-      shape.size = std::max(shape.size, plan.dims[number].size);
-    shape.lanes = std::max<int64_t>(llvm::PowerOf2Ceil(shape.size), 32);
-    if (!exchanges && !sharesCarry())
-      shape.lanes = std::min(shape.lanes, kMostLanes);
-    shape.threads = std::min(shape.lanes, kMostThreads);
-    shape.blocks = llvm::divideCeil(shape.size, shape.lanes);
-    return success();
-  }
-
-  /// Whether all lanes carry the same of something. Then they are in one block: a carry may be
-  /// written where it is read, and another block might not have read it yet.
-  bool sharesCarry() {
+  /// Whether a later launch writes a window of the carry.
+  bool leavesWindow() const {
     return llvm::any_of(carryComponents(mixer), [&](const CarryComponent &component) {
-      return llvm::none_of(
-          chunk::dimsOf(chunk::lookup(mixer, component.of)).getAsRange<FlatSymbolRefAttr>(),
-          [&](auto symbol) { return symbol.getValue() == plan.dims[shape.dims.front()].name; });
+      return isLeftBehind(mixer, component);
     });
   }
 
-  /// Whether several blocks read a window of the carry.
-  bool sharesWindow() {
-    return llvm::any_of(carryComponents(mixer), [&](const CarryComponent &component) {
-      return isShared(mixer, component);
-    });
-  }
-
-  /// Other dims that lanes of the block can be along: of symbols that have none yet.
-  void addDims() {
-    for (auto [number, dim] : llvm::enumerate(plan.dims)) {
-      if (dim.kind != SEQ_DIM_FIXED)
-        continue;
-      auto has = [&](Operation &op, const DimPlan &wanted) {
-        return llvm::any_of(chunk::dimsOf(&op).getAsRange<FlatSymbolRefAttr>(),
-                            [&](auto symbol) { return symbol.getValue() == wanted.name; });
-      };
-      auto hasLanes = [&](Operation &op) {
-        return llvm::any_of(shape.dims, [&](int32_t own) { return has(op, plan.dims[own]); });
-      };
-      bool isWanted = false, meets = false;
-      for (Operation &op : mixer.getBody().front())
-        if (isa<StateOp>(op) || (isa<DefineOp>(op) && isTokenIndexed(mixer, chunk::dimsOf(&op))))
-          if (has(op, dim))
-            (hasLanes(op) ? meets : isWanted) = true;
-      if (isWanted && !meets)
-        shape.dims.push_back(static_cast<int32_t>(number));
-    }
-  }
+  /// Whether what is behind the call in the carry takes a launch of its own.
+  bool writesBehind() const { return phase.isLast && (block->readsPosition() || leavesWindow()); }
 
   //===--- what is carried --------------------------------------------------===//
 
@@ -242,25 +169,35 @@ private:
         result[symbol] = std::max(result[symbol], distance);
     };
     for (const CarryComponent &component : carryComponents(mixer))
-      if (component.kind == CarryComponent::Window)
+      if (component.kind == CarryComponent::Window &&
+          phase.windows.contains(component.of.getAttr()))
         note(component.of.getAttr(), component.shape[0]);
-    mixer.walk([&](ReadOp read) {
+    auto noteRead = [&](ReadOp read) {
       Operation *source = chunk::lookup(mixer, read.getSourceAttr());
       auto tensor = dyn_cast<TensorOp>(source);
       if (!chunk::readsToken(mixer, read) || isa<StateOp>(source) ||
-          (tensor && tensor.getRole() == Role::Param))
+          (tensor && tensor.getRole() == Role::Param) ||
+          phase.loaded.contains(read.getSourceAttr().getAttr()))
         return;
       if (auto span = tokenSpan(mixer, read))
         note(read.getSourceAttr().getAttr(),
              direction == Direction::Forward ? -span->first : span->second);
-    });
+    };
+    for (Operation &op : mixer.getBody().front()) {
+      auto next = dyn_cast<NextOp>(op);
+      auto define = dyn_cast<DefineOp>(op);
+      if ((next && phase.evaluated.contains(next.getStateAttr().getAttr())) ||
+          (define && phase.evaluated.contains(define.getSymNameAttr())))
+        op.walk(noteRead);
+    }
     return result;
   }
 
   void collectCarried() {
     for (auto state : mixer.getOps<StateOp>())
-      for (const LaneElement &element : expr->elementsOf(state.getSymNameAttr()))
-        carried.push_back({state.getSymNameAttr(), element, 0});
+      if (phase.states.contains(state.getSymNameAttr()))
+        for (const LaneElement &element : expr->elementsOf(state.getSymNameAttr()))
+          carried.push_back({state.getSymNameAttr(), element, 0});
     for (auto &[symbol, most] : distances())
       for (const LaneElement &element : expr->elementsOf(symbol))
         for (int64_t distance = 1; distance <= most; ++distance)
@@ -271,6 +208,8 @@ private:
 
   /// By its name, as a summary has others than the call.
   int32_t componentOf(StringAttr symbol, bool isState) const {
+    if (!isState && direction == Direction::Backward)
+      return -1; // the tokens in front are others
     for (const CarryComponent &component : carryComponents(mixer))
       if (component.of.getAttr() == symbol &&
           component.kind == (isState ? CarryComponent::State : CarryComponent::Window))
@@ -293,7 +232,15 @@ private:
     return std::pair(number, expr->places(value.name, value.element, Place::of(row)));
   }
 
-  bool isLane(const Carried &value) const { return llvm::is_contained(value.element, -1); }
+  bool isTile(const Carried &value) const {
+    return llvm::any_of(value.element, [](int64_t place) { return place < 0; });
+  }
+
+  /// Whether several threads carry it.
+  bool isOfSeveral(const Carried &value) const {
+    return !llvm::is_contained(value.element, -1) ||
+           (shape.group > 1 && llvm::none_of(value.element, [](int64_t at) { return at < -1; }));
+  }
 
   /// A value in the form in which loops carry it.
   Value inForm(const Carried &value, Value current) {
@@ -303,7 +250,7 @@ private:
       current = arith::CmpIOp::create(block->builder, block->loc, arith::CmpIPredicate::ne, current,
                                       none);
     }
-    return isLane(value) ? block->splat(current) : current;
+    return isTile(value) ? block->splat(current) : current;
   }
 
   FailureOr<Value> inputInFront(const Carried &value) {
@@ -332,7 +279,7 @@ private:
     if (value.distance == 0 && init != 0) {
       Value other = segment ? segment->initial(real(init)) : real(init);
       Value isThere = array.isThere;
-      if (isLane(value)) {
+      if (isTile(value)) {
         other = block->splat(other);
         isThere = block->splat(isThere);
       }
@@ -353,8 +300,9 @@ private:
       current.push_back(*before);
     }
     const SmallVector<Value> front(current);
-    // What all lanes read of the carry, one of them writes, perhaps to the same place.
-    if (llvm::any_of(carried, [&](const Carried &value) { return !isLane(value); }))
+    storeEdges(front);
+    // What several threads read of the carry, one of them writes, perhaps to the same place.
+    if (llvm::any_of(carried, [&](const Carried &value) { return isOfSeveral(value); }))
       tile::BarrierOp::create(builder, block->loc);
     const int64_t unrolled = tokensOfIteration();
     Value one = block->i64(1), many = block->i64(unrolled), whole = block->end;
@@ -374,18 +322,49 @@ private:
     if (failed(emitOutputs(Value())))
       return failure();
     for (auto [value, last] : llvm::zip_equal(carried, current))
-      if (auto at = placeInCarry(value); at && !isShared(mixer, carryComponents(mixer)[at->first]))
+      if (auto at = placeInCarry(value); at && isLeft(value, at->first))
         block->store(block->carryOut(at->first), at->second, Value(), last);
-    if (!block->readsPosition() && !sharesWindow())
+    if (!outputs && phase.isLast && !writesBehind())
       block->storePosition();
     expr->closeFront();
     LLVM::ReturnOp::create(builder, block->loc, ValueRange());
     return success();
   }
 
+  /// Whether this kernel writes a value for the next call.
+  bool isLeft(const Carried &value, int32_t component) const {
+    return value.distance == 0 || (phase.windows.contains(value.name) &&
+                                   !isLeftBehind(mixer, carryComponents(mixer)[component]));
+  }
+
+  /// What stands in front of the first token, or of the last one, for later launches.
+  void storeEdges(ArrayRef<Value> front) {
+    for (auto [value, before] : llvm::zip_equal(carried, front)) {
+      if (!phase.stored.contains(value.name))
+        continue;
+      const int64_t edges = stored->edgesOf(value.name);
+      if (value.distance <= edges)
+        stored->storeEdge(value.name, expr->places(value.name, value.element),
+                          value.distance == 0 ? 0 : edges - value.distance, before);
+    }
+  }
+
+  LogicalResult storeToken(Value token) {
+    for (StringAttr name : phase.stored)
+      for (const LaneElement &element : expr->elementsOf(name)) {
+        auto value = expr->valueOf(name, element);
+        if (failed(value))
+          return failure();
+        stored->store(name, expr->places(name, element), token, *value);
+      }
+    return success();
+  }
+
   int64_t tokensOfIteration() {
     if (exchanges)
       return 2; // whose rows of shared memory have different places: a barrier less
+    if (shape.group > 1)
+      return 1; // a token has as many loads as registers hold
     int64_t operations = 0;
     mixer.walk([&](Operation *op) { operations += isa<UnaryOp, BinaryOp, ReadOp>(op); });
     operations *= static_cast<int64_t>(std::max<size_t>(carried.size(), 1));
@@ -426,7 +405,7 @@ private:
     for (auto [value, before] : llvm::zip_equal(carried, current))
       known[value] = before;
     expr->enterToken(token, known);
-    if (failed(emitOutputs(token)))
+    if (failed(emitOutputs(token)) || failed(storeToken(token)))
       return failure();
     SmallVector<Value> next;
     for (const Carried &value : carried) {
@@ -451,9 +430,10 @@ private:
       expr->enterToken(token, none);
     for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
       StringAttr source = output.getSourceAttr().getAttr();
-      if (expr->isOfTokens(source) != static_cast<bool>(token))
+      if (!phase.outputs.contains(output) || expr->isOfTokens(source) != static_cast<bool>(token))
         continue;
-      LaneArray array = block->tensor(inputs + static_cast<int32_t>(number));
+      LaneArray array = outputs ? outputs->array(*block, number)
+                                : block->tensor(inputs + static_cast<int32_t>(number));
       std::optional<Place> own;
       if (token)
         own = Place{0, 1, 0, {}};
@@ -471,26 +451,89 @@ private:
 
   //===--- in words -------------------------------------------------------===//
 
+  std::string whatWalks(const std::string &words) const {
+    if (!stored)
+      return words;
+    return (direction == Direction::Forward ? "forward: " : "backward: ") + words;
+  }
+
   std::string words() const {
     if (shape.dims.empty())
-      return "one lane for each batch element";
+      return whatWalks("one lane for each batch element");
     std::vector<std::string> names;
     for (int32_t dim : shape.dims)
       names.push_back(plan.dims[dim].name);
     std::string over = shape.blocks > 1 ? fmt::format(", in {} blocks", shape.blocks) : "";
     const char *plural = carried.size() == 1 ? "" : "s";
-    return fmt::format(
-        "a lane for each of the {} places of {}{}; it carries {} number{} in registers", shape.size,
-        fmt::join(names, " or "), over, carried.size(), plural);
+    std::string of = "it carries";
+    if (shape.group > 1) {
+      std::vector<std::string> rows;
+      for (int32_t dim : shape.rowDims)
+        rows.push_back(plan.dims[dim].name);
+      of = fmt::format("{} threads divide the rows along {}, each carries", shape.group,
+                       fmt::join(rows, " or "));
+    }
+    return whatWalks(
+        fmt::format("a lane for each of the {} places of {}{}; {} {} number{} in registers",
+                    shape.size, fmt::join(names, " or "), over, of, carried.size(), plural));
   }
 };
 
 } // namespace
 
-FailureOr<std::vector<LaunchPlan>> emitLaneKernels(MixerOp mixer, const MixerPlan &plan,
-                                                   mlir::gpu::GPUModuleOp module, StringRef name,
-                                                   const Borders *borders) {
-  return LaneLowering(mixer, plan, module, name, borders).run();
+/// The kernels of one direction, with rows divided among threads where that is wanted and taken.
+static FailureOr<std::vector<LaunchPlan>>
+emitPhase(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module, StringRef name,
+          const Borders *borders, const LaneOutputs *outputs, const LanePhase &phase,
+          const StoredTokens *stored) {
+  LaneLowering lowering(mixer, plan, module, name, borders, outputs, phase, stored);
+  if (failed(lowering.prepare(/*mayDivideRows=*/!stored)))
+    return failure();
+  if (!lowering.dividesRows())
+    return lowering.run();
+  std::string reason;
+  {
+    ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
+      reason = diagnostic.str();
+      return success();
+    });
+    if (auto launches = lowering.run(); succeeded(launches))
+      return launches;
+  }
+  ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
+    diagnostic.attachNote(mixer.getLoc()) << "with rows divided among threads: " << reason;
+    return failure(); // it goes on to who prints it
+  });
+  LaneLowering whole(mixer, plan, module, name, borders, outputs, phase, stored);
+  if (failed(whole.prepare(/*mayDivideRows=*/false)))
+    return failure();
+  return whole.run();
+}
+
+FailureOr<LaneLaunches> emitLaneKernels(MixerOp mixer, const MixerPlan &plan,
+                                        mlir::gpu::GPUModuleOp module, StringRef name,
+                                        const Borders *borders, const LaneOutputs *outputs) {
+  auto phases = findPhases(mixer);
+  if (failed(phases))
+    return failure();
+  const bool isOne = phases->size() == 1;
+  if (!isOne && outputs)
+    return mixer.emitError() << "not lowered for CUDA yet: states in both directions beside "
+                                "reductions over pairs",
+           failure();
+  const StoredTokens stored(mixer, *phases);
+  LaneLaunches result;
+  if (!isOne)
+    result.regions = stored.regions(plan);
+  for (auto [number, phase] : llvm::enumerate(*phases)) {
+    const std::string own = isOne ? name.str() : fmt::format("{}_{}", name.str(), number);
+    auto launches =
+        emitPhase(mixer, plan, module, own, borders, outputs, phase, isOne ? nullptr : &stored);
+    if (failed(launches))
+      return failure();
+    llvm::append_range(result.launches, *launches);
+  }
+  return result;
 }
 
 } // namespace seqmix::gpu

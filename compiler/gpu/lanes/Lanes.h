@@ -19,16 +19,32 @@
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
+#include <functional>
+
 namespace seqmix::gpu {
 
+struct LaneLaunches {
+  std::vector<LaunchPlan> launches;
+  std::vector<AmountPlan> regions; ///< of the workspace, where it is not that of `borders`
+};
+
+/// Where a mixer's outputs go that later launches of the same call read: to the workspace. The
+/// position is theirs, too.
+struct LaneOutputs {
+  int32_t regions; ///< of the workspace
+  std::function<LaneArray(LaneBlock &, size_t number)> array;
+};
+
 /// Adds the kernel of a mixer at the structure stage, whose states are all recurrences, to a
-/// module, as ops on tiles (`tile.warps`), and says how it is launched; a second one stores
-/// positions where equations read them. Fails with a located error ("not lowered for CUDA yet:
+/// module, as ops on tiles (`tile.warps`), and says how it is launched; one more stores what
+/// several blocks read of the carry (CarryBehind.h). States in both directions have a kernel for
+/// each direction (Directions.h). Fails with a located error ("not lowered for CUDA yet:
 /// ...") for what the form does not take. With `borders` the kernel walks segments of a sequence,
 /// too (Borders.h).
-llvm::FailureOr<std::vector<LaunchPlan>>
-emitLaneKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module,
-                llvm::StringRef name, const Borders *borders = nullptr);
+llvm::FailureOr<LaneLaunches> emitLaneKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan,
+                                              mlir::gpu::GPUModuleOp module, llvm::StringRef name,
+                                              const Borders *borders = nullptr,
+                                              const LaneOutputs *outputs = nullptr);
 
 } // namespace seqmix::gpu
 

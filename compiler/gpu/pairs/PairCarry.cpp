@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -33,27 +34,55 @@ Value positionOf(LaneBlock &block) {
 }
 
 void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> places,
-               const PairValue &value, Value first, Value count, Axis rows) {
+               const PairValue &value, Value first, Value count, Axis rows,
+               const PairColumns *columns) {
   LaneBlock &block = tiles.block;
   OpBuilder &builder = tiles.builder;
   Location loc = tiles.loc;
-  Axes axes = {rows};
-  SmallVector<Value> strides = {array.strides[0]}, extents = {count};
-  SmallVector<int64_t> staticExtents = {ShapedType::kDynamic};
-  Value offset = arith::MulIOp::create(builder, loc, first, array.strides[0]);
-  for (auto [slot, place] : llvm::enumerate(places.drop_front())) {
-    Value stride = array.strides[slot + 1];
+  Value offset = block.i64(0);
+  auto advance = [&](Value number, Value stride) {
+    offset = arith::AddIOp::create(builder, loc, offset,
+                                   arith::MulIOp::create(builder, loc, number, stride));
+  };
+  struct Dim {
+    Axis axis;
+    Value stride, extent; ///< a null extent is the tile's
+  };
+  SmallVector<Dim> dims;
+  for (auto [slot, place] : llvm::enumerate(places)) {
+    Value stride = array.strides[slot];
     if (place.isConstant()) {
-      Value more = arith::MulIOp::create(builder, loc, block.i64(place.offset), stride);
-      offset = arith::AddIOp::create(builder, loc, offset, more);
+      advance(block.i64(place.offset), stride);
       continue;
     }
     const Axis axis = place.axes[0];
-    axes.push_back(axis);
-    strides.push_back(stride);
-    staticExtents.push_back(tiles.isPadded(axis) ? ShapedType::kDynamic : tiles.sizeOf(axis));
-    if (tiles.isPadded(axis))
-      extents.push_back(block.i64(tiles.sizeOf(axis)));
+    if (axis == rows) {
+      advance(first, stride);
+      dims.push_back({axis, stride, count});
+    } else if (axis < kFirstFeature) {
+      advance(columns->inCall, stride);
+      dims.push_back({axis, stride, columns->count});
+    } else {
+      if (tiles.firstOf(axis))
+        advance(tiles.firstOf(axis), stride);
+      dims.push_back({axis, stride, tiles.isPadded(axis) ? tiles.extentOf(axis) : Value()});
+    }
+  }
+  llvm::sort(dims, [](const Dim &a, const Dim &b) { return a.axis < b.axis; });
+  for (Value condition : {array.isThere, array.isWritten})
+    if (condition)
+      for (Dim &dim : dims)
+        if (dim.axis == rows)
+          dim.extent = arith::SelectOp::create(builder, loc, condition, dim.extent, block.i64(0));
+  Axes axes;
+  SmallVector<Value> strides, extents;
+  SmallVector<int64_t> staticExtents;
+  for (const Dim &dim : dims) {
+    axes.push_back(dim.axis);
+    strides.push_back(dim.stride);
+    staticExtents.push_back(dim.extent ? ShapedType::kDynamic : tiles.paddedOf(dim.axis));
+    if (dim.extent)
+      extents.push_back(dim.extent);
   }
   Value tile = tiles.spread(value, axes);
   Type element = block.storageType(array.dtype);
@@ -62,9 +91,6 @@ void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> pla
     tile = arith::ExtUIOp::create(builder, loc, wanted, tile);
   else if (isa<FloatType>(own) && own != element)
     tile = arith::TruncFOp::create(builder, loc, wanted, tile);
-  for (Value condition : {array.isThere, array.isWritten})
-    if (condition)
-      extents[0] = arith::SelectOp::create(builder, loc, condition, extents[0], block.i64(0));
   Value base = LLVM::GEPOp::create(builder, loc, array.base.getType(), element, array.base,
                                    ArrayRef<LLVM::GEPArg>{offset});
   tile::StoreGlobalOp::create(
@@ -79,9 +105,11 @@ namespace {
 /// written is another than the one that is read.
 class RowsLowering {
 public:
-  RowsLowering(MixerOp mixer, const MixerPlan &plan, LLVM::LLVMFuncOp kernel)
-      : mixer(mixer),
-        block(plan, LaneShape{{0}, 32, 32, 1, 32 * kCarryWarps}, kernel, mixer.getCompute()),
+  RowsLowering(MixerOp mixer, const MixerPlan &plan, LLVM::LLVMFuncOp kernel,
+               const PairGroups &groups)
+      : mixer(mixer), groups(groups),
+        block(plan, LaneShape{{0}, 32, 32, 1, 32 * kCarryWarps}, kernel, mixer.getCompute(),
+              static_cast<int32_t>(groups.kept.size())),
         tiles(block, kCarryRows, kCarryRows), products(tiles, 3), builder(block.builder),
         loc(block.loc) {}
 
@@ -97,8 +125,8 @@ public:
     Value all = wide(NVVM::GridDimZOp::create(builder, loc, i32));
     start = arith::MulIOp::create(builder, loc, own, block.i64(kCarryRows));
     step = arith::MulIOp::create(builder, loc, all, block.i64(kCarryRows));
-    PairRows rows{tokenDimOf(mixer), block.i64(0), block.i64(0), total};
-    expr.emplace(mixer, tiles, products, rows);
+    PairRows rows{tokenDimOf(mixer), block.i64(0), block.i64(0), block.i64(0), total};
+    expr.emplace(mixer, tiles, products, rows, groups);
     for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
       if (component.kind == CarryComponent::Rows &&
           failed(emitComponent(static_cast<int32_t>(number), component)))
@@ -109,6 +137,7 @@ public:
 
 private:
   MixerOp mixer;
+  const PairGroups &groups;
   LaneBlock block;
   PairTiles tiles;
   PairProducts products;
@@ -157,8 +186,7 @@ private:
     Value wrap =
         arith::MulIOp::create(builder, loc, arith::DivUIOp::create(builder, loc, high, size), size);
     auto loop = scf::ForOp::create(builder, loc, block.i64(0), block.i64(2), block.i64(1));
-    if (!block.firstLoop)
-      block.firstLoop = loop;
+    block.noteLoop(loop);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
     Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
@@ -173,31 +201,42 @@ private:
                           Value base, bool isOld) {
     // Arrays are found in front of loops.
     const LaneArray in = block.carryIn(number), out = block.carryOut(number);
+    StringAttr name = component.of.getAttr();
+    Operation *source = chunk::lookup(mixer, name);
+    const ArrayAttr dims = placesOf(mixer, source);
+    ArrayRef<Attribute> features = dims.getValue().drop_front();
     Value first = arith::AddIOp::create(builder, loc, low, start);
-    auto loop = scf::ForOp::create(builder, loc, first, high, step);
-    if (!block.firstLoop)
-      block.firstLoop = loop;
     OpBuilder::InsertionGuard guard(builder);
+    tiles.slice = Value();
+    if (const int64_t size = features.empty() ? 1 : expr->sizeOf(features.back());
+        size > PairTiles::kMostFeatures) {
+      auto slices = scf::ForOp::create(builder, loc, block.i64(0),
+                                       block.i64(llvm::divideCeil(size, PairTiles::kMostFeatures)),
+                                       block.i64(1));
+      block.noteLoop(slices);
+      builder.setInsertionPointToStart(slices.getBody());
+      tiles.slice = slices.getInductionVar();
+    }
+    auto loop = scf::ForOp::create(builder, loc, first, high, step);
+    block.noteLoop(loop);
     builder.setInsertionPointToStart(loop.getBody());
     Value own = loop.getInductionVar();
     PairColumns columns;
     columns.dim = tokenDimOf(mixer);
     columns.count = arith::SubIOp::create(builder, loc, high, own);
+    columns.first = own;
     Value row = arith::SubIOp::create(builder, loc, own, base);
     columns.inCall = isOld ? row : arith::SubIOp::create(builder, loc, own, position).getResult();
     tiles.firstColumn = arith::TruncIOp::create(builder, loc, builder.getI32Type(), own);
     expr->enterLoop(loop);
     expr->enterTile(columns);
-    StringAttr name = component.of.getAttr();
-    Operation *source = chunk::lookup(mixer, name);
-    ArrayRef<Attribute> features = chunk::dimsOf(source).getValue().drop_front();
     auto status = forEachRowOfFeatures(
         source, *expr, tiles, features, [&](ArrayRef<PairValue> places) -> LogicalResult {
           SmallVector<PairValue> all = {PairValue::along(kColumn)};
           llvm::append_range(all, places);
           PairExpr::Result value = failure();
           if (isOld)
-            value = expr->loadFrom(source, in, all, chunk::dimsOf(source), nullptr);
+            value = expr->loadFrom(source, in, all, dims, nullptr);
           else if (auto tensor = dyn_cast<TensorOp>(source))
             value = expr->load(source, tensor, all);
           else
@@ -215,15 +254,17 @@ private:
 
 } // namespace
 
-LogicalResult emitCarryKernels(MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp module,
-                               StringRef name, int32_t &first, std::vector<LaunchPlan> &launches) {
+LogicalResult emitCarryKernels(MixerOp mixer, const MixerPlan &plan, const PairGroups &groups,
+                               mlir::gpu::GPUModuleOp module, StringRef name, int32_t &first,
+                               std::vector<LaunchPlan> &launches) {
+  const auto regions = static_cast<int32_t>(groups.kept.size());
   const LaneShape shape{{0}, 32, 32, 1, 32};
   if (carriesRows(mixer)) {
     LLVM::LLVMFuncOp kernel =
-        makeKernel(module, mixer.getLoc(), (name + "_rows").str(), plan, kCarryWarps);
-    if (failed(RowsLowering(mixer, plan, kernel).run()))
+        makeKernel(module, mixer.getLoc(), (name + "_rows").str(), plan, kCarryWarps, regions);
+    if (failed(RowsLowering(mixer, plan, kernel, groups).run()))
       return failure();
-    LaunchPlan launch = launchOf(plan, shape, 32 * kCarryWarps);
+    LaunchPlan launch = launchOf(plan, shape, 32 * kCarryWarps, regions);
     launch.kernel = first++;
     launch.grid[2].number = kCarryBlocks;
     launches.push_back(std::move(launch));

@@ -17,14 +17,17 @@ namespace seqmix::gpu {
 mlir::Value positionOf(LaneBlock &block);
 
 /// Stores a value over the rows, or columns, that are the first axis of its places, in the storage
-/// type: `count` of them from row `first` of the array on.
+/// type: `count` of them from row `first` of the array on. Another of the places may be along
+/// `columns`.
 void storeRows(PairTiles &tiles, const LaneArray &array, llvm::ArrayRef<PairValue> places,
-               const PairValue &value, mlir::Value first, mlir::Value count, Axis rows);
+               const PairValue &value, mlir::Value first, mlir::Value count, Axis rows,
+               const PairColumns *columns = nullptr);
 
 /// Adds the kernels that write the carry's rows and then the position, and their launches.
 mlir::LogicalResult emitCarryKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan,
-                                     mlir::gpu::GPUModuleOp module, llvm::StringRef name,
-                                     int32_t &first, std::vector<LaunchPlan> &launches);
+                                     const PairGroups &groups, mlir::gpu::GPUModuleOp module,
+                                     llvm::StringRef name, int32_t &first,
+                                     std::vector<LaunchPlan> &launches);
 
 } // namespace seqmix::gpu
 

@@ -20,18 +20,14 @@ using namespace mlir::seq;
 
 namespace seqmix::gpu {
 
-PairExpr::PairExpr(MixerOp mixer, PairTiles &tiles, PairProducts &products, const PairRows &rows)
+PairExpr::PairExpr(MixerOp mixer, PairTiles &tiles, PairProducts &products, const PairRows &rows,
+                   const PairGroups &groups)
     : mixer(mixer), tiles(tiles), products(products), block(tiles.block), builder(tiles.builder),
-      loc(tiles.loc), rows(rows) {}
+      loc(tiles.loc), rows(rows), groups(groups) {}
 
 void PairExpr::enterTile(const PairColumns &tile) {
   columns = tile;
-  ofTile.clear();
-}
-
-void PairExpr::leaveLoop() {
-  front = nullptr;
-  ofTile.clear();
+  levels.back().known.clear();
 }
 
 void PairExpr::setProduced(StringAttr name, ArrayRef<int64_t> places, const PairValue &value) {
@@ -69,10 +65,66 @@ bool PairExpr::varies(ArrayRef<Value> values, Axis axis) {
   return llvm::any_of(values, [&](Value value) { return varies(value, axis); });
 }
 
-bool PairExpr::variesInLoop(Operation *op) {
-  return front && llvm::any_of(dependencies.of(op), [&](BlockArgument argument) {
-           return bindings.lookup(argument).varies(kColumn);
-         });
+Axes PairExpr::axesOf(Value value) {
+  Axes axes;
+  auto add = [&](Value argument) {
+    for (Axis axis : bindings.lookup(argument).axes)
+      if (!llvm::is_contained(axes, axis))
+        axes.push_back(axis);
+  };
+  if (isa<BlockArgument>(value))
+    add(value);
+  else
+    for (BlockArgument argument : dependencies.of(value.getDefiningOp()))
+      add(argument);
+  llvm::sort(axes);
+  return axes;
+}
+
+bool PairExpr::dependsOn(Value value, BlockArgument argument) {
+  return value == argument ||
+         (!isa<BlockArgument>(value) &&
+          llvm::is_contained(dependencies.of(value.getDefiningOp()), argument));
+}
+
+size_t PairExpr::levelOf(const PairValue &value) const {
+  for (size_t level = levels.size() - 1; level > 0; --level)
+    if (value.varies(levels[level].axis) || (value.value && value.value == levels[level].number))
+      return level;
+  // Of what is computed nobody knows where.
+  return value.value ? levels.size() - 1 : 0;
+}
+
+size_t PairExpr::levelOf(Value value) {
+  if (isa<BlockArgument>(value))
+    return levelOf(bindings.lookup(value));
+  size_t level = 0;
+  for (BlockArgument argument : dependencies.of(value.getDefiningOp()))
+    level = std::max(level, levelOf(bindings.lookup(argument)));
+  return level;
+}
+
+LogicalResult PairExpr::atLevel(size_t level, llvm::function_ref<LogicalResult()> make) {
+  if (level + 1 >= levels.size())
+    return make();
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPoint(levels[level + 1].loop);
+  std::vector<Level> inner;
+  while (levels.size() > level + 1) {
+    inner.push_back(std::move(levels.back()));
+    levels.pop_back();
+  }
+  LogicalResult result = make();
+  for (Level &one : llvm::reverse(inner))
+    levels.push_back(std::move(one));
+  return result;
+}
+
+const PairValue *PairExpr::find(const Key &key) const {
+  for (const Level &level : llvm::reverse(levels))
+    if (auto found = level.known.find(key); found != level.known.end())
+      return &found->second;
+  return nullptr;
 }
 
 PairExpr::Key PairExpr::keyOf(const void *what, ArrayRef<PairValue> places) const {
@@ -110,21 +162,26 @@ PairExpr::Result PairExpr::body(Block &inner, ArrayRef<PairValue> arguments) {
 PairExpr::Result PairExpr::eval(Value value) {
   if (isa<BlockArgument>(value))
     return bindings.lookup(value);
+  if (auto line = lines.find(value); line != lines.end())
+    return line->second;
   Operation *op = value.getDefiningOp();
   SmallVector<PairValue> places;
   for (BlockArgument argument : dependencies.of(op))
     places.push_back(bindings.lookup(argument));
   Key key = keyOf(op, places);
-  const bool isOfTile = variesInLoop(op);
-  Memo &memo = isOfTile ? ofTile : ofAll;
-  if (auto found = memo.find(key); found != memo.end())
-    return found->second;
-  OpBuilder::InsertionGuard guard(builder);
-  if (front && !isOfTile)
-    builder.setInsertionPoint(front);
-  Result result = evalOp(op);
-  if (succeeded(result))
-    memo.insert({key, *result});
+  if (const PairValue *found = find(key))
+    return *found;
+  PairValue result;
+  LogicalResult status = atLevel(levelOf(op->getResult(0)), [&]() -> LogicalResult {
+    Result made = evalOp(op);
+    if (failed(made))
+      return failure();
+    result = *made;
+    remember(key, result);
+    return success();
+  });
+  if (failed(status))
+    return failure();
   return result;
 }
 
@@ -140,7 +197,8 @@ PairExpr::Result PairExpr::evalOp(Operation *op) {
       })
       .Case([&](ExtentOp extent) -> Result {
         if (extent.getDimAttr() != rows.dim)
-          return refuse(extent, "the extent of another run-time dim than that of the tokens"),
+          return refuse(extent, "the extent of another run-time dim than that "
+                                "of the tokens"),
                  failure();
         return PairValue{
             arith::TruncIOp::create(builder, loc, builder.getI32Type(), rows.length), {}, 0};
@@ -274,7 +332,33 @@ PairExpr::Result PairExpr::binary(BinaryOp op) {
   return PairValue{BinaryOp::create(builder, loc, fn, a, b), axes, 0};
 }
 
+/// Whether a value is made of reductions over features.
+bool PairExpr::hasReductions(Value value) {
+  llvm::SetVector<Operation *> all;
+  auto add = [&](Value next) {
+    if (Operation *op = next.getDefiningOp())
+      all.insert(op);
+  };
+  add(value);
+  for (size_t number = 0; number < all.size(); ++number) {
+    Operation *op = all[number];
+    if (isa<ReduceOp>(op))
+      return true;
+    for (Value operand : op->getOperands())
+      add(operand);
+    if (auto read = dyn_cast<ReadOp>(op))
+      if (auto define = dyn_cast<DefineOp>(chunk::lookup(mixer, read.getSourceAttr())))
+        add(define.getBody().front().getTerminator()->getOperand(0));
+  }
+  return false;
+}
+
 PairExpr::Result PairExpr::compare(CompareOp op) {
+  // They may be made anew elsewhere, in another order.
+  if (op.getLhs().getType().isF64() &&
+      llvm::is_contained({Predicate::Eq, Predicate::Ne}, op.getPredicate()) &&
+      (hasReductions(op.getLhs()) || hasReductions(op.getRhs())))
+    return refuse(op, "whether sums over features are equal"), failure();
   Result left = eval(op.getLhs()), right = eval(op.getRhs());
   if (failed(left) || failed(right))
     return failure();

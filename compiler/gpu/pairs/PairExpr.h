@@ -14,7 +14,10 @@
 #define SEQMIX_COMPILER_GPU_PAIRS_PAIREXPR_H
 
 #include "compiler/gpu/kernels/Dependencies.h"
+#include "compiler/gpu/pairs/PairGroups.h"
 #include "compiler/gpu/pairs/PairTiles.h"
+
+#include "llvm/ADT/SetVector.h"
 
 #include <map>
 
@@ -24,6 +27,7 @@ namespace seqmix::gpu {
 struct PairColumns {
   mlir::FlatSymbolRefAttr dim;
   mlir::Value count;   ///< columns that exist, i64
+  mlir::Value first;   ///< the number of the first one in the sequence, i64
   mlir::Value inCall;  ///< the number of the first one's row in tensors, i64
   mlir::Value isCarry; ///< whether it is the carry's; null: never
   mlir::Value inCarry; ///< and its number there, i64
@@ -31,24 +35,27 @@ struct PairColumns {
 
 /// The rows of a block.
 struct PairRows {
-  mlir::FlatSymbolRefAttr dim;
-  mlir::Value count;  ///< that exist, i64
-  mlir::Value inCall; ///< the number of the first one in the call
-  mlir::Value length; ///< of the whole sequence so far, i64
+  mlir::FlatSymbolRefAttr dim; ///< null: a row of its own
+  mlir::Value count;           ///< that exist, i64
+  mlir::Value inCall;          ///< the number of the first one in the call
+  mlir::Value first;           ///< and in the sequence
+  mlir::Value length;          ///< of the whole sequence so far, i64
 };
 
 class PairExpr {
 public:
   using Result = llvm::FailureOr<PairValue>;
 
-  PairExpr(mlir::seq::MixerOp mixer, PairTiles &tiles, PairProducts &products,
-           const PairRows &rows);
+  PairExpr(mlir::seq::MixerOp mixer, PairTiles &tiles, PairProducts &products, const PairRows &rows,
+           const PairGroups &groups);
 
-  /// Begins a loop over columns: what depends on none is made in front of it.
-  void enterLoop(mlir::Operation *loop) { front = loop; }
+  /// Begins a loop over columns.
+  void enterLoop(mlir::Operation *loop) { levels.push_back({loop, kColumn, {}, {}}); }
   /// Begins a tile of columns.
   void enterTile(const PairColumns &tile);
-  void leaveLoop();
+  void leaveLoop() { levels.pop_back(); }
+
+  const PairColumns &columnsOfTile() const { return columns; }
 
   /// A part of a seq.pairs, a definition or whatever region, for values of its arguments.
   Result body(mlir::Block &block, llvm::ArrayRef<PairValue> arguments);
@@ -64,7 +71,9 @@ public:
   Result load(mlir::Operation *at, mlir::seq::TensorOp tensor, llvm::ArrayRef<PairValue> places);
   /// Elements of an array with these dims, or of the carry's where the columns stand there.
   Result loadFrom(mlir::Operation *at, const LaneArray &array, llvm::ArrayRef<PairValue> places,
-                  mlir::ArrayAttr dims, const LaneArray *carried);
+                  mlir::ArrayAttr dims, const LaneArray *carried, bool isAbsolute = false);
+  /// The region of a value that an earlier launch keeps, or this one.
+  const LaneArray &kept(const KeptValue &value);
   PairValue widened(const PairValue &stored, SeqDType dtype);
 
   mlir::InFlightDiagnostic refuse(mlir::Operation *op, const llvm::Twine &what);
@@ -76,7 +85,14 @@ private:
     llvm::SmallVector<mlir::Value> factors;
   };
   using Key = std::pair<const void *, llvm::SmallVector<int64_t>>;
-  using Memo = std::map<Key, PairValue>;
+  /// A loop around the builder, over columns, slices of features or features. What depends on none
+  /// of them is made in front of it.
+  struct Level {
+    mlir::Operation *loop = nullptr;
+    Axis axis = -1;     ///< whose places it moves
+    mlir::Value number; ///< or the number of its feature
+    std::map<Key, PairValue> known;
+  };
 
   Result eval(mlir::Value value);
   Result evalOp(mlir::Operation *op);
@@ -85,27 +101,59 @@ private:
   Result integer(mlir::Operation *op, mlir::seq::BinaryFn fn, const PairValue &left,
                  const PairValue &right);
   Result compare(mlir::seq::CompareOp op);
+  bool hasReductions(mlir::Value value);
   Result select(mlir::seq::SelectOp op);
   Result read(mlir::seq::ReadOp op);
   Result reduce(mlir::seq::ReduceOp op);
-  Result product(mlir::seq::ReduceOp op, llvm::ArrayRef<Term> terms, Axis feature);
-  Result definition(mlir::Operation *at, mlir::seq::DefineOp define,
-                    llvm::ArrayRef<PairValue> places);
+  Result reduced(mlir::seq::ReduceOp op, const Axes &axes);
+  Result combined(mlir::seq::ReduceOp op, const Axes &axes);
+  Result product(mlir::seq::ReduceOp op, llvm::ArrayRef<Term> terms, Axes axes, Axis feature,
+                 mlir::Value sum);
+  Result productOf(mlir::seq::ReduceOp op, llvm::ArrayRef<Term> terms, const Axes &axes,
+                   mlir::BlockArgument argument, int64_t size);
+  Result definition(mlir::Operation *at, mlir::Operation *source, llvm::ArrayRef<PairValue> places);
   Result gather(mlir::Operation *at, mlir::seq::TensorOp tensor, llvm::ArrayRef<PairValue> places);
   Result produced(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
+  Result loadKept(mlir::Operation *at, const KeptValue &value, llvm::ArrayRef<PairValue> places);
   Result place(mlir::Operation *op, mlir::AffineExpr expr, llvm::ArrayRef<PairValue> operands);
   /// The product of some factors, over all of `axes` at least; as stored if it is only one read.
   Result factorOf(mlir::Operation *op, llvm::ArrayRef<mlir::Value> factors,
                   llvm::ArrayRef<Axis> axes);
   mlir::LogicalResult fits(mlir::Operation *op, llvm::ArrayRef<PairValue> values);
 
+  /// A loop over slices of features that carries a value.
+  mlir::FailureOr<mlir::Value>
+  inSlices(int64_t size, mlir::Value start,
+           llvm::function_ref<mlir::FailureOr<mlir::Value>(Axis, mlir::Value)> body);
+  /// A loop over features that carries a value: what is made of the sum of terms at each of them,
+  /// and of its number as an i32.
+  mlir::FailureOr<mlir::Value> byFeature(
+      llvm::ArrayRef<Term> terms, mlir::BlockArgument argument, int64_t size, mlir::Value start,
+      llvm::function_ref<mlir::FailureOr<mlir::Value>(const PairValue &, mlir::Value, mlir::Value)>
+          body);
+  void collectLines(mlir::Value value, mlir::BlockArgument argument, Axis feature,
+                    llvm::SetVector<mlir::Value> &found);
+
   llvm::SmallVector<Term> termsOf(mlir::Value value);
+  /// Terms whose factors are no sums that vary along both axes and with a feature.
+  llvm::SmallVector<Term> expanded(llvm::SmallVector<Term> terms, const Axes &axes,
+                                   mlir::BlockArgument feature);
+  Axes axesOf(mlir::Value value);
+  bool variesAlong(mlir::Value value, const Axes &axes) {
+    return llvm::all_of(axes, [&](Axis axis) { return varies(value, axis); });
+  }
+  bool dependsOn(mlir::Value value, mlir::BlockArgument argument);
   bool varies(mlir::Value value, Axis axis);
   bool varies(llvm::ArrayRef<mlir::Value> values, Axis axis);
-  bool variesInLoop(mlir::Operation *op);
+  size_t levelOf(const PairValue &value) const;
+  size_t levelOf(mlir::Value value);
+  /// Calls `make` with the builder within a level, in front of the next one's loop.
+  mlir::LogicalResult atLevel(size_t level, llvm::function_ref<mlir::LogicalResult()> make);
+  const PairValue *find(const Key &key) const;
+  void remember(const Key &key, const PairValue &value) {
+    levels.back().known.insert({key, value});
+  }
   Key keyOf(const void *what, llvm::ArrayRef<PairValue> places) const;
-  /// Of what is known at these places: for this tile of columns, or in front of the loop.
-  Memo &memoOf(llvm::ArrayRef<PairValue> places);
   std::optional<int32_t> rowsComponent(mlir::StringAttr name) const;
 
   mlir::seq::MixerOp mixer;
@@ -115,13 +163,16 @@ private:
   mlir::OpBuilder &builder;
   mlir::Location loc;
   PairRows rows;
+  const PairGroups &groups;
+  llvm::DenseMap<mlir::StringAttr, LaneArray> regions;
   PairColumns columns;
-  mlir::Operation *front = nullptr;
+  std::vector<Level> levels = std::vector<Level>(1); // the first is that of the block
   llvm::DenseMap<mlir::Value, PairValue> bindings;
+  llvm::DenseMap<mlir::Value, PairValue> lines; // values at the feature of the loop
+  llvm::DenseSet<mlir::Value> numbers;          // of features, in loops over them
   Dependencies dependencies;
   std::map<std::pair<std::string, llvm::SmallVector<int64_t>>, PairValue> results; // by name
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<Axis>> featuresOf; // that reductions bind
-  Memo ofTile, ofAll;
 };
 
 } // namespace seqmix::gpu

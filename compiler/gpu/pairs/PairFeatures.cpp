@@ -15,6 +15,9 @@ using namespace mlir::seq;
 
 namespace seqmix::gpu {
 
+/// Features that are reduced at once; more are in slices.
+static constexpr int64_t kMostWhole = 128;
+
 SmallVector<PairExpr::Term> PairExpr::termsOf(Value value) {
   if (auto unary = value.getDefiningOp<UnaryOp>(); unary && unary.getFn() == UnaryFn::Neg) {
     SmallVector<Term> terms = termsOf(unary.getOperand());
@@ -75,10 +78,17 @@ PairExpr::Result PairExpr::factorOf(Operation *op, ArrayRef<Value> factors, Arra
         }
         auto all = PairTiles::united(places);
         if (isKnown && all && ArrayRef<Axis>(*all) == axes) {
-          OpBuilder::InsertionGuard guard(builder);
-          if (front && !varies(factors[0], kColumn))
-            builder.setInsertionPoint(front);
-          return load(read, tensor, places);
+          PairValue value;
+          auto made = [&]() -> LogicalResult {
+            Result own = load(read, tensor, places);
+            if (failed(own))
+              return failure();
+            value = *own;
+            return success();
+          };
+          if (failed(atLevel(levelOf(factors[0]), made)))
+            return failure();
+          return value;
         }
       }
   PairValue product = tiles.constant(1);
@@ -104,44 +114,42 @@ static bool areSame(PairTiles &tiles, const PairValue &a, const PairValue &b) {
          type.getIntOrFloatBitWidth() == 16;
 }
 
-PairExpr::Result PairExpr::product(ReduceOp op, ArrayRef<Term> terms, Axis feature) {
-  Value sum = block.zero(tiles.typeOf({kRow, kColumn}, tiles.real));
+PairExpr::Result PairExpr::product(ReduceOp op, ArrayRef<Term> terms, Axes axes, Axis feature,
+                                   Value sum) {
+  const Axis a = axes[0], b = axes[1];
   for (const Term &term : terms) {
-    SmallVector<Value> ofRow, ofColumn;
-    for (Value factor : term.factors) {
-      const bool isOfColumn = varies(factor, kColumn);
-      if (isOfColumn && varies(factor, kRow))
-        return refuse(op,
-                      "a sum over features of what is no product of something of each position"),
-               failure();
-      (isOfColumn ? ofColumn : ofRow).push_back(factor);
-    }
-    Result b = factorOf(op, ofColumn, {kColumn, feature});
-    if (failed(b))
+    SmallVector<Value> ofA, ofB;
+    for (Value factor : term.factors)
+      (varies(factor, b) ? ofB : ofA).push_back(factor);
+    Result right = factorOf(op, ofB, {b, feature});
+    if (failed(right))
       return failure();
-    PairFactor left, right;
-    {
-      // The row's side is made once.
-      OpBuilder::InsertionGuard guard(builder);
-      if (front)
-        builder.setInsertionPoint(front);
-      Result a = factorOf(op, ofRow, {kRow, feature});
-      if (failed(a))
+    // The row's side is made once.
+    PairFactor left, shared;
+    size_t level = levelOf(PairValue{{}, {a, feature}, 0});
+    for (Value factor : ofA)
+      level = std::max(level, levelOf(factor));
+    auto made = [&]() -> LogicalResult {
+      Result own = factorOf(op, ofA, {a, feature});
+      if (failed(own))
         return failure();
       if (term.isNegative)
-        a->value = arith::NegFOp::create(builder, loc, widened(*a, SEQ_F32).value);
-      if (areSame(tiles, *a, *b)) {
-        left.parts = {a->value};
-        right.parts = {b->value};
+        own->value = arith::NegFOp::create(builder, loc, widened(*own, SEQ_F32).value);
+      if (areSame(tiles, *own, *right)) {
+        left.parts = {own->value};
+        shared.parts = {right->value};
       } else {
-        left = products.cut(a->value);
+        left = products.cut(own->value);
       }
-    }
-    if (right.parts.empty())
-      right = products.cut(b->value);
-    sum = products.multiply(left, products.share(right, /*transposed=*/true), sum);
+      return success();
+    };
+    if (failed(atLevel(level, made)))
+      return failure();
+    if (shared.parts.empty())
+      shared = products.cut(right->value);
+    sum = products.multiply(left, products.share(shared, /*transposed=*/true), sum);
   }
-  return PairValue{sum, {kRow, kColumn}, 0};
+  return PairValue{sum, axes, 0};
 }
 
 PairExpr::Result PairExpr::reduce(ReduceOp op) {
@@ -153,43 +161,27 @@ PairExpr::Result PairExpr::reduce(ReduceOp op) {
   }
   if (!op.getDomain().empty())
     return refuse(op, "a reduction over some features only"), failure();
-  auto &features = featuresOf[op];
-  if (features.empty())
-    features.push_back(tiles.addFeature(sizes.back()));
-  const Axis feature = features[0];
   int64_t count = 1;
   for (int64_t size : ArrayRef(sizes).drop_back())
     count *= size;
   if (count > 16)
     return refuse(op, "a reduction over several large dims"), failure();
-  Block &inner = op.getBody().front();
-  const bool isProduct = llvm::all_of(ArrayRef<Axis>{kRow, kColumn},
-                                      [&](Axis axis) { return varies(op.getResult(), axis); });
-  if (isProduct && op.getKind() != ReduceKind::Sum)
-    return refuse(op, "a maximum over features at pairs of positions"), failure();
+  const Axes axes = axesOf(op.getResult());
+  if (axes.size() > 2)
+    return refuse(op, "a value that varies over more than two dims at a pair "
+                      "of positions"),
+           failure();
+  Block &inside = op.getBody().front();
   PairValue result;
   for (int64_t n = 0; n < count; ++n) {
-    SmallVector<PairValue> places(sizes.size());
     int64_t rest = n;
     for (auto dim = static_cast<int64_t>(sizes.size()) - 2; dim >= 0; --dim) {
-      places[dim] = PairValue::index(rest % sizes[dim]);
+      bindings[inside.getArgument(dim)] = PairValue::index(rest % sizes[dim]);
       rest /= sizes[dim];
     }
-    places.back() = PairValue::along(feature);
-    for (auto [argument, place] : llvm::zip_equal(inner.getArguments(), places))
-      bindings[argument] = place;
-    Value term = inner.getTerminator()->getOperand(0);
-    Result value = isProduct ? product(op, termsOf(term), feature) : eval(term);
+    Result value = axes.size() == 2 ? combined(op, axes) : reduced(op, axes);
     if (failed(value))
       return failure();
-    if (!isProduct) {
-      if (value->axes.empty() || ArrayRef<Axis>(value->axes) == ArrayRef<Axis>{feature})
-        return refuse(op, "a reduction that no position enters"), failure();
-      PairValue whole[] = {*value, PairValue{value->value, {feature}, 0}};
-      if (failed(fits(op, whole)))
-        return failure();
-      *value = tiles.reduce(*value, feature, op.getKind());
-    }
     result =
         n == 0 ? *value
                : PairValue{tiles.combine(op.getKind(), result.value, value->value), value->axes, 0};
@@ -197,18 +189,118 @@ PairExpr::Result PairExpr::reduce(ReduceOp op) {
   return result;
 }
 
+/// Of what varies over at most one axis beside the feature: the elements of a tile, or of slices.
+PairExpr::Result PairExpr::reduced(ReduceOp op, const Axes &axes) {
+  Block &inside = op.getBody().front();
+  BlockArgument argument = inside.getArguments().back();
+  const int64_t size = sizeOf(op.getDims().getValue().back());
+  auto ofTile = [&](Axis feature) -> Result {
+    bindings[argument] = PairValue::along(feature);
+    Result value = eval(inside.getTerminator()->getOperand(0));
+    if (failed(value))
+      return failure();
+    PairValue whole[] = {*value, PairValue{{}, {feature}, 0}};
+    if (failed(fits(op, whole)))
+      return failure();
+    return tiles.reduce(*value, feature, op.getKind());
+  };
+  if (size <= kMostWhole) {
+    auto &features = featuresOf[op];
+    if (features.empty())
+      features.push_back(tiles.addFeature(size));
+    return ofTile(features[0]);
+  }
+  Value start = tiles.spread(tiles.identity(op.getKind()), axes);
+  auto made = inSlices(size, start, [&](Axis feature, Value before) -> FailureOr<Value> {
+    Result value = ofTile(feature);
+    if (failed(value))
+      return failure();
+    return tiles.combine(op.getKind(), before, tiles.spread(*value, axes));
+  });
+  if (failed(made))
+    return failure();
+  return PairValue{*made, axes, 0};
+}
+
+/// Of what varies over two axes beside the feature: products of something of the one and something
+/// of the other are matrix products, all else is made for one feature after the other.
+PairExpr::Result PairExpr::combined(ReduceOp op, const Axes &axes) {
+  Block &inside = op.getBody().front();
+  BlockArgument argument = inside.getArguments().back();
+  const int64_t size = sizeOf(op.getDims().getValue().back());
+  SmallVector<Term> pure, mixed;
+  if (op.getKind() == ReduceKind::Sum) {
+    bindings[argument] = PairValue::index(0); // it is along neither
+    for (Term &term : expanded(termsOf(inside.getTerminator()->getOperand(0)), axes, argument))
+      (llvm::any_of(term.factors, [&](Value factor) { return variesAlong(factor, axes); }) ? mixed
+                                                                                           : pure)
+          .push_back(std::move(term));
+  } else {
+    mixed.push_back({false, {inside.getTerminator()->getOperand(0)}});
+  }
+  PairValue sum;
+  if (!pure.empty()) {
+    Result product = productOf(op, pure, axes, argument, size);
+    if (failed(product))
+      return failure();
+    sum = *product;
+  }
+  if (mixed.empty())
+    return sum;
+  const ReduceKind kind = op.getKind();
+  PairValue start = sum;
+  if (!start.value)
+    start = {tiles.spread(tiles.identity(kind), axes), axes, 0};
+  auto made = byFeature(
+      mixed, argument, size, start.value, [&](const PairValue &value, Value, Value before) {
+        return FailureOr<Value>(tiles.combine(kind, before, tiles.spread(value, axes)));
+      });
+  if (failed(made))
+    return failure();
+  return PairValue{*made, axes, 0};
+}
+
+/// The product over all features: of a row and a column at once where that fits in registers, else
+/// slice by slice.
+PairExpr::Result PairExpr::productOf(ReduceOp op, ArrayRef<Term> terms, const Axes &axes,
+                                     BlockArgument argument, int64_t size) {
+  Value zero = block.zero(tiles.typeOf(axes, tiles.real));
+  if (axes[1] == kColumn && size <= PairTiles::kMostFeatures) {
+    auto &features = featuresOf[op];
+    if (features.empty())
+      features.push_back(tiles.addFeature(size));
+    bindings[argument] = PairValue::along(features[0]);
+    return product(op, terms, axes, features[0], zero);
+  }
+  auto sum = inSlices(size, zero, [&](Axis feature, Value before) -> FailureOr<Value> {
+    bindings[argument] = PairValue::along(feature);
+    Result value = product(op, terms, axes, feature, before);
+    return failed(value) ? FailureOr<Value>() : value->value;
+  });
+  if (failed(sum))
+    return failure();
+  return PairValue{*sum, axes, 0};
+}
+
 PairExpr::Result PairExpr::weighted(Block &part, ArrayRef<PairValue> arguments, Axis feature,
                                     const PairValue &weights, Value sum) {
   Operation *at = part.getParentOp();
   for (auto [argument, value] : llvm::zip_equal(part.getArguments(), arguments))
     bindings[argument] = value;
-  for (const Term &term : termsOf(part.getTerminator()->getOperand(0))) {
+  const Axes pair = {kRow, kColumn};
+  SmallVector<Term> mixed;
+  for (Term &term :
+       expanded(termsOf(part.getTerminator()->getOperand(0)), pair, part.getArguments().back())) {
+    if (llvm::any_of(term.factors, [&](Value factor) {
+          return varies(factor, feature) && variesAlong(factor, pair);
+        })) {
+      mixed.push_back(std::move(term));
+      continue;
+    }
     // What no feature enters belongs to the weights, what only the row does to the sum.
     SmallVector<Value> ofWeights, ofColumn, ofRow;
     for (Value factor : term.factors) {
       const bool hasFeature = varies(factor, feature), isOfColumn = varies(factor, kColumn);
-      if (hasFeature && isOfColumn && varies(factor, kRow))
-        return refuse(at, "values that depend on both positions and a feature"), failure();
       (!hasFeature                           ? ofWeights
        : isOfColumn || !varies(factor, kRow) ? ofColumn
                                              : ofRow)
@@ -254,7 +346,25 @@ PairExpr::Result PairExpr::weighted(Block &part, ArrayRef<PairValue> arguments, 
     part = tiles.multiply(part, widened(*scale, SEQ_F32));
     sum = tiles.add({sum, {kRow, feature}, 0}, part).value;
   }
-  return PairValue{sum, {kRow, feature}, 0};
+  if (mixed.empty())
+    return PairValue{sum, {kRow, feature}, 0};
+  // The sum over columns for one feature after the other.
+  const Axes axes = {kRow, feature};
+  auto made =
+      byFeature(mixed, part.getArguments().back(), tiles.sizeOf(feature), sum,
+                [&](const PairValue &value, Value number, Value before) -> FailureOr<Value> {
+                  PairValue own =
+                      tiles.reduce(tiles.multiply(weights, value), kColumn, ReduceKind::Sum);
+                  PairValue places[] = {tiles.number(PairValue::along(feature)), {number, {}, 0}};
+                  tiles.unify(places);
+                  Value isOwn = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
+                                                      places[0].value, places[1].value);
+                  PairValue more = tiles.select({isOwn, {feature}, 0}, own, tiles.constant(0));
+                  return tiles.add({before, axes, 0}, more).value;
+                });
+  if (failed(made))
+    return failure();
+  return PairValue{*made, axes, 0};
 }
 
 } // namespace seqmix::gpu

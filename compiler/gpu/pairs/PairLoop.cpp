@@ -7,6 +7,7 @@
 #include "compiler/gpu/pairs/PairLoop.h"
 
 #include "compiler/chunk/Reads.h"
+#include "compiler/gpu/pairs/PairCarry.h"
 #include "dialect/Carry.h"
 #include "dialect/tile/Tile.h"
 #include "runtime/Frame.h"
@@ -24,8 +25,6 @@ namespace seqmix::gpu {
 
 /// Rows of features of a symbol that are written down one after the other.
 static constexpr int64_t kMostRowsOfFeatures = 16;
-/// Features of a sum: more do not fit in the registers of a block.
-static constexpr int64_t kMostFeatures = 256;
 
 LogicalResult forEachRowOfFeatures(Operation *at, PairExpr &expr, PairTiles &tiles,
                                    ArrayRef<Attribute> dims,
@@ -37,7 +36,7 @@ LogicalResult forEachRowOfFeatures(Operation *at, PairExpr &expr, PairTiles &til
     count *= expr.sizeOf(dim);
   if (count > kMostRowsOfFeatures)
     return expr.refuse(at, "features along several large dims at pairs of positions");
-  const Axis last = tiles.addFeature(expr.sizeOf(dims.back()));
+  const Axis last = tiles.addFeatureOrSlice(expr.sizeOf(dims.back()));
   for (int64_t n = 0; n < count; ++n) {
     SmallVector<PairValue> places(dims.size());
     int64_t rest = n;
@@ -57,6 +56,14 @@ PairLoop::PairLoop(MixerOp mixer, PairExpr &expr, PairTiles &tiles, const PairRo
     : mixer(mixer), expr(expr), tiles(tiles), block(tiles.block), builder(tiles.builder),
       loc(tiles.loc), rows(rows), position(position) {}
 
+SmallVector<PairValue> PairLoop::ofPair() {
+  SmallVector<PairValue> places;
+  if (rows.dim)
+    places.push_back(PairValue::along(kRow));
+  places.push_back(PairValue::along(kColumn));
+  return places;
+}
+
 Value PairLoop::minus(Value a, Value b) { return arith::SubIOp::create(builder, loc, a, b); }
 Value PairLoop::least(Value a, Value b) { return arith::MinSIOp::create(builder, loc, a, b); }
 Value PairLoop::greatest(Value a, Value b) { return arith::MaxSIOp::create(builder, loc, a, b); }
@@ -67,38 +74,52 @@ Value PairLoop::greatest(Value a, Value b) { return arith::MaxSIOp::create(build
 
 LogicalResult PairLoop::collectSums() {
   sums.clear();
+  each.clear();
   for (auto result : pairs.getOuts().getAsRange<PairResultAttr>()) {
     Sum sum{result.getWeight(), result.getValue(), result.getProduced().getAttr(), {}, {}};
     if (result.getKind() == PairKind::ScoreMax)
       continue;
+    if (result.getKind() == PairKind::Each) {
+      auto own = eachOf(result);
+      if (failed(own))
+        return failure();
+      each.push_back(*own);
+      continue;
+    }
     if (result.getKind() != PairKind::Sum)
-      return expr.refuse(pairs, result.getKind() == PairKind::Each
-                                    ? "a result for every pair of positions"
-                                    : "a reduction over pairs other than a sum");
+      return expr.refuse(pairs, "a reduction over pairs other than a sum");
     auto addSum = [&](ArrayRef<PairValue> places) -> LogicalResult {
       Sum own = sum;
       if (!places.empty()) {
         own.feature = places.back().axes[0];
         for (const PairValue &place : places.drop_back())
           own.places.push_back(place.offset);
-        if (tiles.paddedOf(*own.feature) > kMostFeatures)
-          return expr.refuse(pairs,
-                             "sums over pairs of more than " + Twine(kMostFeatures) + " features");
+        if (tiles.paddedOf(*own.feature) > PairTiles::kMostFeatures)
+          return expr.refuse(pairs, "sums over pairs of more than " +
+                                        Twine(PairTiles::kMostFeatures) + " features");
       }
       sums.push_back(own);
       return success();
     };
     ArrayRef<Attribute> features =
-        chunk::dimsOf(chunk::lookup(mixer, sum.name)).getValue().drop_front();
+        chunk::dimsOf(chunk::lookup(mixer, sum.name)).getValue().drop_front(rows.dim ? 1 : 0);
     if (failed(forEachRowOfFeatures(pairs, expr, tiles, features, addSum)))
       return failure();
   }
   return success();
 }
 
+FailureOr<PairLoop::Each> PairLoop::eachOf(PairResultAttr result) {
+  const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
+  for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>()))
+    if (output.getSourceAttr() == result.getProduced())
+      return Each{result.getValue(), inputs + static_cast<int32_t>(number)};
+  return expr.refuse(pairs, "a result for every pair of positions that is no output"), failure();
+}
+
 /// The columns of the domain for the block's rows, in closed form.
 LogicalResult PairLoop::findBounds() {
-  const bool isOfTokens = pairs.getOverAttr() == rows.dim;
+  const bool isOfTokens = pairs.getOverAttr() == tokenDimOf(mixer);
   const int64_t capacity = [&] {
     for (const CarryComponent &component : carryComponents(mixer))
       if (component.kind == CarryComponent::Rows)
@@ -121,7 +142,7 @@ LogicalResult PairLoop::findBounds() {
   for (Value symbol : domain.symbols) {
     Operation *op = symbol.getDefiningOp();
     if (auto own = dyn_cast<ExtentOp>(op)) {
-      if (own.getDimAttr() != rows.dim)
+      if (own.getDimAttr() != tokenDimOf(mixer))
         return expr.refuse(op, "the extent of another run-time dim than that of the tokens");
       symbols.push_back(rows.length);
       continue;
@@ -132,12 +153,16 @@ LogicalResult PairLoop::findBounds() {
     symbols.push_back(
         arith::ExtSIOp::create(builder, loc, builder.getI64Type(), tiles.number(*value).value));
   }
-  Value first = arith::AddIOp::create(builder, loc, position, rows.inCall);
+  Value first = rows.first;
   Value count = least(rows.count, block.i64(tiles.sizeOf(kRow)));
   Value last = arith::AddIOp::create(builder, loc, first, minus(count, block.i64(1)));
+  SmallVector<Bounds> ofRows;
+  if (rows.dim)
+    ofRows.push_back({first, last});
   intervals = pairIntervals(
-      builder, loc, domain, extent, {Bounds{first, last}}, [](StringAttr) { return Bounds(); },
-      symbols);
+      builder, loc, domain, extent, ofRows, [](StringAttr) { return Bounds(); }, symbols);
+  if (!each.empty()) // of all columns there is a value
+    intervals.assign(1, Bounds{block.i64(0), extent});
   low = high = block.i64(0);
   for (auto [number, interval] : llvm::enumerate(intervals)) {
     low = number ? least(low, interval.low) : interval.low;
@@ -170,23 +195,14 @@ LogicalResult PairLoop::emit(PairsOp op) {
   for (const Sum &sum : sums)
     carried.push_back(sum.feature ? tiles.spread(tiles.constant(0), {kRow, *sum.feature})
                                   : tiles.spread(tiles.constant(0), {kRow}));
-  if (runs == 1) {
-    if (failed(emitRun(Value(), carried)))
-      return failure();
-  } else {
-    auto loop =
-        scf::ForOp::create(builder, loc, block.i64(0), block.i64(runs), block.i64(1), carried);
-    if (!block.firstLoop)
-      block.firstLoop = loop;
-    expr.enterLoop(loop);
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToEnd(loop.getBody());
-    SmallVector<Value> inside(loop.getRegionIterArgs());
-    if (failed(emitRun(loop.getInductionVar(), inside)))
-      return failure();
-    scf::YieldOp::create(builder, loc, inside);
-    carried.assign(loop.result_begin(), loop.result_end());
-  }
+  auto emitRuns = [&]() -> LogicalResult {
+    if (runs == 1)
+      return emitRun(Value(), carried);
+    return emitLoop(block.i64(0), block.i64(runs), block.i64(1), true, carried,
+                    [&](Value run, SmallVector<Value> &inside) { return emitRun(run, inside); });
+  };
+  if (failed(emitRuns()))
+    return failure();
   expr.leaveLoop();
   size_t next = 0;
   if (pairs.getScore()) {
@@ -229,46 +245,62 @@ LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
     first = greatest(low, from);
     end = choose(isLast, high, least(high, before));
   }
-  auto loop =
-      scf::ForOp::create(builder, loc, first, end, block.i64(tiles.sizeOf(kColumn)), carried);
-  loop->setAttr(tile::pipelinedName, builder.getUnitAttr());
-  if (!number) {
-    if (!block.firstLoop)
-      block.firstLoop = loop;
+  auto loop = emitLoop(
+      first, end, block.i64(tiles.sizeOf(kColumn)), !number, carried,
+      [&](Value own, SmallVector<Value> &inside) -> LogicalResult {
+        if (intervals.size() < 2)
+          return emitTile(own, end, isCarry, carryStart, inside);
+        // Between the intervals there may be tiles without any pair.
+        Value past = arith::AddIOp::create(builder, loc, own, block.i64(tiles.sizeOf(kColumn)));
+        Value isWanted;
+        for (const Bounds &interval : intervals) {
+          Value meets = arith::AndIOp::create(
+              builder, loc,
+              arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, own, interval.high),
+              arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, past, interval.low));
+          isWanted =
+              isWanted ? arith::OrIOp::create(builder, loc, isWanted, meets).getResult() : meets;
+        }
+        auto choice = scf::IfOp::create(builder, loc, ValueRange(inside).getTypes(), isWanted,
+                                        /*withElse=*/true);
+        if (!inside.empty()) {
+          builder.setInsertionPointToStart(choice.elseBlock());
+          scf::YieldOp::create(builder, loc, inside);
+        }
+        builder.setInsertionPointToStart(choice.thenBlock());
+        if (failed(emitTile(own, end, isCarry, carryStart, inside)))
+          return failure();
+        if (!inside.empty())
+          scf::YieldOp::create(builder, loc, inside);
+        builder.setInsertionPointAfter(choice);
+        inside.assign(choice.result_begin(), choice.result_end());
+        return success();
+      });
+  if (failed(loop))
+    return failure();
+  (*loop)->setAttr(tile::pipelinedName, builder.getUnitAttr());
+  return success();
+}
+
+FailureOr<scf::ForOp>
+PairLoop::emitLoop(Value first, Value end, Value step, bool isOutermost,
+                   SmallVector<Value> &carried,
+                   llvm::function_ref<LogicalResult(Value, SmallVector<Value> &)> body) {
+  auto loop = scf::ForOp::create(builder, loc, first, end, step, carried);
+  if (isOutermost) {
+    block.noteLoop(loop);
     expr.enterLoop(loop);
   }
   OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToEnd(loop.getBody());
+  builder.setInsertionPointToStart(loop.getBody());
   SmallVector<Value> inside(loop.getRegionIterArgs());
-  Value own = loop.getInductionVar();
-  if (intervals.size() < 2) {
-    if (failed(emitTile(own, end, isCarry, carryStart, inside)))
-      return failure();
-  } else {
-    // Between the intervals there may be tiles without any pair.
-    Value past = arith::AddIOp::create(builder, loc, own, block.i64(tiles.sizeOf(kColumn)));
-    Value isWanted;
-    for (const Bounds &interval : intervals) {
-      Value meets = arith::AndIOp::create(
-          builder, loc,
-          arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, own, interval.high),
-          arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, past, interval.low));
-      isWanted = isWanted ? arith::OrIOp::create(builder, loc, isWanted, meets).getResult() : meets;
-    }
-    auto choice = scf::IfOp::create(builder, loc, ValueRange(inside).getTypes(), isWanted,
-                                    /*withElse=*/true);
-    builder.setInsertionPointToStart(choice.elseBlock());
+  if (failed(body(loop.getInductionVar(), inside)))
+    return failure();
+  // A loop that carries nothing has its end already.
+  if (!carried.empty())
     scf::YieldOp::create(builder, loc, inside);
-    builder.setInsertionPointToStart(choice.thenBlock());
-    if (failed(emitTile(own, end, isCarry, carryStart, inside)))
-      return failure();
-    scf::YieldOp::create(builder, loc, inside);
-    builder.setInsertionPointAfter(choice);
-    inside.assign(choice.result_begin(), choice.result_end());
-  }
-  scf::YieldOp::create(builder, loc, inside);
   carried.assign(loop.result_begin(), loop.result_end());
-  return success();
+  return loop;
 }
 
 LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, Value carryStart,
@@ -276,7 +308,8 @@ LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, Value ca
   PairColumns columns;
   columns.dim = pairs.getOverAttr();
   columns.count = minus(end, first);
-  columns.inCall = columns.dim == rows.dim ? minus(first, position) : first;
+  columns.first = first;
+  columns.inCall = columns.dim == tokenDimOf(mixer) ? minus(first, position) : first;
   columns.isCarry = isCarry;
   if (isCarry)
     columns.inCarry = minus(first, carryStart);
@@ -286,7 +319,9 @@ LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, Value ca
   if (failed(inside))
     return failure();
   mask = *inside;
-  return emitSums(carried);
+  if (failed(emitSums(carried)))
+    return failure();
+  return emitEach();
 }
 
 /// Which pairs of the tile count: those of the domain whose column exists.
@@ -302,7 +337,7 @@ FailureOr<PairValue> PairLoop::insideOfDomain(Value count) {
   Block *domain = pairs.getDomainBlock();
   if (!domain)
     return exists;
-  auto inside = expr.body(*domain, {PairValue::along(kRow), PairValue::along(kColumn)});
+  auto inside = expr.body(*domain, ofPair());
   if (failed(inside))
     return failure();
   PairValue all[] = {exists, *inside};
@@ -327,12 +362,11 @@ Value PairLoop::isFinite(Value x) {
 }
 
 LogicalResult PairLoop::emitSums(SmallVector<Value> &carried) {
-  const PairValue row = PairValue::along(kRow), column = PairValue::along(kColumn);
   const Axes pair = {kRow, kColumn};
   size_t next = 0;
   PairValue e, scale;
   if (Block *score = pairs.getScoreBlock()) {
-    auto own = expr.body(*score, {row, column});
+    auto own = expr.body(*score, ofPair());
     if (failed(own))
       return failure();
     PairValue scores =
@@ -356,7 +390,7 @@ LogicalResult PairLoop::emitSums(SmallVector<Value> &carried) {
     if (isNew) {
       PairValue own = tiles.constant(1);
       if (Block *part = pairs.getPart(sum.weight)) {
-        SmallVector<PairValue> arguments = {row, column};
+        SmallVector<PairValue> arguments = ofPair();
         if (pairs.getScore())
           arguments.push_back(e);
         auto value = expr.body(*part, arguments);
@@ -382,13 +416,29 @@ LogicalResult PairLoop::emitSums(SmallVector<Value> &carried) {
   return success();
 }
 
+/// Stores the values of the tile's pairs; a pair that does not count has none.
+LogicalResult PairLoop::emitEach() {
+  for (const Each &own : each) {
+    SmallVector<PairValue> places = ofPair();
+    auto value = expr.body(*pairs.getPart(own.value), places);
+    if (failed(value))
+      return failure();
+    PairValue whole = value->value ? *value : tiles.number(*value);
+    if (pairs.getDomainBlock())
+      whole = tiles.select(mask, whole,
+                           {block.zero(getElementTypeOrSelf(whole.value.getType())), {}, 0});
+    storeRows(tiles, block.tensor(own.tensor), places, whole, rows.inCall, rows.count, kRow,
+              &expr.columnsOfTile());
+  }
+  return success();
+}
+
 FailureOr<Value> PairLoop::sumOf(const Sum &sum, const PairValue &weights, Value before) {
-  const PairValue row = PairValue::along(kRow), column = PairValue::along(kColumn);
   Block *value = pairs.getPart(sum.value);
   if (sum.feature) {
     if (!value)
       return expr.refuse(pairs, "sums over pairs of weights alone, with features"), failure();
-    SmallVector<PairValue> arguments = {row, column};
+    SmallVector<PairValue> arguments = ofPair();
     for (int64_t place : sum.places)
       arguments.push_back(PairValue::index(place));
     arguments.push_back(PairValue::along(*sum.feature));
@@ -399,7 +449,7 @@ FailureOr<Value> PairLoop::sumOf(const Sum &sum, const PairValue &weights, Value
   }
   PairValue terms = weights;
   if (value) {
-    auto own = expr.body(*value, {row, column});
+    auto own = expr.body(*value, ofPair());
     if (failed(own))
       return failure();
     // What does not count may be anything there.

@@ -15,6 +15,8 @@
 #include "compiler/gpu/pairs/PairExpr.h"
 #include "compiler/tiles/PairIntervals.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 namespace seqmix::gpu {
 
 /// Calls `visit` with places of features: constants for all dims but the last one, and an axis for
@@ -41,14 +43,29 @@ private:
     std::optional<Axis> feature;
   };
 
+  /// The value of every pair, for an output.
+  struct Each {
+    int64_t value = -1;
+    int32_t tensor = -1;
+  };
+
   mlir::LogicalResult collectSums();
+  mlir::FailureOr<Each> eachOf(mlir::seq::PairResultAttr result);
   mlir::LogicalResult findBounds();
   mlir::LogicalResult emitRun(mlir::Value number, llvm::SmallVector<mlir::Value> &carried);
   mlir::LogicalResult emitTile(mlir::Value first, mlir::Value end, mlir::Value isCarry,
                                mlir::Value carryStart, llvm::SmallVector<mlir::Value> &carried);
   mlir::LogicalResult emitSums(llvm::SmallVector<mlir::Value> &carried);
+  mlir::LogicalResult emitEach();
+  /// A loop that carries values, which `body` replaces.
+  mlir::FailureOr<mlir::scf::ForOp> emitLoop(
+      mlir::Value first, mlir::Value end, mlir::Value step, bool isOutermost,
+      llvm::SmallVector<mlir::Value> &carried,
+      llvm::function_ref<mlir::LogicalResult(mlir::Value, llvm::SmallVector<mlir::Value> &)> body);
   mlir::FailureOr<PairValue> insideOfDomain(mlir::Value count);
   mlir::FailureOr<mlir::Value> sumOf(const Sum &sum, const PairValue &weights, mlir::Value before);
+  /// The arguments of parts: the row, if there is one, and the column.
+  llvm::SmallVector<PairValue> ofPair();
   mlir::Value exponential(mlir::Value x);
   mlir::Value isFinite(mlir::Value x);
   mlir::Value minus(mlir::Value a, mlir::Value b);
@@ -65,6 +82,7 @@ private:
   mlir::Value position;
   mlir::seq::PairsOp pairs;
   std::vector<Sum> sums;
+  std::vector<Each> each;
   llvm::SmallVector<Bounds> intervals;
   mlir::Value low, high; // of all columns
   int64_t runs = 1, ring = 0;

@@ -12,6 +12,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
@@ -71,7 +72,12 @@ PairExpr::Result PairExpr::read(ReadOp op) {
 PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairValue> places) {
   Operation *source = chunk::lookup(mixer, name);
   bool isComputed = false;
-  for (auto [place, dim] : llvm::zip_equal(places, chunk::dimsOf(source))) {
+  auto isRow = [&](const PairValue &place, Attribute dim) {
+    return dim == rows.dim && place.axes[0] == kRow && !place.offset;
+  };
+  for (auto [place, dim] : llvm::zip_equal(places, placesOf(mixer, source))) {
+    if (numbers.contains(place.value))
+      continue;
     isComputed |= !place.isKnownIndex();
     if (!place.isKnownIndex())
       continue;
@@ -84,7 +90,7 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
         return PairValue{block.zero(builder.getI1Type()), {}, 0};
       return tiles.constant(0);
     }
-    if (size >= 0 && !place.isConstant() &&
+    if (size >= 0 && !place.isConstant() && !isRow(place, dim) &&
         (place.offset || place.axes[0] < kFirstFeature || tiles.sizeOf(place.axes[0]) != size))
       isComputed = true;
   }
@@ -93,8 +99,8 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
       return gather(at, tensor, places);
     return refuse(at, "computed elements of what is no tensor"), failure();
   }
-  if (auto define = dyn_cast<DefineOp>(source))
-    return definition(at, define, places);
+  if (isa<DefineOp, StateOp>(source))
+    return definition(at, source, places);
   if (isa<ProducedOp>(source))
     return produced(at, name, places);
   auto tensor = dyn_cast<TensorOp>(source);
@@ -110,11 +116,21 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
 }
 
 PairExpr::Result PairExpr::produced(Operation *at, StringAttr name, ArrayRef<PairValue> places) {
-  if (places.empty() || ArrayRef<Axis>(places[0].axes) != ArrayRef<Axis>{kRow} || places[0].offset)
-    return refuse(at, "sums over pairs at other rows than the own one"), failure();
+  // What another launch has made, and what this one keeps, too, if it is read at other rows.
+  const KeptValue *kept = groups.find(name);
+  const bool isMade =
+      llvm::any_of(results, [&](const auto &own) { return own.first.first == name.getValue(); });
+  if (kept && !isMade)
+    return loadKept(at, *kept, places);
+  ArrayRef<PairValue> features = places;
+  if (rows.dim) {
+    if (places.empty() || ArrayRef<Axis>(places[0].axes) != ArrayRef<Axis>{kRow} ||
+        places[0].offset)
+      return refuse(at, "sums over pairs at other rows than the own one"), failure();
+    features = places.drop_front();
+  }
   SmallVector<int64_t> constants;
-  for (const PairValue &place :
-       places.drop_front().empty() ? places.drop_front() : places.drop_front().drop_back()) {
+  for (const PairValue &place : features.empty() ? features : features.drop_back()) {
     if (!place.isConstant())
       return refuse(at, "sums over pairs at several features in another order"), failure();
     constants.push_back(place.offset);
@@ -126,6 +142,10 @@ PairExpr::Result PairExpr::produced(Operation *at, StringAttr name, ArrayRef<Pai
   if (value.axes.size() < 2)
     return value;
   const PairValue &last = places.back();
+  const Value begin = tiles.firstOf(value.axes[1]);
+  if (!last.isKnownIndex() || (last.isConstant() && begin) ||
+      (!last.axes.empty() && tiles.paddedOf(last.axes[0]) != tiles.paddedOf(value.axes[1])))
+    return refuse(at, "single features of sums over pairs"), failure();
   if (last.isConstant())
     return PairValue{tile::PickOp::create(builder, loc, tiles.typeOf({kRow}, tiles.real),
                                           value.value, 1, static_cast<uint32_t>(last.offset)),
@@ -135,6 +155,29 @@ PairExpr::Result PairExpr::produced(Operation *at, StringAttr name, ArrayRef<Pai
   return value;
 }
 
+const LaneArray &PairExpr::kept(const KeptValue &value) {
+  auto [entry, isNew] = regions.try_emplace(value.name);
+  if (isNew)
+    entry->second = block.kept(static_cast<int32_t>(&value - groups.kept.data()), value.dtype,
+                               value.isOfTokens, value.extents);
+  return entry->second;
+}
+
+PairExpr::Result PairExpr::loadKept(Operation *at, const KeptValue &value,
+                                    ArrayRef<PairValue> places) {
+  Key key = keyOf(&value, places);
+  if (const PairValue *found = find(key))
+    return *found;
+  if (columns.isCarry && value.isOfTokens && places[0].varies(kColumn))
+    return refuse(at, "rows of earlier calls that the carry does not have"), failure();
+  Result result = loadFrom(at, kept(value), places, value.dims, nullptr);
+  if (failed(result))
+    return failure();
+  *result = widened(*result, value.dtype);
+  remember(key, *result);
+  return result;
+}
+
 std::optional<int32_t> PairExpr::rowsComponent(StringAttr name) const {
   for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
     if (component.kind == CarryComponent::Rows && component.of.getAttr() == name)
@@ -142,18 +185,18 @@ std::optional<int32_t> PairExpr::rowsComponent(StringAttr name) const {
   return std::nullopt;
 }
 
-PairExpr::Memo &PairExpr::memoOf(ArrayRef<PairValue> places) {
-  const bool isOfTile =
-      front && llvm::any_of(places, [](const PairValue &place) { return place.varies(kColumn); });
-  return isOfTile ? ofTile : ofAll;
-}
-
-PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<PairValue> places) {
-  Memo &memo = memoOf(places);
-  Key key = keyOf(define, places);
-  if (auto found = memo.find(key); found != memo.end())
-    return found->second;
+PairExpr::Result PairExpr::definition(Operation *at, Operation *source,
+                                      ArrayRef<PairValue> places) {
+  Key key = keyOf(source, places);
+  if (const PairValue *found = find(key))
+    return *found;
+  auto name = source->getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName());
+  auto define = dyn_cast<DefineOp>(source);
   auto made = [&]() -> Result {
+    if (const KeptValue *kept = groups.find(name))
+      return loadKept(at, *kept, places);
+    if (!define)
+      return refuse(at, "'" + name.getValue() + "', which another form makes"), failure();
     Result value = body(define.getBody().front(), places);
     if (failed(value) || define.getDomain().empty())
       return value;
@@ -167,11 +210,11 @@ PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<P
     return tiles.select(*inside, own,
                         {block.zero(getElementTypeOrSelf(own.value.getType())), {}, 0});
   };
-  auto component = rowsComponent(define.getSymNameAttr());
+  auto component = rowsComponent(name);
   if (!component || !columns.isCarry || places.empty() || !places[0].varies(kColumn)) {
     Result value = made();
     if (succeeded(value))
-      memo.insert({key, *value});
+      remember(key, *value);
     return value;
   }
   // Of earlier columns it is in the carry.
@@ -179,7 +222,8 @@ PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<P
   if (!axes)
     return refuse(at, "a value that varies over more than two dims"), failure();
   const ComponentPlan &plan = block.plan.components[*component];
-  Type own = define.getBody().front().getTerminator()->getOperand(0).getType();
+  Type own = define ? define.getBody().front().getTerminator()->getOperand(0).getType()
+                    : Type(builder.getF64Type());
   Type element = own.isInteger(1) ? Type(builder.getI1Type())
                  : own.isIndex()  ? Type(builder.getI32Type())
                                   : tiles.real;
@@ -190,7 +234,7 @@ PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<P
   builder.setInsertionPointToStart(choice.thenBlock());
   PairColumns both = columns;
   columns.inCall = columns.inCarry;
-  Result earlier = loadFrom(at, array, places, define.getDims(), nullptr);
+  Result earlier = loadFrom(at, array, places, placesOf(mixer, source), nullptr);
   columns = both;
   if (failed(earlier))
     return failure();
@@ -201,8 +245,9 @@ PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<P
   scf::YieldOp::create(builder, loc, tiles.spread(wide, *axes));
   builder.setInsertionPointToStart(choice.elseBlock());
   {
-    // What is made in here is not known outside.
-    llvm::SaveAndRestore<Memo> inside(ofTile);
+    // What columns enter is made in here, and not known outside.
+    levels.push_back({choice, kColumn, {}, {}});
+    llvm::scope_exit leave([&] { levels.pop_back(); });
     llvm::SaveAndRestore<Value> ofCall(columns.isCarry, Value());
     Result value = made();
     if (failed(value))
@@ -211,7 +256,7 @@ PairExpr::Result PairExpr::definition(Operation *at, DefineOp define, ArrayRef<P
     scf::YieldOp::create(builder, loc, tiles.spread(whole, *axes));
   }
   PairValue result{choice.getResult(0), *axes, 0};
-  memo.insert({key, result});
+  remember(key, result);
   return result;
 }
 
@@ -231,15 +276,15 @@ PairValue PairExpr::widened(const PairValue &stored, SeqDType dtype) {
 }
 
 PairExpr::Result PairExpr::load(Operation *at, TensorOp tensor, ArrayRef<PairValue> places) {
-  Memo &memo = memoOf(places);
   Key key = keyOf(tensor, places);
-  if (auto found = memo.find(key); found != memo.end())
-    return found->second;
+  if (const PairValue *found = find(key))
+    return *found;
   int32_t number = 0;
   while (block.plan.tensors[number].name != tensor.getSymName())
     ++number;
-  if (tensor.getRole() == Role::Param && isTokenIndexed(mixer, tensor.getDims()))
-    return refuse(at, "a param over tokens"), failure();
+  // A param has a row for each position of the sequence, those of earlier calls included.
+  const bool isAbsolute =
+      tensor.getRole() == Role::Param && isTokenIndexed(mixer, tensor.getDims());
   SmallVector<PairValue> inOrder(places);
   SmallVector<Attribute> dims(tensor.getDims().getValue());
   if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
@@ -250,12 +295,12 @@ PairExpr::Result PairExpr::load(Operation *at, TensorOp tensor, ArrayRef<PairVal
   auto component = rowsComponent(tensor.getSymNameAttr());
   const bool isCarried =
       component && columns.isCarry && !places.empty() && places[0].varies(kColumn);
-  if (columns.isCarry && !component && !places.empty() && places[0].varies(kColumn))
+  if (columns.isCarry && !component && !isAbsolute && !places.empty() && places[0].varies(kColumn))
     return refuse(at, "rows of earlier calls that the carry does not have"), failure();
   Result result = loadFrom(at, block.tensor(number), inOrder, builder.getArrayAttr(dims),
-                           isCarried ? &block.carryIn(*component) : nullptr);
+                           isCarried ? &block.carryIn(*component) : nullptr, isAbsolute);
   if (succeeded(result))
-    memo.insert({key, *result});
+    remember(key, *result);
   return result;
 }
 
@@ -278,7 +323,7 @@ PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairV
     if (!place.isKnownIndex() && read && read.isDataDependent(static_cast<unsigned>(slot))) {
       Result low = integer(at, BinaryFn::Max, own, PairValue::index(0));
       own = *integer(at, BinaryFn::Min, *low, PairValue::index(size - 1));
-    } else if (!place.isConstant()) {
+    } else if (!place.isConstant() && !numbers.contains(place.value)) {
       // A negative one is large without its sign.
       PairValue both[] = {own, tiles.number(PairValue::index(size))};
       tiles.unify(both);
@@ -317,7 +362,7 @@ PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairV
 
 PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
                                     ArrayRef<PairValue> places, ArrayAttr dims,
-                                    const LaneArray *carried) {
+                                    const LaneArray *carried, bool isAbsolute) {
   auto choose = [&](Value ofCarry, Value ofCall) -> Value {
     return arith::SelectOp::create(builder, loc, columns.isCarry, ofCarry, ofCall);
   };
@@ -330,7 +375,8 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
   };
   auto united = PairTiles::united(places);
   if (!united)
-    return refuse(at, "a value that varies over more than two dims at a pair of positions"),
+    return refuse(at, "a value that varies over more than two dims at a pair "
+                      "of positions"),
            failure();
   for (auto [slot, place, dim] : llvm::enumerate(places, dims)) {
     Value stride =
@@ -342,12 +388,22 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
           (axis == kRow && dim == rows.dim) || (axis == kColumn && dim == columns.dim);
       if (!fits || place.offset)
         return refuse(at, "positions other than those of the pair"), failure();
-      Value number = axis == kRow ? rows.inCall : columns.inCall;
+      Value number = isAbsolute     ? (axis == kRow ? rows.first : columns.first)
+                     : axis == kRow ? rows.inCall
+                                    : columns.inCall;
       if (carried && axis == kColumn)
         number = choose(columns.inCarry, number);
       advance(number, stride);
+    } else if (place.varies(kRow)) {
+      if (dim != rows.dim || place.offset)
+        return refuse(at, "positions other than those of the pair"), failure();
+      advance(rows.inCall, stride);
     } else if (place.isConstant() && place.offset) {
       advance(block.i64(place.offset), stride);
+    } else if (place.value) {
+      advance(arith::ExtSIOp::create(builder, loc, builder.getI64Type(), place.value), stride);
+    } else if (!place.axes.empty() && tiles.firstOf(place.axes[0])) {
+      advance(tiles.firstOf(place.axes[0]), stride);
     }
     if (!place.axes.empty()) {
       Value &own = strides[place.axes[0]];
@@ -364,12 +420,14 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
   SmallVector<int64_t> dynamic(united->size(), ShapedType::kDynamic), staticExtents;
   for (Axis axis : *united) {
     ownStrides.push_back(strides[axis]);
-    if (axis >= kFirstFeature) {
-      staticExtents.push_back(tiles.sizeOf(axis));
+    if (axis >= kFirstFeature && !tiles.isCut(axis)) {
+      staticExtents.push_back(std::min(tiles.sizeOf(axis), tiles.paddedOf(axis)));
       continue;
     }
     staticExtents.push_back(ShapedType::kDynamic);
-    extents.push_back(axis == kRow ? rows.count : columns.count);
+    extents.push_back(axis == kRow      ? rows.count
+                      : axis == kColumn ? columns.count
+                                        : tiles.extentOf(axis));
   }
   Type type = tiles.typeOf(*united, element);
   auto loaded = [&](ArrayRef<Value> own, ArrayRef<int64_t> known, int64_t align) -> Value {
@@ -379,7 +437,8 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
   };
   const Axis last = united->back();
   const int64_t bytes = (element.getIntOrFloatBitWidth() + 7) / 8;
-  if (united->size() < 2 || last < kFirstFeature || tiles.sizeOf(last) * bytes % kVectorBytes != 0)
+  if (united->size() < 2 || last < kFirstFeature || tiles.isCut(last) ||
+      std::min(tiles.sizeOf(last), tiles.paddedOf(last)) * bytes % kVectorBytes != 0)
     return PairValue{loaded(ownStrides, dynamic, 0), *united, 0};
   // Rows without gaps that begin at multiples of 16 bytes are loaded in vectors.
   Value address = LLVM::PtrToIntOp::create(builder, loc, builder.getI64Type(), base);
@@ -391,7 +450,8 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
   };
   Value isAligned =
       arith::AndIOp::create(builder, loc, isEqual(rest, 0), isEqual(ownStrides[1], 1));
-  auto choice = scf::IfOp::create(builder, loc, TypeRange{type}, isAligned, /*withElse=*/true);
+  auto choice = scf::IfOp::create(builder, loc, TypeRange{type}, isAligned,
+                                  /*withElse=*/true);
   {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(choice.thenBlock());

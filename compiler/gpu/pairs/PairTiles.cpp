@@ -25,12 +25,32 @@ static constexpr int64_t kLeastFeatures = 16;
 
 PairTiles::PairTiles(LaneBlock &block, int64_t rows, int64_t columns)
     : block(block), builder(block.builder), loc(block.loc), real(block.real), sizes{rows, columns},
-      padded{rows, columns} {}
+      padded{rows, columns}, firsts(2) {}
 
 Axis PairTiles::addFeature(int64_t size) {
   sizes.push_back(size);
   padded.push_back(std::max<int64_t>(kLeastFeatures, int64_t(llvm::PowerOf2Ceil(uint64_t(size)))));
+  firsts.push_back(Value());
   return static_cast<Axis>(sizes.size()) - 1;
+}
+
+Axis PairTiles::addSlice(int64_t size, int64_t width, Value first) {
+  sizes.push_back(size);
+  padded.push_back(width);
+  firsts.push_back(first);
+  return static_cast<Axis>(sizes.size()) - 1;
+}
+
+Axis PairTiles::addFeatureOrSlice(int64_t size) {
+  if (size <= kMostFeatures || !slice)
+    return addFeature(size);
+  return addSlice(size, kMostFeatures,
+                  arith::MulIOp::create(builder, loc, slice, block.i64(kMostFeatures)));
+}
+
+Value PairTiles::extentOf(Axis axis) {
+  Value size = block.i64(sizes[axis]);
+  return firsts[axis] ? arith::SubIOp::create(builder, loc, size, firsts[axis]).getResult() : size;
 }
 
 Type PairTiles::typeOf(ArrayRef<Axis> axes, Type element) const {
@@ -114,7 +134,9 @@ PairValue PairTiles::number(const PairValue &index) {
     return {scalar(index.offset), {}, 0};
   const Axis axis = index.axes[0];
   Value own = tile::IotaOp::create(builder, loc, cast<RankedTensorType>(typeOf({axis}, i32)), 0);
-  Value first = axis == kRow ? firstRow : axis == kColumn ? firstColumn : Value();
+  Value first = axis == kRow ? firstRow : axis == kColumn ? firstColumn : firsts[axis];
+  if (first && axis >= kFirstFeature)
+    first = arith::TruncIOp::create(builder, loc, i32, first);
   if (first && index.offset)
     first = arith::AddIOp::create(builder, loc, first, scalar(index.offset));
   else if (index.offset)
@@ -163,6 +185,14 @@ Value PairTiles::combine(ReduceKind kind, Value a, Value b) {
   llvm_unreachable("every reduction is handled");
 }
 
+PairValue PairTiles::identity(ReduceKind kind) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  return constant(kind == ReduceKind::Sum    ? 0
+                  : kind == ReduceKind::Prod ? 1
+                  : kind == ReduceKind::Min  ? infinity
+                                             : -infinity);
+}
+
 PairValue PairTiles::reduce(const PairValue &value, Axis axis, ReduceKind kind) {
   PairValue input = value;
   if (!input.varies(axis)) {
@@ -172,23 +202,16 @@ PairValue PairTiles::reduce(const PairValue &value, Axis axis, ReduceKind kind) 
     input = {spread(input, axes), axes, 0};
   }
   if (axis >= kFirstFeature && isPadded(axis)) {
-    const double infinity = std::numeric_limits<double>::infinity();
     PairValue places = number(PairValue::along(axis));
     PairValue both[] = {places, number(PairValue::index(sizes[axis]))};
     unify(both);
     places.value = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, both[0].value,
                                          both[1].value);
-    input = select(places, input,
-                   constant(kind == ReduceKind::Sum    ? 0
-                            : kind == ReduceKind::Prod ? 1
-                            : kind == ReduceKind::Min  ? infinity
-                                                       : -infinity));
+    input = select(places, input, identity(kind));
   }
   const auto dim = static_cast<uint32_t>(llvm::find(input.axes, axis) - input.axes.begin());
   Axes rest(input.axes);
   llvm::erase(rest, axis);
-  // A vector is combined as the only line of a matrix; no tile is without dims.
-  assert(!rest.empty() && "a tile without other axes is not reduced");
   auto reduced = tile::ReduceOp::create(builder, loc, TypeRange{typeOf(rest, real)},
                                         ValueRange{input.value}, dim);
   OpBuilder::InsertionGuard guard(builder);
@@ -239,7 +262,8 @@ PairFactor PairProducts::share(const PairFactor &factor, bool transposed) {
     Type shared =
         tile::SmemType::get(builder.getContext(), type.getShape(), type.getElementType(), swizzle);
     memories.push_back(tile::AllocSmemOp::create(builder, tiles.loc, shared, IntegerAttr()));
-    tile::StoreOp::create(builder, tiles.loc, part, memories.back(), /*transposed=*/false);
+    tile::StoreOp::create(builder, tiles.loc, part, memories.back(),
+                          /*transposed=*/false);
   }
   PairFactor result;
   for (auto [part, memory] : llvm::zip_equal(factor.parts, memories)) {

@@ -44,10 +44,18 @@ public:
 
   /// A new axis for a dim of features.
   Axis addFeature(int64_t size);
+  /// A new axis for `width` places of a dim of features, a power of two, from one on (an i64).
+  Axis addSlice(int64_t size, int64_t width, mlir::Value first);
   /// Places of an axis, and those that a tile has: a power of two that matrix products take.
   int64_t sizeOf(Axis axis) const { return sizes[axis]; }
   int64_t paddedOf(Axis axis) const { return padded[axis]; }
-  bool isPadded(Axis axis) const { return sizes[axis] != padded[axis]; }
+  bool isPadded(Axis axis) const { return sizes[axis] % padded[axis] != 0; }
+  /// Where a slice begins; null for all features.
+  mlir::Value firstOf(Axis axis) const { return firsts[axis]; }
+  /// Whether the last slice has fewer places than the others.
+  bool isCut(Axis axis) const { return firsts[axis] && isPadded(axis); }
+  /// Places of features that exist from the tile's first one on.
+  mlir::Value extentOf(Axis axis);
 
   mlir::Type typeOf(llvm::ArrayRef<Axis> axes, mlir::Type element) const;
   PairValue constant(double value);
@@ -66,15 +74,23 @@ public:
 
   /// Combines all elements along an axis.
   PairValue reduce(const PairValue &value, Axis axis, mlir::seq::ReduceKind kind);
+  PairValue identity(mlir::seq::ReduceKind kind);
   mlir::Value combine(mlir::seq::ReduceKind kind, mlir::Value a, mlir::Value b);
 
   /// An index as an i32.
   PairValue number(const PairValue &index);
+  /// Of dims of more than so many features a block has a slice; `slice` is its number, an i64, null
+  /// where there is one only.
+  static constexpr int64_t kMostFeatures = 256;
+  mlir::Value slice;
+  Axis addFeatureOrSlice(int64_t size);
+
   /// The positions that the first places of rows and columns stand for, as i32.
   mlir::Value firstRow, firstColumn;
 
 private:
   llvm::SmallVector<int64_t> sizes, padded;
+  llvm::SmallVector<mlir::Value> firsts;
 };
 
 /// A factor of matrix products: the tile itself, or bf16 tiles whose sum it is.

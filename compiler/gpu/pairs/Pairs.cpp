@@ -7,6 +7,7 @@
 #include "compiler/gpu/pairs/Pairs.h"
 
 #include "compiler/chunk/Reads.h"
+#include "compiler/gpu/lanes/Lanes.h"
 #include "compiler/gpu/pairs/PairCarry.h"
 #include "compiler/gpu/pairs/PairLoop.h"
 #include "dialect/Carry.h"
@@ -43,12 +44,22 @@ public:
                int32_t first)
       : mixer(mixer), plan(plan), module(module), name(name), first(first) {}
 
-  FailureOr<std::vector<LaunchPlan>> run() {
-    if (failed(check()) || failed(emitForward()))
+  FailureOr<PairLaunches> run() {
+    if (failed(check()))
       return failure();
-    if (failed(emitCarryKernels(mixer, plan, module, name, first, launches)))
+    auto divided = groupPairs(mixer);
+    if (failed(divided))
       return failure();
-    return std::move(launches);
+    groups = std::move(*divided);
+    for (size_t number = 0; number < groups.groups.size(); ++number)
+      if (failed(groups.groups[number].isRecurrent ? emitRecurrences() : emitGroup(number)))
+        return failure();
+    if (failed(emitCarryKernels(mixer, plan, groups, module, name, first, result.launches)))
+      return failure();
+    for (const KeptValue &kept : groups.kept)
+      result.regions.push_back(
+          LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+    return std::move(result);
   }
 
 private:
@@ -57,26 +68,18 @@ private:
   mlir::gpu::GPUModuleOp module;
   StringRef name;
   int32_t first;
-  std::vector<LaunchPlan> launches;
+  PairGroups groups;
+  PairLaunches result;
 
   LogicalResult refuse(Operation *op, const Twine &what) {
     return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
   }
 
   LogicalResult check() {
-    for (Operation &op : mixer.getBody().front()) {
-      if (isa<StateOp, AffineOp>(op))
-        return refuse(&op, "recurrences beside reductions over pairs of positions");
-      if (isa<ConvolutionOp>(op))
-        return refuse(&op, "convolutions");
-      auto pairs = dyn_cast<PairsOp>(op);
-      if (!pairs)
-        continue;
-      if (pairs.getRows().size() != 1 || pairs.getRowDim() != tokenDimOf(mixer))
-        return refuse(pairs, "reductions over pairs whose rows are not the tokens alone");
-    }
+    for (auto convolution : mixer.getOps<ConvolutionOp>())
+      return refuse(convolution, "convolutions");
     for (const CarryComponent &component : carryComponents(mixer))
-      if (component.kind != CarryComponent::Rows)
+      if (component.kind == CarryComponent::Window)
         return refuse(mixer, "windows of earlier tokens beside pairs of positions");
     for (const DimPlan &dim : plan.dims)
       if (!dim.by.empty())
@@ -84,61 +87,118 @@ private:
     return success();
   }
 
-  LogicalResult emitForward() {
+  /// The last one has the call's name: it makes outputs of all.
+  std::string nameOf(size_t number) const {
+    if (number + 1 == groups.groups.size())
+      return (name + "_forward").str();
+    return (name + (number == 0 ? "_first" : "_second")).str();
+  }
+
+  /// States are walked token by token, in front of the reductions that read them.
+  LogicalResult emitRecurrences() {
+    OwningOpRef<ModuleOp> alone = recurrencesOf(mixer, groups);
+    SmallVector<const KeptValue *> kept;
+    for (const KeptValue &own : groups.kept)
+      if (groups.groups[own.group].isRecurrent)
+        kept.push_back(&own);
+    const LaneOutputs outputs{static_cast<int32_t>(groups.kept.size()),
+                              [&](LaneBlock &block, size_t number) {
+                                const KeptValue &own = *kept[number];
+                                return block.kept(static_cast<int32_t>(&own - groups.kept.data()),
+                                                  own.dtype, own.isOfTokens, own.extents);
+                              }};
+    auto launches = emitLaneKernels(*alone->getOps<MixerOp>().begin(), plan, module, nameOf(0),
+                                    nullptr, &outputs);
+    if (failed(launches))
+      return failure();
+    first += static_cast<int32_t>(launches->launches.size());
+    llvm::append_range(result.launches, launches->launches);
+    return success();
+  }
+
+  LogicalResult emitGroup(size_t number) {
+    const PairGroup &group = groups.groups[number];
+    const auto regions = static_cast<int32_t>(groups.kept.size());
     LLVM::LLVMFuncOp kernel =
-        makeKernel(module, mixer.getLoc(), (name + "_forward").str(), plan, kWarps);
+        makeKernel(module, mixer.getLoc(), nameOf(number), plan, kWarps, regions);
     const LaneShape shape{{0}, 32, 32, 1, 32 * kWarps};
-    LaneBlock block(plan, shape, kernel, mixer.getCompute());
+    LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
     OpBuilder &builder = block.builder;
     const int64_t order = isStoredWide() ? 3 : 2;
     const int64_t bytes = block.real.isF64() ? 8 : order == 3 ? 6 : 2;
-    const int64_t columns = columnsOfTile(bytes);
-    if (mostFeatures() * bytes <= kBytesOfThreeBlocks)
+    const int64_t columns = columnsOfTile(group, bytes);
+    if (mostFeatures(group) * bytes <= kBytesOfThreeBlocks)
       kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), block.builder.getI32IntegerAttr(3));
     PairTiles tiles(block, kRows, columns);
     PairProducts products(tiles, order);
+    LaunchPlan launch = launchOf(plan, shape, 32 * kWarps, regions);
+    launch.kernel = first++;
 
     // Blocks with the most columns in front of them begin first.
     PairRows rows;
-    rows.dim = tokenDimOf(mixer);
+    rows.dim = group.rows;
     auto wide = [&](Value number) -> Value {
       return arith::ExtUIOp::create(builder, block.loc, builder.getI64Type(), number);
     };
     Type i32 = builder.getI32Type();
     Value count = wide(NVVM::GridDimZOp::create(builder, block.loc, i32));
     Value own = wide(NVVM::BlockIdZOp::create(builder, block.loc, i32));
+    const int64_t slices = slicesOf(group);
+    if (slices > 1) {
+      tiles.slice = arith::RemUIOp::create(builder, block.loc, own, block.i64(slices));
+      own = arith::DivUIOp::create(builder, block.loc, own, block.i64(slices));
+      count = arith::DivUIOp::create(builder, block.loc, count, block.i64(slices));
+    }
     own = arith::SubIOp::create(builder, block.loc, count, own);
     own = arith::SubIOp::create(builder, block.loc, own, block.i64(1));
     rows.inCall = arith::MulIOp::create(builder, block.loc, own, block.i64(kRows));
-    Value left = arith::SubIOp::create(builder, block.loc, block.tokens, rows.inCall);
-    rows.count = arith::MaxSIOp::create(builder, block.loc, left, block.i64(0));
     Value position = positionOf(block);
     rows.length = arith::AddIOp::create(builder, block.loc, position, block.tokens);
-    Value firstRow = arith::AddIOp::create(builder, block.loc, position, rows.inCall);
-    tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, firstRow);
+    Value all = block.i64(1);
+    rows.first = rows.inCall;
+    if (rows.dim == tokenDimOf(mixer)) {
+      all = block.tokens;
+      rows.first = arith::AddIOp::create(builder, block.loc, position, rows.inCall);
+      launch.grid[2].factors.push_back({SEQ_FACTOR_DIM, plan.tokenDim, kRows});
+    } else if (rows.dim) {
+      const auto size =
+          static_cast<int64_t>(*cast<DimOp>(chunk::lookup(mixer, rows.dim)).getSize());
+      all = block.i64(size);
+      launch.grid[2].number = llvm::divideCeil(size, kRows);
+    }
+    launch.grid[2].number *= slices;
+    Value left = arith::SubIOp::create(builder, block.loc, all, rows.inCall);
+    rows.count = arith::MaxSIOp::create(builder, block.loc, left, block.i64(0));
+    tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, rows.first);
 
-    PairExpr expr(mixer, tiles, products, rows);
+    PairExpr expr(mixer, tiles, products, rows, groups);
     PairLoop loop(mixer, expr, tiles, rows, position);
-    for (auto pairs : mixer.getOps<PairsOp>())
+    for (PairsOp pairs : group.pairs)
       if (failed(loop.emit(pairs)))
         return failure();
-    if (failed(emitOutputs(expr, tiles, rows)))
-      return failure();
+    for (auto [tensor, output] : group.outputs)
+      if (failed(emitResult(output, output.getSourceAttr().getAttr(), block.tensor(tensor), expr,
+                            tiles, rows)))
+        return failure();
+    for (const KeptValue &kept : groups.kept)
+      if (kept.group == number &&
+          failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
+        return failure();
     LLVM::ReturnOp::create(builder, block.loc, ValueRange());
     // Bounds of columns may be quotients.
     RewritePatternSet patterns(mixer.getContext());
     arith::populateCeilFloorDivExpandOpsPatterns(patterns);
     walkAndApplyPatterns(kernel, std::move(patterns));
 
-    kernel->setAttr(
-        formName,
-        StringAttr::get(mixer.getContext(), fmt::format("a block for {} rows walks their columns, "
-                                                        "{} at a time, on tensor cores",
-                                                        kRows, columns)));
-    LaunchPlan launch = launchOf(plan, shape, 32 * kWarps);
-    launch.kernel = first++;
-    launch.grid[2].factors.push_back({SEQ_FACTOR_DIM, plan.tokenDim, kRows});
-    launches.push_back(std::move(launch));
+    const std::string of = !rows.dim ? "a block walks the columns of all"
+                           : rows.dim == tokenDimOf(mixer)
+                               ? fmt::format("a block for {} rows walks their columns", kRows)
+                               : fmt::format("a block for {} places of {} walks their columns",
+                                             kRows, rows.dim.getValue());
+    kernel->setAttr(formName,
+                    StringAttr::get(mixer.getContext(),
+                                    fmt::format("{}, {} at a time, on tensor cores", of, columns)));
+    result.launches.push_back(std::move(launch));
     return success();
   }
 
@@ -149,55 +209,85 @@ private:
     });
   }
 
+  /// Parts of the features of sums and results that blocks of their own make.
+  int64_t slicesOf(const PairGroup &group) {
+    int64_t most = 1;
+    auto note = [&](StringAttr symbol) {
+      for (Attribute dim : chunk::dimsOf(chunk::lookup(mixer, symbol)))
+        if (auto size = cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dim))).getSize();
+            size && dim != group.rows)
+          most = std::max(most, static_cast<int64_t>(*size));
+    };
+    for (PairsOp pairs : group.pairs)
+      for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
+        note(own.getProduced().getAttr());
+    for (auto [number, output] : group.outputs)
+      note(output.getSourceAttr().getAttr());
+    return llvm::divideCeil(most, PairTiles::kMostFeatures);
+  }
+
   /// Of sums, padded.
-  int64_t mostFeatures() {
+  int64_t mostFeatures(const PairGroup &group) {
     int64_t features = 1;
     auto note = [&](ArrayAttr dims) {
       for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
         if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
           features = std::max(features, static_cast<int64_t>(*size));
     };
-    for (auto pairs : mixer.getOps<PairsOp>()) {
+    for (PairsOp pairs : group.pairs) {
       pairs.walk([&](ReduceOp reduce) { note(reduce.getDims()); });
       for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
         note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
     }
+    features = std::min(features, PairTiles::kMostFeatures);
     return static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(features)));
   }
 
-  int64_t columnsOfTile(int64_t bytes) {
-    const int64_t columns = kFactorRegisters * 32 * 4 / (mostFeatures() * bytes);
+  int64_t columnsOfTile(const PairGroup &group, int64_t bytes) {
+    const int64_t columns = kFactorRegisters * 32 * 4 / (mostFeatures(group) * bytes);
     return std::clamp(static_cast<int64_t>(llvm::bit_floor(static_cast<uint64_t>(columns))),
                       kLeastColumns, kMostColumns);
   }
 
-  LogicalResult emitOutputs(PairExpr &expr, PairTiles &tiles, const PairRows &rows) {
-    const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
-    for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
-      const int32_t tensor = inputs + static_cast<int32_t>(number);
-      Operation *source = chunk::lookup(mixer, output.getSourceAttr());
-      ArrayAttr dims = chunk::dimsOf(source);
-      if (dims.empty() || dims[0] != rows.dim)
-        return refuse(output, "an output without tokens");
-      ArrayRef<Attribute> features = dims.getValue().drop_front();
-      for (Attribute dim : features)
-        if (expr.sizeOf(dim) < 0)
-          return refuse(output, "an output for every pair of positions");
-      auto status = forEachRowOfFeatures(
-          output, expr, tiles, features, [&](ArrayRef<PairValue> places) -> LogicalResult {
-            SmallVector<PairValue> all = {PairValue::along(kRow)};
-            llvm::append_range(all, places);
-            auto value = expr.symbol(output, output.getSourceAttr().getAttr(), all);
-            if (failed(value))
-              return failure();
-            PairValue own = value->value ? *value : tiles.number(*value);
-            storeRows(tiles, tiles.block.tensor(tensor), all, own, rows.inCall, rows.count, kRow);
-            return success();
-          });
-      if (failed(status))
-        return failure();
-    }
-    return success();
+  /// Stores a symbol at the block's rows.
+  LogicalResult emitResult(Operation *at, StringAttr symbol, const LaneArray &array, PairExpr &expr,
+                           PairTiles &tiles, const PairRows &rows) {
+    ArrayAttr dims = placesOf(mixer, chunk::lookup(mixer, symbol));
+    SmallVector<Attribute> features(dims.getValue());
+    std::optional<size_t> slot;
+    for (size_t own = 0; own < features.size() && !slot; ++own)
+      if (rows.dim && features[own] == rows.dim)
+        slot = own;
+    if (slot)
+      features.erase(features.begin() + *slot);
+    for (Attribute dim : features)
+      if (expr.sizeOf(dim) < 0)
+        return refuse(at, "an output for every pair of positions");
+    return forEachRowOfFeatures(
+        at, expr, tiles, features, [&](ArrayRef<PairValue> places) -> LogicalResult {
+          SmallVector<PairValue> all(places);
+          if (slot)
+            all.insert(all.begin() + *slot, PairValue::along(kRow));
+          auto value = expr.symbol(at, symbol, all);
+          if (failed(value))
+            return failure();
+          LaneArray own = array;
+          if (!slot) { // one row is written
+            all.push_back(PairValue::along(kRow));
+            own.strides.push_back(tiles.block.i64(0));
+          }
+          // What has no slices is stored once.
+          Value count = rows.count;
+          if (tiles.slice && (places.empty() || !tiles.firstOf(places.back().axes[0]))) {
+            LaneBlock &block = tiles.block;
+            Value isFirst = arith::CmpIOp::create(
+                block.builder, block.loc, arith::CmpIPredicate::eq, tiles.slice, block.i64(0));
+            count = arith::SelectOp::create(block.builder, block.loc, isFirst, count, block.i64(0));
+          }
+          storeRows(tiles, own, all, value->value ? *value : tiles.number(*value), rows.inCall,
+                    count, kRow);
+          return success();
+        });
   }
 };
 
@@ -205,9 +295,9 @@ private:
 
 bool hasPairs(MixerOp mixer) { return !mixer.getOps<PairsOp>().empty(); }
 
-FailureOr<std::vector<LaunchPlan>> emitPairKernels(MixerOp mixer, const MixerPlan &plan,
-                                                   mlir::gpu::GPUModuleOp module, StringRef name,
-                                                   int32_t first) {
+FailureOr<PairLaunches> emitPairKernels(MixerOp mixer, const MixerPlan &plan,
+                                        mlir::gpu::GPUModuleOp module, StringRef name,
+                                        int32_t first) {
   return PairLowering(mixer, plan, module, name, first).run();
 }
 

@@ -22,13 +22,18 @@ namespace seqmix::gpu {
 /// Whether a mixer at the structure stage has reductions over pairs.
 bool hasPairs(mlir::seq::MixerOp mixer);
 
+/// The launches of a forward pass or step, and the regions of their workspace.
+struct PairLaunches {
+  std::vector<LaunchPlan> launches;
+  std::vector<AmountPlan> regions;
+};
+
 /// Adds the kernels of a mixer that has, as ops on tiles, and says how they are launched, in order;
 /// kernels are numbered from `first` on. Fails with a located error ("not lowered for CUDA yet:
 /// ...") for what the form does not take.
-llvm::FailureOr<std::vector<LaunchPlan>> emitPairKernels(mlir::seq::MixerOp mixer,
-                                                         const MixerPlan &plan,
-                                                         mlir::gpu::GPUModuleOp module,
-                                                         llvm::StringRef name, int32_t first);
+llvm::FailureOr<PairLaunches> emitPairKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan,
+                                              mlir::gpu::GPUModuleOp module, llvm::StringRef name,
+                                              int32_t first);
 
 } // namespace seqmix::gpu
 

@@ -60,7 +60,7 @@ struct TileAllocateShared : impl::TileAllocateSharedBase<TileAllocateShared> {
       return success();
     for (Tile &tile : tiles)
       for (Operation *user : tile.op->getUsers()) {
-        if (!isa<LoadOp, LoadElementOp, StoreOp, CopyAsyncOp>(user))
+        if (!isa<LoadOp, LoadElementOp, LoadLineOp, StoreOp, CopyAsyncOp>(user))
           return user->emitError("cannot take a shared tile: its place would not be known");
         // Within a loop that the tile outlives, it is in use from the first to the last op.
         Operation *range = user;

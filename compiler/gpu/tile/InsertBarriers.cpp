@@ -68,6 +68,8 @@ private:
       return access(op, load.getTile(), false, Access::Done, state);
     if (auto load = dyn_cast<LoadElementOp>(op))
       return access(op, load.getTile(), false, Access::Done, state);
+    if (auto load = dyn_cast<LoadLineOp>(op))
+      return access(op, load.getTile(), false, Access::Done, state);
     if (auto store = dyn_cast<StoreOp>(op))
       return access(op, store.getTile(), true, Access::Done, state);
     if (auto copy = dyn_cast<CopyAsyncOp>(op))

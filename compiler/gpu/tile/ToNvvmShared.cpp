@@ -109,6 +109,22 @@ std::optional<MatrixLoad> matrixLoad(const LinearMap &offsets, const Layout &lay
   return load;
 }
 
+/// Loads in vectors, as far as registers follow each other.
+void loadVectors(Emitter &emit, const Layout &layout, const LinearMap &offsets, Value base,
+                 Type element, Registers &results) {
+  const unsigned bytes = element.getIntOrFloatBitWidth() / 8;
+  SharedAccess access(emit, base, LinearMap(offsets.bits().drop_front(layout.registerBits())));
+  SmallVector<unsigned> bits = vectorBits(offsets, layout.registerBits(), bytes);
+  Type type = bits.empty() ? element : cast<Type>(VectorType::get(1 << bits.size(), element));
+  for (ArrayRef<unsigned> vector : vectors(bits, layout.registers())) {
+    Value loaded =
+        LLVM::LoadOp::create(emit.builder, emit.loc, type, access.address(offsets.apply(vector[0])),
+                             bytes << bits.size());
+    for (auto [reg, part] : llvm::zip_equal(vector, emit.unpack(loaded)))
+      results[reg] = part;
+  }
+}
+
 struct LoadLowering : OpConversionPattern<LoadOp> {
   using OpConversionPattern::OpConversionPattern;
   LogicalResult matchAndRewrite(LoadOp op, OpAdaptor adaptor,
@@ -127,17 +143,7 @@ struct LoadLowering : OpConversionPattern<LoadOp> {
       rewriter.replaceOpWithMultiple(op, {results});
       return success();
     }
-    SharedAccess access(emit, adaptor.getTile(),
-                        LinearMap(offsets.bits().drop_front(layout.registerBits())));
-    SmallVector<unsigned> bits = vectorBits(offsets, layout.registerBits(), tile.elementBytes());
-    Type type = bits.empty() ? element : cast<Type>(VectorType::get(1 << bits.size(), element));
-    for (ArrayRef<unsigned> vector : vectors(bits, layout.registers())) {
-      Value loaded = LLVM::LoadOp::create(rewriter, op.getLoc(), type,
-                                          access.address(offsets.apply(vector[0])),
-                                          tile.elementBytes() << bits.size());
-      for (auto [reg, part] : llvm::zip_equal(vector, emit.unpack(loaded)))
-        results[reg] = part;
-    }
+    loadVectors(emit, layout, offsets, adaptor.getTile(), element, results);
     rewriter.replaceOpWithMultiple(op, {results});
     return success();
   }
@@ -187,6 +193,27 @@ struct LoadElementLowering : OpConversionPattern<LoadElementOp> {
                             adaptor.getTile(), ArrayRef<LLVM::GEPArg>{adaptor.getPlace()});
     rewriter.replaceOpWithNewOp<LLVM::LoadOp>(op, op.getType(), address,
                                               op.getTile().getType().elementBytes());
+    return success();
+  }
+};
+
+struct LoadLineLowering : OpConversionPattern<LoadLineOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(LoadLineOp op, OpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    const Layout layout = *layoutOf(op.getType());
+    Type element = op.getType().getElementType();
+    const auto line = SmemType::get(op.getContext(), op.getType().getShape(), element, 0);
+    Emitter emit(rewriter, op.getLoc());
+    Value bytes = arith::ConstantOp::create(rewriter, op.getLoc(),
+                                            rewriter.getI64IntegerAttr(int64_t(line.bytes())));
+    Value offset = arith::MulIOp::create(rewriter, op.getLoc(), adaptor.getLine(), bytes);
+    Value base = LLVM::GEPOp::create(rewriter, op.getLoc(), adaptor.getTile().getType(),
+                                     rewriter.getI8Type(), adaptor.getTile(),
+                                     ArrayRef<LLVM::GEPArg>{offset});
+    Registers results(layout.registers());
+    loadVectors(emit, layout, sharedOffsets(line, layout, false), base, element, results);
+    rewriter.replaceOpWithMultiple(op, {results});
     return success();
   }
 };
@@ -385,8 +412,9 @@ struct BarrierLowering : OpConversionPattern<BarrierOp> {
 } // namespace
 
 void populateSharedPatterns(TypeConverter &types, RewritePatternSet &patterns) {
-  patterns.add<AllocLowering, LoadLowering, LoadElementLowering, StoreLowering, CopyAsyncLowering,
-               CommitLowering, WaitLowering, BarrierLowering>(types, patterns.getContext());
+  patterns.add<AllocLowering, LoadLowering, LoadElementLowering, LoadLineLowering, StoreLowering,
+               CopyAsyncLowering, CommitLowering, WaitLowering, BarrierLowering>(
+      types, patterns.getContext());
 }
 
 } // namespace seqmix::gpu

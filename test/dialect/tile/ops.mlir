@@ -231,6 +231,15 @@ func.func @k(%a: !tile.smem<16x16xf32>, %i: i64) {
 
 // -----
 
+func.func @k(%a: !tile.smem<16x32xf32, 128>, %i: i64) {
+  // c10
+  // expected-error@below {{loads a line of a matrix without a swizzle}}
+  %x = tile.load_line %a at %i : !tile.smem<16x32xf32, 128> -> tensor<32xf32>
+  return
+}
+
+// -----
+
 func.func @k(%a: tensor<16xf32>) {
   // c13
   // expected-error@below {{has outputs that do not fit its inputs}}

@@ -46,6 +46,9 @@ llvm.func @without_layouts(%x: !llvm.ptr<1>, %n: i64, %s: i64) attributes {tile.
   tile.store %f to %line : tensor<64xf32> -> !tile.smem<64xf32>
   // CHECK: tile.load_element %{{.*}} at %{{.*}} : !tile.smem<64xf32> -> f32
   %element = tile.load_element %line at %n : !tile.smem<64xf32> -> f32
+  %matrix = tile.alloc_smem : !tile.smem<16x64xf32>
+  // CHECK: tile.load_line %{{.*}} at %{{.*}} : !tile.smem<16x64xf32> -> tensor<64xf32>
+  %row = tile.load_line %matrix at %n : !tile.smem<16x64xf32> -> tensor<64xf32>
   // CHECK: tile.reduce %{{.*}} dim 0 {
   %total = tile.reduce %f dim 0 {
   ^bb0(%u: f32, %v: f32):

@@ -1,0 +1,258 @@
+//===- PairGroups.cpp - which launch makes what ------------------------------------===//
+//
+// Part of Seqmix, under the Apache License v2.0. SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/gpu/pairs/PairGroups.h"
+
+#include "compiler/chunk/Reads.h"
+#include "dialect/Carry.h"
+
+#include <functional>
+
+using namespace mlir;
+using namespace mlir::seq;
+
+namespace seqmix::gpu {
+namespace {
+
+using Names = llvm::SetVector<StringAttr>;
+
+class Grouping {
+public:
+  explicit Grouping(MixerOp mixer) : mixer(mixer) {}
+
+  FailureOr<PairGroups> run() {
+    if (failed(addRecurrences()))
+      return failure();
+    for (auto pairs : mixer.getOps<PairsOp>())
+      if (failed(addPairs(pairs)))
+        return failure();
+    const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
+    for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>()))
+      if (failed(addOutput(inputs + static_cast<int32_t>(number), output)))
+        return failure();
+    if (result.groups.size() > kMostGroups)
+      return refuse(mixer, "reductions over pairs that would take more than "
+                           "three launches"),
+             failure();
+    keepWhatOthersRead();
+    return std::move(result);
+  }
+
+private:
+  /// Launches of a forward pass, beside those that write the carry.
+  static constexpr size_t kMostGroups = 3;
+
+  MixerOp mixer;
+  PairGroups result;
+  llvm::DenseMap<StringAttr, size_t> makers; // groups, by what they make
+  llvm::DenseMap<StringAttr, Names> known;
+
+  InFlightDiagnostic refuse(Operation *op, const Twine &what) {
+    return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
+  }
+
+  /// What an op reads of reductions over pairs, through definitions.
+  Names readsOf(Operation *op) {
+    Names all;
+    op->walk([&](ReadOp read) {
+      const Names &more = readsOf(read.getSourceAttr().getAttr());
+      all.insert(more.begin(), more.end());
+    });
+    return all;
+  }
+
+  const Names &readsOf(StringAttr name) {
+    auto [entry, isNew] = known.try_emplace(name);
+    if (!isNew)
+      return entry->second;
+    Operation *source = chunk::lookup(mixer, name);
+    Names own;
+    if (isa<ProducedOp, StateOp>(source))
+      own.insert(name);
+    else if (isa<DefineOp>(source))
+      own = readsOf(source);
+    // Reals that are made of states alone are made with them.
+    auto isReal = [](DefineOp define) {
+      return define.getBody().front().getTerminator()->getOperand(0).getType().isF64();
+    };
+    if (isa<DefineOp>(source) && isReal(cast<DefineOp>(source)) &&
+        isTokenIndexed(mixer, chunk::dimsOf(source)) && !own.empty() &&
+        llvm::none_of(
+            own, [&](StringAttr read) { return isa<ProducedOp>(chunk::lookup(mixer, read)); })) {
+      own.clear();
+      own.insert(name);
+      makers[name] = 0;
+    }
+    return known[name] = std::move(own);
+  }
+
+  /// The group for what depends on these, with rows of this kind.
+  size_t groupFor(FlatSymbolRefAttr rows, const Names &reads) {
+    size_t least = 0;
+    for (StringAttr name : reads) {
+      const size_t maker = makers.lookup(name);
+      const PairGroup &group = result.groups[maker];
+      least = std::max(least, maker + (!group.isRecurrent && group.rows == rows ? 0 : 1));
+    }
+    for (size_t number = result.groups.size(); number > least; --number)
+      if (!result.groups[number - 1].isRecurrent && result.groups[number - 1].rows == rows)
+        return number - 1;
+    result.groups.push_back({false, rows, {}, {}});
+    return result.groups.size() - 1;
+  }
+
+  /// States come first: what they read of reductions over pairs would have to be made before.
+  LogicalResult addRecurrences() {
+    if (mixer.getOps<StateOp>().empty())
+      return success();
+    for (auto affine : mixer.getOps<AffineOp>())
+      return refuse(affine, "matrix states beside reductions over pairs of positions");
+    result.groups.push_back({true, {}, {}, {}});
+    for (auto state : mixer.getOps<StateOp>())
+      makers[state.getSymNameAttr()] = 0;
+    for (auto next : mixer.getOps<NextOp>())
+      for (StringAttr name : readsOf(next))
+        if (isa<ProducedOp>(chunk::lookup(mixer, name)))
+          return refuse(next, "states that read reductions over pairs of positions");
+    return success();
+  }
+
+  LogicalResult addPairs(PairsOp pairs) {
+    if (pairs.getRows().size() > 1)
+      return refuse(pairs, "reductions over pairs whose rows are over several dims");
+    FlatSymbolRefAttr rows =
+        pairs.getRows().empty() ? FlatSymbolRefAttr() : cast<FlatSymbolRefAttr>(pairs.getRows()[0]);
+    if (rows && rows != tokenDimOf(mixer) && !cast<DimOp>(chunk::lookup(mixer, rows)).getSize())
+      return refuse(pairs, "reductions over pairs whose rows are over another run-time dim than "
+                           "that of the tokens");
+    const size_t group = groupFor(rows, readsOf(pairs));
+    result.groups[group].pairs.push_back(pairs);
+    for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
+      makers[own.getProduced().getAttr()] = group;
+    return success();
+  }
+
+  /// An output's rows are tokens, or of its dims the one that the last reduction it reads has.
+  LogicalResult addOutput(int32_t number, OutputOp output) {
+    Operation *source = chunk::lookup(mixer, output.getSourceAttr());
+    ArrayAttr dims = placesOf(mixer, source);
+    const Names &reads = readsOf(output.getSourceAttr().getAttr());
+    for (auto pairs : mixer.getOps<PairsOp>())
+      for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
+        if (own.getKind() == PairKind::Each && own.getProduced() == output.getSourceAttr())
+          return success(); // the loop stores it
+    FlatSymbolRefAttr rows;
+    if (isTokenIndexed(mixer, dims)) {
+      rows = tokenDimOf(mixer);
+    } else {
+      std::optional<size_t> last;
+      for (StringAttr name : reads) {
+        const size_t maker = makers.lookup(name);
+        FlatSymbolRefAttr own = result.groups[maker].rows;
+        if ((!own || llvm::is_contained(dims, own)) && (!last || maker >= *last)) {
+          last = maker;
+          rows = own;
+        }
+      }
+      if (!last)
+        return refuse(output, "an output without tokens");
+    }
+    result.groups[groupFor(rows, reads)].outputs.push_back({number, output});
+    return success();
+  }
+
+  void keepWhatOthersRead() {
+    Names kept;
+    auto keep = [&](const Names &reads, std::optional<size_t> group) {
+      for (StringAttr name : reads)
+        if (makers.lookup(name) != group)
+          kept.insert(name);
+    };
+    for (auto [number, group] : llvm::enumerate(result.groups)) {
+      for (PairsOp pairs : group.pairs)
+        keep(readsOf(pairs), number);
+      for (auto [output, op] : group.outputs)
+        keep(readsOf(op.getSourceAttr().getAttr()), number);
+    }
+    for (const CarryComponent &component : carryComponents(mixer))
+      if (component.kind == CarryComponent::Rows)
+        keep(readsOf(component.of.getAttr()), std::nullopt);
+    for (StringAttr name : kept) {
+      KeptValue value;
+      value.name = name;
+      value.group = makers.lookup(name);
+      Operation *source = chunk::lookup(mixer, name);
+      value.dims = placesOf(mixer, source);
+      value.isOfTokens = isTokenIndexed(mixer, value.dims);
+      value.dtype = mixer.getCompute().isF64() ? SEQ_F64 : SEQ_F32;
+      if (auto define = dyn_cast<DefineOp>(source)) {
+        Type type = define.getBody().front().getTerminator()->getOperand(0).getType();
+        value.dtype = type.isInteger(1) ? SEQ_BOOL : type.isIndex() ? SEQ_I32 : value.dtype;
+      }
+      for (auto dim : value.dims.getAsRange<FlatSymbolRefAttr>())
+        if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
+          value.extents.push_back(static_cast<int64_t>(*size));
+      result.kept.push_back(std::move(value));
+    }
+  }
+};
+
+} // namespace
+
+const KeptValue *PairGroups::find(StringAttr name) const {
+  auto found = llvm::find_if(kept, [&](const KeptValue &own) { return own.name == name; });
+  return found == kept.end() ? nullptr : &*found;
+}
+
+ArrayAttr placesOf(MixerOp mixer, Operation *symbol) {
+  ArrayAttr dims = chunk::dimsOf(symbol);
+  if (!isa<StateOp>(symbol))
+    return dims;
+  SmallVector<Attribute> all = {tokenDimOf(mixer)};
+  llvm::append_range(all, dims);
+  return ArrayAttr::get(mixer.getContext(), all);
+}
+
+OwningOpRef<ModuleOp> recurrencesOf(MixerOp mixer, const PairGroups &groups) {
+  OwningOpRef<ModuleOp> module = ModuleOp::create(mixer.getLoc());
+  auto own = cast<MixerOp>(mixer->clone());
+  module->push_back(own);
+  // What the states and the kept values are made of.
+  Names needed;
+  std::function<void(Operation *)> need = [&](Operation *op) {
+    op->walk([&](ReadOp read) {
+      if (needed.insert(read.getSourceAttr().getAttr()))
+        if (auto define = dyn_cast<DefineOp>(chunk::lookup(own, read.getSourceAttr())))
+          need(define);
+    });
+  };
+  for (auto next : own.getOps<NextOp>())
+    need(next);
+  SmallVector<OutputOp> outputs(own.getOps<OutputOp>());
+  OpBuilder builder(outputs.front());
+  for (const KeptValue &kept : groups.kept) {
+    if (!groups.groups[kept.group].isRecurrent)
+      continue;
+    auto copy = cast<OutputOp>(builder.clone(*outputs.front()));
+    copy.setSourceAttr(FlatSymbolRefAttr::get(kept.name));
+    if (needed.insert(kept.name))
+      if (auto define = dyn_cast<DefineOp>(chunk::lookup(own, kept.name)))
+        need(define);
+  }
+  for (OutputOp output : outputs)
+    output.erase();
+  for (Operation &op : llvm::make_early_inc_range(own.getBody().front())) {
+    auto define = dyn_cast<DefineOp>(op);
+    if (isa<PairsOp, ProducedOp>(op) || (define && !needed.contains(define.getSymNameAttr())))
+      op.erase();
+  }
+  own->removeAttr("carry_rows");
+  return module;
+}
+
+FailureOr<PairGroups> groupPairs(MixerOp mixer) { return Grouping(mixer).run(); }
+
+} // namespace seqmix::gpu
