@@ -38,7 +38,7 @@ struct CarryComponent {
 };
 
 /// The components in order: states as declared, then windows, then rows, in the order in which
-/// their tensors are declared. The i32 position of each sequence follows them in every interface.
+/// their tensors are declared. The i64 position of each sequence follows them in every interface.
 /// Holds for a mixer at the seq stage; later stages read it from the mixer's attributes once they
 /// are recorded.
 SmallVector<CarryComponent> carryComponents(MixerOp mixer);

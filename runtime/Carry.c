@@ -72,5 +72,5 @@ int64_t seqPosition(const SeqCall *call, int64_t sequence) {
   if (!view->present)
     return 0;
   int64_t at = view->rank > 0 ? sequence * view->stride[0] : 0;
-  return ((const int32_t *)(const void *)view->data)[at];
+  return ((const int64_t *)(const void *)view->data)[at];
 }

@@ -30,7 +30,15 @@ enum SeqComponentKind {
   SEQ_CARRY_POSITION = 2,
   SEQ_CARRY_ROWS = 3,
 };
-enum SeqDType { SEQ_F64 = 0, SEQ_F32 = 1, SEQ_BF16 = 2, SEQ_F16 = 3, SEQ_I32 = 4, SEQ_BOOL = 5 };
+enum SeqDType {
+  SEQ_F64 = 0,
+  SEQ_F32 = 1,
+  SEQ_BF16 = 2,
+  SEQ_F16 = 3,
+  SEQ_I32 = 4,
+  SEQ_BOOL = 5,
+  SEQ_I64 = 6, // positions only
+};
 
 // Features of a CPU that code may need, named as LLVM names them. A kernel lists them as bits 1 <<
 // SEQ_CPU_x.
@@ -118,7 +126,7 @@ typedef struct SeqComponent {
   double init;
   int64_t window; // tokens, for a window; for rows the W of which the last are kept, 0 for all
   int32_t kind;   // SeqComponentKind
-  int32_t dtype;  // SEQ_F32, SEQ_F64 or SEQ_I32; of rows also a storage type
+  int32_t dtype;  // SEQ_F32, SEQ_F64 or SEQ_I32; of rows also a storage type, of positions SEQ_I64
   int32_t rank;
   int32_t reserved;
 } SeqComponent;

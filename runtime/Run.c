@@ -160,10 +160,9 @@ void seqWritePositions(const SeqCall *call) {
       !call->carryOut[last].present)
     return;
   const SeqView *view = &call->carryOut[last];
-  int32_t *data = (int32_t *)(void *)view->data;
+  int64_t *data = (int64_t *)(void *)view->data;
   for (int64_t i = 0; i < call->sequences; ++i)
-    data[view->rank > 0 ? i * view->stride[0] : 0] =
-        (int32_t)(seqPosition(call, i) + seqTokens(call, i));
+    data[view->rank > 0 ? i * view->stride[0] : 0] = seqPosition(call, i) + seqTokens(call, i);
 }
 
 void seqRun(const SeqCall *call, const SeqPlan *plan, char *workspace) {

@@ -15,6 +15,7 @@ enum { CodeBool = 6 };
 int64_t seqTypeBytes(int32_t dtype) {
   switch (dtype) {
   case SEQ_F64:
+  case SEQ_I64:
     return 8;
   case SEQ_F32:
   case SEQ_I32:
@@ -28,15 +29,15 @@ int64_t seqTypeBytes(int32_t dtype) {
 }
 
 const char *seqTypeName(int32_t dtype) {
-  static const char *const names[] = {"f64", "f32", "bf16", "f16", "i32", "bool"};
-  return dtype >= 0 && dtype <= SEQ_BOOL ? names[dtype] : "unknown";
+  static const char *const names[] = {"f64", "f32", "bf16", "f16", "i32", "bool", "i64"};
+  return dtype >= 0 && dtype <= SEQ_I64 ? names[dtype] : "unknown";
 }
 
 DLDataType seqTypeToDLPack(int32_t dtype) {
   DLDataType type = {kDLFloat, (uint8_t)(8 * seqTypeBytes(dtype)), 1};
   if (dtype == SEQ_BF16)
     type.code = kDLBfloat;
-  else if (dtype == SEQ_I32)
+  else if (dtype == SEQ_I32 || dtype == SEQ_I64)
     type.code = kDLInt;
   else if (dtype == SEQ_BOOL)
     type.code = CodeBool;
@@ -100,6 +101,11 @@ double seqLoadElement(int32_t dtype, const char *data) {
     int32_t value;
     memcpy(&value, data, sizeof value);
     return value;
+  }
+  case SEQ_I64: {
+    int64_t value;
+    memcpy(&value, data, sizeof value);
+    return (double)value;
   }
   default:
     return *data != 0;

@@ -362,7 +362,7 @@ static int checkRows(const SeqCall *call, int64_t sequence, int64_t position) {
   return SEQ_OK;
 }
 
-// Positions must stay in an i32, and params over the token dim must reach the last token.
+// Kernels count positions in i32, and params over the token dim must reach the last token.
 static int checkPositions(const SeqCall *call) {
   const SeqMixer *mixer = call->mixer;
   int64_t total = 0;
@@ -371,6 +371,9 @@ static int checkPositions(const SeqCall *call) {
     if (position < 0)
       return seqFail(call, SEQ_INVALID_ARGUMENT, "position[%lld] is %lld; expected 0 or more",
                      (long long)i, (long long)position);
+    if (position > INT32_MAX)
+      return seqFail(call, SEQ_INVALID_SHAPE, "position %lld is beyond the largest, 2^31 - 1",
+                     (long long)position);
     if (position > 0 && (call->kernel->flags & SEQ_KERNEL_WHOLE))
       return seqFail(call, SEQ_UNSUPPORTED,
                      "position[%lld] is %lld, but this mixer reads all positions of a sequence in "

@@ -24,7 +24,7 @@ constexpr const char kRuntimeHeader[] =
 #include "SeqmixHeader.inc"
     ;
 
-constexpr const char *kDTypes[] = {"f64", "f32", "bf16", "f16", "i32", "bool"};
+constexpr const char *kDTypes[] = {"f64", "f32", "bf16", "f16", "i32", "bool", "i64"};
 
 const StringSet<> &reservedNames() {
   static const StringSet<> names = {

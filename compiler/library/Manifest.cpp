@@ -17,7 +17,7 @@ using namespace llvm;
 namespace seqmix {
 namespace {
 
-constexpr const char *kDTypes[] = {"f64", "f32", "bf16", "f16", "i32", "bool"};
+constexpr const char *kDTypes[] = {"f64", "f32", "bf16", "f16", "i32", "bool", "i64"};
 constexpr const char *kDimKinds[] = {"batch", "runtime", "fixed"};
 constexpr const char *kRoles[] = {"input", "param", "output"};
 constexpr const char *kParts[] = {"state", "window", "position", "rows"};

@@ -199,7 +199,7 @@ private:
     ComponentPlan position;
     position.name = "position";
     position.kind = SEQ_CARRY_POSITION;
-    position.dtype = SEQ_I32;
+    position.dtype = SEQ_I64;
     if (!plan.dims.empty() && plan.dims[0].kind == SEQ_DIM_BATCH)
       position.axes.push_back({0, -1, 1, 0});
     else

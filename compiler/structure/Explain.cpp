@@ -64,7 +64,7 @@ static void explainAround(ExplainText &text) {
 }
 
 static void explainCarry(ExplainText &text) {
-  double total = 4, eachToken = 0;
+  double total = 8, eachToken = 0;
   std::string components;
   bool isDouble = text.mixer.getCompute().isF64();
   for (const CarryComponent &component : carryComponents(text.mixer)) {
@@ -87,7 +87,7 @@ static void explainCarry(ExplainText &text) {
   std::string growing =
       eachToken > 0 ? fmt::format(", and {:.0f} for each token so far", eachToken) : "";
   text.line(components.empty() ? "carry" : "",
-            fmt::format("position: 4 bytes; together {:.0f} bytes for each batch element{}", total,
+            fmt::format("position: 8 bytes; together {:.0f} bytes for each batch element{}", total,
                         growing));
   if (auto reason = text.mixer.getNoStepAttr())
     text.line("step", fmt::format("none: {}", view(reason)));

@@ -251,6 +251,8 @@ private:
                        std::vector<int64_t>(info.shape, info.shape + info.rank));
     if (info.dtype.bits < 32) // rows of a storage type, which start empty
       std::memset(memory.back().data(), 0, elements * (info.dtype.bits / 8u));
+    else if (info.dtype.code == kDLInt && info.dtype.bits == 64)
+      fill<int64_t>(parts.back(), elements, info.init);
     else if (info.dtype.code == kDLInt)
       fill<int32_t>(parts.back(), elements, info.init);
     else if (info.dtype.bits == 64)

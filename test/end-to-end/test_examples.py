@@ -249,7 +249,7 @@ def test_positions_are_cut_where_threads_have_nothing_else_to_do(name, heads, co
     results = []
     for order in ((1900, 1900, 700), (700, 1900, 1900), (1900, 700, 1900)):
         mixed = {n: np.concatenate([a] * 3) for n, a in carry.items()}
-        mixed["position"] = np.array(order, np.int32)
+        mixed["position"] = np.array(order, np.int64)
         out, _ = function(**tokens, carry=mixed, threads=36, return_carry=True)
         results.append({p: [out[i] for i in range(3) if order[i] == p] for p in (700, 1900)})
     for other in results:
@@ -278,7 +278,7 @@ def test_rows_in_pages(name, heads, consts, room, monkeypatch):
     part = lambda a, b: {n: x[:, a:b] for n, x in arrays.items()}
     pages = random.permutation(30)[:20].reshape(2, 10).astype(np.int32)
     pool = {f"{n}_rows": np.full((30, heads, room, sizes[n][1]), np.nan, np.float32) for n in "kv"}
-    start = {**pool, "position": np.zeros(2, np.int32)}
+    start = {**pool, "position": np.zeros(2, np.int64)}
     for parts in ("1", "3"):
         monkeypatch.setenv("SEQMIX_PARTS", parts)
         want, plain = function(**part(0, 150), return_carry=True, rows=220)
@@ -347,7 +347,7 @@ def test_latent_rows(threads):
     found = {}
     for order in ((0, 1184, 0), (1184, 0, 1184), (0, 0, 1184)):
         mixed = {n: np.concatenate([a[:1]] * 3) for n, a in carry.items()}
-        mixed["position"] = np.array(order, np.int32)
+        mixed["position"] = np.array(order, np.int64)
         out = function(**tokens, **params, carry=mixed, threads=threads, workspace=workspace)
         for position, rows in zip(order, out):
             assert np.array_equal(rows, found.setdefault(position, rows)), order
@@ -355,7 +355,7 @@ def test_latent_rows(threads):
     np.testing.assert_allclose(found[0], function(**{n: x[:1] for n, x in tokens.items()}, **params)[0], **tolerance)
     pages = random.permutation(24).reshape(2, 12).astype(np.int32)
     pool = {"c_rows": np.full((24, 64, 80), np.nan, np.float32), "kr_rows": np.full((24, 64, 8), np.nan, np.float32)}
-    paged = {**pool, "position": np.zeros(2, np.int32)}
+    paged = {**pool, "position": np.zeros(2, np.int64)}
     for begin, end in ((0, 600), (600, 640), (640, 641), (641, 650)):
         got, paged = function(**part(begin, end), **params, carry=paged, pages=pages, threads=threads, return_carry=True)
         np.testing.assert_allclose(got, whole[:, begin:end], **tolerance)
@@ -409,7 +409,7 @@ def test_heads_that_share_keys_are_swept_together(name, window, dtype):
         token, found = {n: np.concatenate([x[:1, 714:716]] * 3) for n, x in arrays.items()}, {}
         for order in ((714, 714, 20), (20, 714, 714), (714, 20, 714)):
             mixed = {n: np.concatenate([a[:1]] * 3) for n, a in carry.items()}
-            mixed["position"] = np.array(order, np.int32)
+            mixed["position"] = np.array(order, np.int64)
             out = function(**token, **params, carry=mixed, threads=threads, workspace=workspace)
             for position, rows in zip(order, out):
                 assert np.array_equal(rows, found.setdefault(position, rows)), order

@@ -51,7 +51,7 @@ def test_from_the_outputs(mixer):
 def test_from_the_carry(mixer):
     rng = np.random.default_rng(2)
     x = rng.standard_normal((2, 1))
-    carry = {"s": rng.standard_normal((2, 5, 3)), "free": rng.standard_normal((2, 5)), "position": np.array([7, 7], dtype=np.int32)}
+    carry = {"s": rng.standard_normal((2, 5, 3)), "free": rng.standard_normal((2, 5)), "position": np.array([7, 7], dtype=np.int64)}
     start = {name: array.copy() for name, array in carry.items()}
     (a, b), end = mixer(x=x, carry=carry, return_carry=True)
     want_a, want_b, s, _ = expected(x, 5, start["s"], start["free"], 7)
@@ -74,11 +74,11 @@ def test_outputs_that_disagree_are_refused(mixer):
 
 
 @pytest.mark.parametrize("position, kind, text", [
-    ([1.0, np.nan], TypeError, "position is f64; expected i32"),
-    (np.array([[1, 2]], "i4"), ValueError, "position has 2 dims"),
-    (np.array([1, 2, 3], "i4"), ValueError, "position has shape [3]; expected [B] = [2]"),
-    (np.array([4, 2**31 - 1], "i4"), ValueError, "k_rows has 4 rows, but a position is 2147483647"),
-    (np.array([4, -1], "i4"), ValueError, "position[1] is -1; expected 0 or more"),
+    ([1.0, np.nan], TypeError, "position is f64; expected i64"),
+    (np.array([[1, 2]]), ValueError, "position has 2 dims"),
+    (np.array([1, 2, 3]), ValueError, "position has shape [3]; expected [B] = [2]"),
+    (np.array([4, 2**31 - 1]), ValueError, "k_rows has 4 rows, but a position is 2147483647"),
+    (np.array([4, -1]), ValueError, "position[1] is -1; expected 0 or more"),
 ])
 def test_wrong_positions_beside_rows(position, kind, text):
     """Rows are made for as many tokens as a carry's position says: not for one that the runtime refuses."""

@@ -156,7 +156,7 @@ def test_pages(form, monkeypatch):
     case = Case("mla")
     pages = np.random.default_rng(1).permutation(23).reshape(1, 23).astype(np.int32)
     pool = {n: np.full((23, 32, *a.shape[2:]), np.nan, a.dtype) for n, a in case.behind(1).items() if n.endswith("_rows")}
-    carry = {**pool, "position": np.zeros(1, np.int32)}
+    carry = {**pool, "position": np.zeros(1, np.int64)}
     forced(monkeypatch, form)
     for begin, end in ((0, 1), (1, 65), (65, 68), (68, 268), (268, 269), (269, 600), (600, 601)):
         out, carry = case.function(**case.part(begin, end), **case.params, carry=carry, pages=pages, threads=2, return_carry=True)

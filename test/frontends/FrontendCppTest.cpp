@@ -61,7 +61,7 @@ TEST(FrontendCpp, LinkedLibrary) {
   seqmix::check(scan_forward(a.x, a.g, a.w, a.y, seqmix::Options().carryOut(carry).threads(2)));
   EXPECT_FLOAT_EQ(a.yData[static_cast<size_t>((kTokens - 1) * kHeads * kSize + 3)],
                   expected(a, kTokens, 3));
-  EXPECT_EQ(carry["position"].data<int32_t>()[1], kTokens);
+  EXPECT_EQ(carry["position"].data<int64_t>()[1], kTokens);
   EXPECT_THROW(carry["h"], std::out_of_range);
   try {
     seqmix::check(scan_forward(a.x, a.g, a.x, a.y, nullptr));
@@ -110,8 +110,8 @@ TEST(FrontendCpp, PackedSequencesAndDLPack) {
   seqmix::check(scan_forward(seqmix::Tensor(raw), g, a.w, y,
                              seqmix::Options().cuSeqlens(lengths).carryInPlace(carry).checked()));
   EXPECT_FLOAT_EQ(a.yData[static_cast<size_t>(kHeads * kSize + 3)], expected(a, 2, 3));
-  EXPECT_EQ(carry["position"].data<int32_t>()[0], 2);
-  EXPECT_EQ(carry["position"].data<int32_t>()[1], 3);
+  EXPECT_EQ(carry["position"].data<int64_t>()[0], 2);
+  EXPECT_EQ(carry["position"].data<int64_t>()[1], 3);
 }
 
 template <typename Call> void expectRefused(int status, const char *text, Call call) {
@@ -203,7 +203,7 @@ TEST(FrontendCpp, CallsLibrariesForCuda) {
   EXPECT_EQ(fake.launches[1].stream, stream);
   std::vector<seqmix::Tensor> parts = {
       at(0x30000000, {2, 3, 4}),
-      seqmix::Tensor(reinterpret_cast<int32_t *>(0x40000000), {2}).onCuda(0)};
+      seqmix::Tensor(reinterpret_cast<int64_t *>(0x40000000), {2}).onCuda(0)};
   seqmix::Carry carry(parts);
   decay.step(carry, {}, at(0x10000000, {2, 3, 4}), at(0x20000000, {2, 3, 4}));
   EXPECT_EQ(fake.launches.size(), 3U);

@@ -89,7 +89,7 @@ def test_passes_streams_on(decay, driver):
 
 
 def test_updates_a_carry_in_steps(decay, driver):
-    carry = {"S": Array(2, 3, 4, address=0x30000000), "position": Array(2, address=0x40000000, code=0)}
+    carry = {"S": Array(2, 3, 4, address=0x30000000), "position": Array(2, address=0x40000000, code=0, bits=64)}
     given, out = Array(2, 3, 4), Array(2, 3, 4, address=0x20000000)
     before = driver.fakeLaunchCount()
     result, after = decay.step(x=given, carry=carry, out=out)
@@ -122,7 +122,8 @@ class _Torch(types.ModuleType):
 
     def __init__(self):
         super().__init__("torch")
-        self.float64, self.float32, self.bfloat16, self.float16, self.int32, self.bool = "64", "32", "b", "16", "i", "?"
+        self.float64, self.float32, self.bfloat16, self.float16 = "64", "32", "b", "16"
+        self.int32, self.int64, self.bool = "i32", "i", "?"
         self.uint8 = "u8"
         self.made, self.entered, self.address = [], [], 0x60000000
         self.cuda = types.SimpleNamespace(
@@ -141,7 +142,7 @@ class _Torch(types.ModuleType):
     def empty(self, shape, dtype, device):
         self.made.append((tuple(shape), dtype, device))
         self.address += 0x10000000
-        code, bits = (0, 32) if dtype == "i" else (1, 8) if dtype == "u8" else (2, 32)
+        code, bits = (0, 64) if dtype == "i" else (1, 8) if dtype == "u8" else (2, 32)
         return self.Tensor(*shape, address=self.address, code=code, bits=bits)
 
 

@@ -39,7 +39,7 @@ def scan(x, g, w, carry=None):
         "S": np.ones((batch, heads, size)),
         "x_window": np.zeros((batch, heads, 1, size)),
         "g_window": np.zeros((batch, heads // 2, 2)),
-        "position": np.zeros(batch, dtype=np.int32),
+        "position": np.zeros(batch, dtype=np.int64),
     }
     carry = {**zeros, **(carry or {})}
     x_all = np.concatenate([carry["x_window"].transpose(0, 2, 1, 3), x], axis=1).astype(np.float64)
@@ -75,7 +75,7 @@ def test_forward_and_carry(lib, shape):
     assert y.dtype == np.float32 and y.shape == shape
     close(y, want)
     carry_close(carry, end)
-    assert carry["position"].dtype == np.int32
+    assert carry["position"].dtype == np.int64
 
 
 def test_split_prefill_and_steps(lib):
@@ -193,7 +193,7 @@ def test_results_are_torchs_when_all_arguments_are(lib, monkeypatch):
     torch = types.ModuleType("torch")
     torch.Tensor = Tensor
     torch.empty = lambda shape, dtype: Tensor(np.empty(shape, dtype))
-    for name in ("float64", "float32", "float16", "int32"):
+    for name in ("float64", "float32", "float16", "int32", "int64"):
         setattr(torch, name, getattr(np, name))
     torch.bfloat16, torch.bool = ml_dtypes.bfloat16, np.bool_
     monkeypatch.setitem(sys.modules, "torch", torch)
@@ -256,8 +256,8 @@ WRONG = {
     "field of a record": (TypeError, "w has strides that are no multiples", lambda a: a.update(w=np.zeros((4, 8), [("a", "u1"), ("b", "f4")])["b"])),
     "misaligned": (ValueError, "w is not aligned to its elements", lambda a: a.update(w=np.zeros(129, "u1")[1:].view("f4").reshape(4, 8))),
     "masked carry": (TypeError, "S is a masked array", lambda a: a.update(carry={"S": np.ma.zeros((2, 4, 8), "f4")})),
-    "negative position": (ValueError, "position[1] is -2; expected 0 or more", lambda a: a.update(carry={"position": np.array([3, -2], "i4")})),
-    "position dtype": (TypeError, "position is f64; expected i32", lambda a: a.update(carry={"position": np.array([np.nan, 0])})),
+    "negative position": (ValueError, "position[1] is -2; expected 0 or more", lambda a: a.update(carry={"position": np.array([3, -2])})),
+    "position dtype": (TypeError, "position is f64; expected i64", lambda a: a.update(carry={"position": np.array([np.nan, 0])})),
     "carry of a list": (TypeError, "S must be an array", lambda a: a.update(carry={"S": [1.0]})),
     "carry overlaps": (ValueError, "the output y overlaps the initial carry S", lambda a: (s := np.zeros((2, 6, 4, 8), "f"), a.update(out=s, carry={"S": s[:, 0]}))),
     "workspace dtype": (TypeError, "workspace must be a contiguous, writable NumPy array", lambda a: a.update(workspace=1 << 20)),

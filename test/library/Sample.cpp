@@ -45,7 +45,7 @@ MixerPlan scanPlan(int64_t size) {
        1,
        {batch(B), batch(H), fixed(1, 0), own(Feature, 1)}},
       {"g_window", SEQ_CARRY_WINDOW, SEQ_F32, 0, 2, {batch(B), batch(H, 2), fixed(2, 0)}},
-      {"position", SEQ_CARRY_POSITION, SEQ_I32, 0, 0, {batch(B)}},
+      {"position", SEQ_CARRY_POSITION, SEQ_I64, 0, 0, {batch(B)}},
   };
   KernelPlan kernel;
   kernel.target = "x86-64";
@@ -80,7 +80,7 @@ MixerPlan copyPlan() {
       {"y", SEQ_ROLE_OUTPUT, SEQ_BF16, -kInf, kInf, rows},
       {"m", SEQ_ROLE_OUTPUT, SEQ_I32, -kInf, kInf, {batch(B), batch(H)}},
   };
-  plan.components = {{"position", SEQ_CARRY_POSITION, SEQ_I32, 0, 0, {batch(B)}}};
+  plan.components = {{"position", SEQ_CARRY_POSITION, SEQ_I64, 0, 0, {batch(B)}}};
   KernelPlan kernel;
   kernel.target = "x86-64";
   kernel.forwardSymbol = "sampleCopyForward";
@@ -101,7 +101,7 @@ MixerPlan decayPlan() {
                   {"y", SEQ_ROLE_OUTPUT, SEQ_F32, -kInf, kInf, rows}};
   plan.components = {
       {"S", SEQ_CARRY_STATE, SEQ_F32, 0, 0, {batch(B), batch(H), own(Feature, 0)}},
-      {"position", SEQ_CARRY_POSITION, SEQ_I32, 0, 0, {batch(B)}},
+      {"position", SEQ_CARRY_POSITION, SEQ_I64, 0, 0, {batch(B)}},
   };
   const SeqFactor heads[] = {{SEQ_FACTOR_DIM, B, 1}, {SEQ_FACTOR_DIM, H, 1}};
   const SeqFactor segments = {SEQ_FACTOR_SEGMENTS, 0, 1};

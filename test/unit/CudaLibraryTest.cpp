@@ -96,7 +96,7 @@ MixerPlan decayPlan(std::shared_ptr<CodePlan> code) {
       {"y", SEQ_ROLE_OUTPUT, SEQ_F32, -kInf, kInf, rows}};
   plan.components = {
       {"S", SEQ_CARRY_STATE, SEQ_F32, 0, 0, {{B, -1, 1, 0}, {H, -1, 1, 0}, {K, 0, 1, 0}}},
-      {"position", SEQ_CARRY_POSITION, SEQ_I32, 0, 0, {{B, -1, 1, 0}}}};
+      {"position", SEQ_CARRY_POSITION, SEQ_I64, 0, 0, {{B, -1, 1, 0}}}};
   plan.device = {target(std::move(code))};
   return plan;
 }
@@ -178,7 +178,7 @@ template <typename T> struct Array {
   DLTensor value;
 };
 
-constexpr DLDataType kF32 = {kDLFloat, 32, 1}, kI32 = {kDLInt, 32, 1};
+constexpr DLDataType kF32 = {kDLFloat, 32, 1}, kI32 = {kDLInt, 32, 1}, kI64 = {kDLInt, 64, 1};
 
 using Forward = int(const DLTensor *, const DLTensor *, const DLTensor *, const seq_options *);
 using Step = int(const DLTensor *, const DLTensor *, const DLTensor *, DLTensor *const *,
@@ -235,8 +235,8 @@ struct Problem {
           kF32),
         in(memory, "S.in", {sequences, heads, kSize}, gpu::BufferUse::Input, kF32),
         out(memory, "S.out", {sequences, heads, kSize}, gpu::BufferUse::Output, kF32),
-        positionIn(memory, "p.in", {sequences}, gpu::BufferUse::Input, kI32),
-        positionOut(memory, "p.out", {sequences}, gpu::BufferUse::Output, kI32),
+        positionIn(memory, "p.in", {sequences}, gpu::BufferUse::Input, kI64),
+        positionOut(memory, "p.out", {sequences}, gpu::BufferUse::Output, kI64),
         ends(memory, "ends", {sequences + 1}, gpu::BufferUse::Input, kI32) {
     std::mt19937 random(5);
     std::uniform_real_distribution<float> any(-1, 1), gate(0.6F, 1);
@@ -247,7 +247,7 @@ struct Problem {
     for (float &value : in.data)
       value = any(random);
     for (int64_t n = 0; n < sequences; ++n) {
-      positionIn.data[n] = static_cast<int32_t>(100 * n);
+      positionIn.data[n] = static_cast<int64_t>(100 * n);
       ends.data[n + 1] = ends.data[n] + static_cast<int32_t>(this->lengths[n]);
     }
   }
@@ -283,7 +283,8 @@ struct Problem {
   bool isPacked;
   int64_t sequences, rows;
   Array<float> x, g, y, in, out;
-  Array<int32_t> positionIn, positionOut, ends;
+  Array<int64_t> positionIn, positionOut;
+  Array<int32_t> ends;
 };
 
 TEST_F(CudaLibrary, RunsWholeSequences) {
@@ -322,7 +323,7 @@ TEST_F(CudaLibrary, RunsSegmentsFromACarry) {
   EXPECT_LT(problem.error(true), 1e-5);
   EXPECT_EQ(memory.unwrittenBytes("y"), 0U);
   EXPECT_EQ(memory.unwrittenBytes("S.out"), 0U);
-  EXPECT_EQ(problem.positionOut.data, (std::vector<int32_t>{100, 200}));
+  EXPECT_EQ(problem.positionOut.data, (std::vector<int64_t>{100, 200}));
 }
 
 TEST_F(CudaLibrary, RunsPackedSequences) {
@@ -340,13 +341,13 @@ TEST_F(CudaLibrary, RunsPackedSequences) {
       << library.lastError();
   EXPECT_LT(problem.error(true), 1e-5);
   EXPECT_EQ(memory.unwrittenBytes("y"), 0U);
-  EXPECT_EQ(problem.positionOut.data, (std::vector<int32_t>{13, 100, 240, 301}));
+  EXPECT_EQ(problem.positionOut.data, (std::vector<int64_t>{13, 100, 240, 301}));
 }
 
 TEST_F(CudaLibrary, StepsWhereForwardGoes) {
   Problem problem(memory, {6, 6}, false, 2);
   Array<float> state(memory, "S", {2, 2, kSize}, gpu::BufferUse::InOut, kF32);
-  Array<int32_t> position(memory, "p", {2}, gpu::BufferUse::InOut, kI32);
+  Array<int64_t> position(memory, "p", {2}, gpu::BufferUse::InOut, kI64);
   state.data = problem.in.data;
   DLTensor *carry[] = {&state.value, &position.value};
   auto *step = library.find<Step>("decay_step");
@@ -369,7 +370,7 @@ TEST_F(CudaLibrary, StepsWhereForwardGoes) {
   }
   problem.out.data = state.data;
   EXPECT_LT(problem.error(true), 1e-5);
-  EXPECT_EQ(position.data, (std::vector<int32_t>{6, 6}));
+  EXPECT_EQ(position.data, (std::vector<int64_t>{6, 6}));
 }
 
 TEST_F(CudaLibrary, TakesTheImageOfTheChip) {

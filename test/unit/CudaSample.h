@@ -35,7 +35,7 @@ inline const SeqTensor kTensors[] = {{"x", kRows, -kInf, kInf, SEQ_ROLE_INPUT, S
                                      {"y", kRows, -kInf, kInf, SEQ_ROLE_OUTPUT, SEQ_F32, 4, 0}};
 inline const SeqComponent kComponents[] = {
     {"S", kState, 0, 0, SEQ_CARRY_STATE, SEQ_F32, 3, 0},
-    {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
+    {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I64, 1, 0}};
 inline const SeqDim kDims[] = {{"B", 0, SEQ_DIM_BATCH, 0},
                                {"H", 0, SEQ_DIM_BATCH, 0},
                                {"T", 0, SEQ_DIM_RUNTIME, 0},
@@ -143,14 +143,14 @@ struct DeviceTensor {
   DLTensor value;
 };
 
-inline constexpr DLDataType kI32 = {kDLInt, 32, 1};
+inline constexpr DLDataType kI32 = {kDLInt, 32, 1}, kI64 = {kDLInt, 64, 1};
 
 /// A call with 2 sequences, 6 heads.
 struct Call {
   explicit Call(int64_t tokens = 100, int device = 0)
       : x(0x10000000, {2, tokens, 6, 4}, device), g(0x20000000, {2, tokens, 3}, device),
         y(0x30000000, {2, tokens, 6, 4}, device), s(0x40000000, {2, 6, 4}, device),
-        position(0x50000000, {2}, device, {}, kI32) {}
+        position(0x50000000, {2}, device, {}, kI64) {}
   DeviceTensor x, g, y, s, position;
   seq_options options = SEQ_OPTIONS_INIT;
 

@@ -53,6 +53,45 @@ LaunchResult runProducer(Kernels &kernels, std::vector<int32_t> &out) {
   return kernels.run("kernel", {{1, 1, 1}, {96, 1, 1}}, {address}, memory);
 }
 
+/// Blocks count themselves in a word that all of them read; the last one writes it.
+std::string countingBlocks(const std::string &ordering) {
+  return inModule(R"mlir(
+llvm.func @kernel(%word: !llvm.ptr<1>) attributes {gpu.kernel, nvvm.kernel} {
+  %one = llvm.mlir.constant(4294967296 : i64) : i64
+  %low = llvm.mlir.constant(4294967295 : i64) : i64
+  %shift = llvm.mlir.constant(32 : i64) : i64
+  %last = llvm.mlir.constant(3 : i64) : i64
+  %read = llvm.load %word )mlir" +
+                  ordering + R"mlir( {alignment = 8 : i64} : !llvm.ptr<1> -> i64 // read
+  %own = llvm.and %read, %low : i64
+  %old = llvm.atomicrmw add %word, %one monotonic : !llvm.ptr<1>, i64
+  %earlier = llvm.lshr %old, %shift : i64
+  %isLast = llvm.icmp "eq" %earlier, %last : i64
+  llvm.cond_br %isLast, ^write, ^end
+^write:
+  %next = llvm.add %own, %last : i64
+  llvm.store %next, %word atomic monotonic {alignment = 8 : i64} : i64, !llvm.ptr<1>
+  llvm.br ^end
+^end:
+  llvm.return
+})mlir");
+}
+
+TEST(GpuEmulatorSync, AtomicAccessesOfBlocksDoNotRace) {
+  for (bool isAtomic : {true, false}) {
+    Kernels kernels(countingBlocks(isAtomic ? "atomic monotonic" : ""));
+    std::vector<int64_t> word = {40};
+    GlobalMemory memory;
+    uint64_t address = memory.add("word", word, BufferUse::InOut);
+    LaunchResult result = kernels.run("kernel", {{4, 1, 1}, {1, 1, 1}}, {address}, memory);
+    EXPECT_EQ(word[0], 43);
+    EXPECT_EQ(result.isClean(), isAtomic) << result.text();
+    if (!isAtomic)
+      EXPECT_NE(result.text().find("another block of the same launch"), std::string::npos)
+          << result.text();
+  }
+}
+
 TEST(GpuEmulatorSync, NamedBarriersOrderThoseWhoCome) {
   Kernels kernels(inModule(producer));
   std::vector<int32_t> out;

@@ -76,7 +76,7 @@ TEST(LibraryPlan, BuffersAndCarry) {
   EXPECT_EQ(tensorText(plan, "c"), "1 1 [V@0] inf");
   EXPECT_EQ(tensorText(plan, "o"), "2 1 [B T@0 H V@1] inf");
   EXPECT_EQ(carryText(plan), "S 0 1 [B H K@0 V@1] -inf; v_window 1 1 [B H/2 1@0 V@1] 0; "
-                             "g_window 1 1 [B 2@0] 0; position 2 4 [B] 0; ");
+                             "g_window 1 1 [B 2@0] 0; position 2 6 [B] 0; ");
   EXPECT_FALSE(plan.noStep);
   EXPECT_FALSE(plan.usesPosition);
   EXPECT_EQ(plan.sharedDims, 2u); // w varies over H
@@ -88,7 +88,7 @@ TEST(LibraryPlan, DoublesAndOutputsOfStates) {
                "  state h[i] = 0\n  h[t,i] = 0.5 * h[t-1,i] + x[t,i]\n  output h[t,i]\n",
                ast::DType::F64);
   EXPECT_EQ(tensorText(plan, "h"), "2 0 [B T@0 D@1] inf");
-  EXPECT_EQ(carryText(plan), "h 0 0 [B D@0] 0; position 2 4 [B] 0; ");
+  EXPECT_EQ(carryText(plan), "h 0 0 [B D@0] 0; position 2 6 [B] 0; ");
 }
 
 TEST(LibraryPlan, WithoutBatch) {
@@ -96,7 +96,7 @@ TEST(LibraryPlan, WithoutBatch) {
       planText("mixer m\n  dims t in T; i in D = 3\n  input x[t,i]\n"
                "  state h[i] = 0\n  h[t,i] = 0.5 * h[t-1,i] + x[t,i]\n  output h[t,i]\n");
   EXPECT_EQ(tensorText(plan, "x"), "0 1 [T@0 D@1] inf");
-  EXPECT_EQ(carryText(plan), "h 0 1 [D@0] 0; position 2 4 [1@0] 0; ");
+  EXPECT_EQ(carryText(plan), "h 0 1 [D@0] 0; position 2 6 [1@0] 0; ");
 }
 
 TEST(LibraryPlan, PositionMattersWhereTheTokenIsANumber) {

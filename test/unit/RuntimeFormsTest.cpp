@@ -29,9 +29,9 @@ const SeqTensor kTensors[] = {{"x", kX, -kInf, kInf, SEQ_ROLE_INPUT, SEQ_F32, 2,
                               {"y", kX, -kInf, kInf, SEQ_ROLE_OUTPUT, SEQ_F32, 2, 0}};
 const SeqDim kDims[] = {{"B", 0, SEQ_DIM_BATCH, 0}, {"T", 0, SEQ_DIM_RUNTIME, 0}};
 const SeqComponent kAll[] = {{"x_rows", kRows, 0, 0, SEQ_CARRY_ROWS, SEQ_F32, 2, 0},
-                             {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
+                             {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I64, 1, 0}};
 const SeqComponent kLast[] = {{"x_rows", kRing, 0, kWindow, SEQ_CARRY_ROWS, SEQ_F32, 2, 0},
-                              {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
+                              {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I64, 1, 0}};
 
 void *pointerAt(const int64_t *slot) {
   void *pointer;
@@ -87,12 +87,12 @@ struct Forms {
   Forms(const Forms &) = delete;
 
   /// The form of each sequence of a packed call.
-  std::vector<float> run(std::vector<int32_t> positions, std::vector<int64_t> lengths,
+  std::vector<float> run(std::vector<int64_t> positions, std::vector<int64_t> lengths,
                          int32_t threads = 1) {
     auto sequences = static_cast<int64_t>(lengths.size());
-    HostTensor<int32_t> starts({sequences + 1}), position({sequences});
-    int64_t tokens = 0;
-    int32_t farthest = 0;
+    HostTensor<int32_t> starts({sequences + 1});
+    HostTensor<int64_t> position({sequences});
+    int64_t tokens = 0, farthest = 0;
     for (size_t i = 0; i < lengths.size(); ++i) {
       starts.data[i] = static_cast<int32_t>(tokens);
       tokens += lengths[i];
@@ -139,7 +139,7 @@ TEST(RuntimeForms, ASequenceTakesWhatItsLengthsMakeCheaper) {
 
 TEST(RuntimeForms, NothingElseDecides) {
   Forms forms;
-  std::vector<int32_t> positions = {1000, 0, 10, 1000, 10};
+  std::vector<int64_t> positions = {1000, 0, 10, 1000, 10};
   std::vector<int64_t> lengths = {17, 5, 10, 16, 11};
   EXPECT_EQ(forms.run(positions, lengths), (std::vector<float>{1, 1, 0, 0, 1}));
   EXPECT_EQ(forms.run(positions, lengths, 3), (std::vector<float>{1, 1, 0, 0, 1}));

@@ -29,7 +29,7 @@ TEST_P(RuntimeShapes, ForwardAndCarryAgreeWithTheLoop) {
     call.options.threads = s.threads;
     ScanCarry carry(s.batch, s.heads, s.size), out(s.batch, s.heads, s.size);
     for (size_t b = 0; b < static_cast<size_t>(s.batch); ++b)
-      carry.position.data[b] = static_cast<int32_t>(b / 2); // blocks of unequal positions
+      carry.position.data[b] = static_cast<int64_t>(b / 2); // blocks of unequal positions
     for (float &value : carry.gWindow.data)
       value = 0.25f;
     ScanCarry loop = carry;

@@ -37,7 +37,7 @@ const SeqComponent kComponents[] = {
     {"S", kState, 1, 0, SEQ_CARRY_STATE, SEQ_F32, 3, 0},
     {"x_window", kXWindow, 0, 1, SEQ_CARRY_WINDOW, SEQ_F32, 4, 0},
     {"g_window", kGWindow, 0, 2, SEQ_CARRY_WINDOW, SEQ_F32, 3, 0},
-    {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
+    {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I64, 1, 0}};
 
 // A kernel that no CPU can run stands first: it must be passed over.
 SeqKernel impossible() {
@@ -61,7 +61,7 @@ const SeqDim kDims5[] = {kDims8[0], kDims8[1], kDims8[2], {"K", 5, SEQ_DIM_FIXED
 const SeqAxis kProduct[] = {{B, -1, 1, 0}, {H, -1, 1, 0}};
 const SeqComponent kMade[] = {{"S", kState, 0, 0, SEQ_CARRY_STATE, SEQ_F32, 3, 0},
                               {"S.product", kProduct, 1, 0, SEQ_CARRY_STATE, SEQ_F32, 2, 0},
-                              {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I32, 1, 0}};
+                              {"position", kPosition, 0, 0, SEQ_CARRY_POSITION, SEQ_I64, 1, 0}};
 const SeqKernel kMaking[] = {
     impossible(), {"x86-64", 0, nullptr, sampleScanSummary, 0, 0, 0, 4, K, 1, 0, 0, nullptr, 1, 0}};
 const SeqMixer kSummary = {
@@ -99,7 +99,7 @@ void ScanCarry::initialise() {
   for (auto *window : {&xWindow, &gWindow})
     for (float &value : window->data)
       value = 0;
-  for (int32_t &value : position.data)
+  for (int64_t &value : position.data)
     value = 0;
 }
 
@@ -187,7 +187,7 @@ std::vector<float> ScanCall::expected(ScanCarry *carry, std::vector<int64_t> len
         c.gWindow.at(n, group, int64_t(0)) = c.gWindow.at(n, group, int64_t(1));
         c.gWindow.at(n, group, int64_t(1)) = g.at(b, start + t, group);
       }
-    c.position.at(n) += static_cast<int32_t>(length);
+    c.position.at(n) += length;
     row += length;
   }
   return result.data;

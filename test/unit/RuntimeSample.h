@@ -63,7 +63,7 @@ const SeqMixerSet &scanSet8();
 /// The carry of `scan`.
 struct ScanCarry {
   HostTensor<float> state, xWindow, gWindow;
-  HostTensor<int32_t> position;
+  HostTensor<int64_t> position;
   ScanCarry(int64_t batch, int64_t heads, int64_t size);
   /// What a sequence starts from.
   void initialise();

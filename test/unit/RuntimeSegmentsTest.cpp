@@ -34,7 +34,7 @@ ScanCarry someCarry(int64_t batch, int64_t heads) {
     for (float &element : part->data)
       element = value += 0.125f;
   for (size_t b = 0; b < carry.position.data.size(); ++b)
-    carry.position.data[b] = static_cast<int32_t>(3 * b);
+    carry.position.data[b] = static_cast<int64_t>(3 * b);
   return carry;
 }
 

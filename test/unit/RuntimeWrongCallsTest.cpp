@@ -167,7 +167,7 @@ const WrongCall kCalls[] = {
        s.useCarry();
        s.in.gWindow.strides[2] = 2;
      }},
-    {"CarryDType", SEQ_INVALID_DTYPE, "position is f32; expected i32",
+    {"CarryDType", SEQ_INVALID_DTYPE, "position is f64; expected i64",
      [](Spoiled &s) {
        s.useCarry();
        s.in.position.dl.dtype.code = kDLFloat;
@@ -181,6 +181,12 @@ const WrongCall kCalls[] = {
      [](Spoiled &s) {
        s.useCarry();
        s.in.position.data[0] = 2147483644;
+     }},
+    {"CarryPositionOverflow", SEQ_INVALID_SHAPE,
+     "position 9223372036854775807 is beyond the largest, 2^31 - 1",
+     [](Spoiled &s) {
+       s.useCarry();
+       s.in.position.data[1] = INT64_MAX;
      }},
     {"CarryOutputsOverlap", SEQ_INVALID_LAYOUT, "the final carry S overlaps",
      [](Spoiled &s) {

@@ -5,7 +5,7 @@
 import numpy as np
 
 # What memory holds that nobody has written.
-_UNWRITTEN = {"i32": -1234567, "bool": True}
+_UNWRITTEN = {"i32": -1234567, "i64": -1234567, "bool": True}
 
 
 def unwritten(dtype):
@@ -54,8 +54,7 @@ class NumpyPlace:
     def full(self, shape, value, dtype):
         import seqmix._dlpack
 
-        name = np.int64 if dtype == "i64" else seqmix._dlpack.numpy_dtype(dtype)
-        return np.full(tuple(shape), value, dtype=name)
+        return np.full(tuple(shape), value, dtype=seqmix._dlpack.numpy_dtype(dtype))
 
     def bytes(self, count):
         memory = np.full(count + 256, 0xFF, np.uint8)

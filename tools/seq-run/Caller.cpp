@@ -30,6 +30,7 @@ namespace seqmix::run {
 int64_t bytesOf(SeqDType dtype) {
   switch (dtype) {
   case SEQ_F64:
+  case SEQ_I64:
     return 8;
   case SEQ_F32:
   case SEQ_I32:
@@ -53,6 +54,7 @@ static DLDataType typeOf(SeqDType dtype) {
   case SEQ_BF16:
     return {kDLBfloat, bits, 1};
   case SEQ_I32:
+  case SEQ_I64:
     return {kDLInt, bits, 1};
   case SEQ_BOOL:
     return {6, bits, 1}; // kDLBool, which older dlpack.h lack
@@ -87,6 +89,8 @@ static void encode(SeqDType dtype, double value, char *at) {
     return put(toHalf(value, APFloat::IEEEhalf()));
   case SEQ_I32:
     return put(static_cast<int32_t>(value));
+  case SEQ_I64:
+    return put(static_cast<int64_t>(value));
   case SEQ_BOOL:
     return put(static_cast<uint8_t>(value != 0));
   }
@@ -108,6 +112,8 @@ static double decode(SeqDType dtype, const char *at) {
     return fromHalf(get(uint16_t()), APFloat::IEEEhalf());
   case SEQ_I32:
     return get(int32_t());
+  case SEQ_I64:
+    return static_cast<double>(get(int64_t()));
   case SEQ_BOOL:
     return get(uint8_t());
   }

@@ -163,6 +163,8 @@ static mlir::Type storageOf(SeqDType dtype, mlir::MLIRContext *context) {
     return builder.getF16Type();
   case SEQ_I32:
     return builder.getI32Type();
+  case SEQ_I64:
+    return builder.getI64Type();
   case SEQ_BOOL:
     return builder.getI1Type();
   }

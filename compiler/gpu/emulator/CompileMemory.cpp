@@ -48,6 +48,7 @@ LogicalResult ProgramCompiler::compileMemory(Operation *op) {
         makeAccess(op, load.getType(), load.getAddr(), load.getAlignment().value_or(0), results);
     if (failed(access))
       return failure();
+    program->accesses[*access].isAtomic = load.getOrdering() != LLVM::AtomicOrdering::not_atomic;
     uint32_t address = getOne(load.getAddr());
     Instruction &made = emit(Opcode::Load, loc);
     made.a = address;
@@ -61,6 +62,7 @@ LogicalResult ProgramCompiler::compileMemory(Operation *op) {
                    store.getAlignment().value_or(0), get(store.getValue()));
     if (failed(access))
       return failure();
+    program->accesses[*access].isAtomic = store.getOrdering() != LLVM::AtomicOrdering::not_atomic;
     uint32_t address = getOne(store.getAddr());
     Instruction &made = emit(Opcode::Store, loc);
     made.a = address;

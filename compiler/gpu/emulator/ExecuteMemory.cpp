@@ -252,7 +252,7 @@ void Warp::load(uint32_t pc, LaneMask active) {
   forEachLane(active, [&](unsigned lane) {
     Place place = locate(pc, lane, access.space, addresses[lane], access.extent, access.alignment);
     if (place.data)
-      checkRead(pc, lane, place, access.extent, /*isAtomic=*/false);
+      checkRead(pc, lane, place, access.extent, access.isAtomic);
     for (auto [piece, index] : llvm::zip_equal(access.pieces, access.registers)) {
       uint64_t bits = 0;
       if (place.data)
@@ -278,7 +278,7 @@ void Warp::store(uint32_t pc, LaneMask active) {
                           : "a write to a constant");
       return;
     }
-    checkWrite(pc, lane, place, access.extent, /*isAtomic=*/false);
+    checkWrite(pc, lane, place, access.extent, access.isAtomic);
     for (auto [piece, index] : llvm::zip_equal(access.pieces, access.registers)) {
       const uint64_t bits = lanesOf(index)[lane];
       std::memcpy(place.data + piece.offset, &bits, piece.scalar.bytes());

@@ -190,6 +190,7 @@ struct Access {
   uint32_t extent = 0;
   uint32_t alignment = 1;
   Space space = Generic;
+  bool isAtomic = false;
 };
 
 /// The operands of one mma.sync.

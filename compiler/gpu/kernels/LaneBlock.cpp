@@ -222,6 +222,8 @@ Type LaneBlock::storageType(SeqDType dtype) {
     return builder.getF16Type();
   case SEQ_I32:
     return builder.getI32Type();
+  case SEQ_I64:
+    return builder.getI64Type();
   default:
     return builder.getI8Type();
   }

@@ -118,11 +118,12 @@ public:
   /// The sequence's first token in packed arrays, else zero; null without a batch dim to pack.
   mlir::Value sequenceBegin() const { return begin; }
 
-  /// The tokens of earlier calls, i64. A kernel that reads them leaves it to another one, in a
-  /// later launch, to store those behind the call.
+  /// The tokens of earlier calls, i64.
   mlir::Value position();
   bool readsPosition() const { return sequencePosition && !plan.startsAtZero; }
-  /// Adds the call's tokens to the sequence's position.
+  /// Adds the call's tokens to the sequence's position, at the end of the last launch of a call,
+  /// which all blocks reach. Where blocks have read it, the last one of its sequence to come here
+  /// does that: they count themselves in the upper half of the position.
   void storePosition();
 
   /// Moves the builder in front of the loops, until the guard ends.
@@ -150,6 +151,7 @@ private:
   mlir::Value argument(int32_t kind, int32_t index);
   void findTask();
   void findSequence();
+  void countIn();
   mlir::Value batchIndex(int32_t dim) const { return batchIndices[dim]; }
   LaneArray makeArray(mlir::Value base, llvm::ArrayRef<AxisPlan> axes, int64_t firstSlot,
                       SeqDType dtype, bool isOfTokens);

@@ -7,8 +7,10 @@
 #include "compiler/gpu/kernels/LaneBlock.h"
 
 #include "dialect/tile/Tile.h"
+#include "runtime/Frame.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -187,6 +189,8 @@ Value LaneBlock::widen(Value value, SeqDType dtype) {
     return isa<RankedTensorType>(type) ? tileOf(element) : element;
   };
   switch (dtype) {
+  case SEQ_I64:
+    return value;
   case SEQ_I32:
     return arith::ExtSIOp::create(builder, loc, shaped(builder.getI64Type()), value);
   case SEQ_BOOL: {
@@ -203,6 +207,8 @@ Value LaneBlock::narrow(Value value, SeqDType dtype) {
   Type own = storageType(dtype);
   Type wanted = isa<RankedTensorType>(type) ? Type(tileOf(own)) : own;
   switch (dtype) {
+  case SEQ_I64:
+    return value;
   case SEQ_I32:
     // The carry has truth values as integers, too.
     return getElementTypeOrSelf(type).isInteger(1)
@@ -253,6 +259,14 @@ void LaneBlock::store(const LaneArray &array, ArrayRef<Place> places, Value toke
   storeTile(access, splat(narrow(value, array.dtype)));
 }
 
+//===----------------------------------------------------------------------===//
+// Positions
+//===----------------------------------------------------------------------===//
+
+/// Bits of a position that are its own.
+static constexpr int64_t kPositionBits = 32;
+static constexpr StringLiteral kDeviceScope = "device";
+
 Value LaneBlock::position() {
   if (sequencePosition)
     return sequencePosition;
@@ -261,11 +275,24 @@ Value LaneBlock::position() {
   if (plan.startsAtZero)
     return sequencePosition = i64(0);
   const LaneArray &before = carryIn(static_cast<int32_t>(plan.components.size()) - 1);
-  SmallVector<Place> places(before.strides.size(), Place::of(0));
-  return sequencePosition = load(before, places, Value());
+  auto choice = scf::IfOp::create(builder, loc, TypeRange{builder.getI64Type()}, before.isThere,
+                                  /*withElse=*/true);
+  builder.setInsertionPointToStart(choice.elseBlock());
+  scf::YieldOp::create(builder, loc, i64(0));
+  builder.setInsertionPointToStart(choice.thenBlock());
+  Value counted = LLVM::LoadOp::create(builder, loc, builder.getI64Type(), before.base,
+                                       /*alignment=*/8, /*isVolatile=*/false,
+                                       /*isNonTemporal=*/false, /*isInvariant=*/false,
+                                       /*isInvariantGroup=*/false, LLVM::AtomicOrdering::monotonic,
+                                       kDeviceScope);
+  Value own = arith::AndIOp::create(builder, loc, counted, i64((int64_t(1) << kPositionBits) - 1));
+  scf::YieldOp::create(builder, loc, own);
+  return sequencePosition = choice.getResult(0);
 }
 
 void LaneBlock::storePosition() {
+  if (readsPosition())
+    return countIn();
   auto number = static_cast<int32_t>(plan.components.size()) - 1;
   const LaneArray &before = carryIn(number), &after = carryOut(number);
   // A mixer without batch dims has an axis of its own.
@@ -282,6 +309,57 @@ void LaneBlock::storePosition() {
     tile::BarrierOp::create(builder, loc);
   position = arith::AddIOp::create(builder, loc, widen(position, before.dtype), splat(tokens));
   store(after, places, Value(), position);
+}
+
+void LaneBlock::countIn() {
+  auto number = static_cast<int32_t>(plan.components.size()) - 1;
+  const LaneArray &before = carryIn(number), &after = carryOut(number);
+  Type i32 = builder.getI32Type(), wide = builder.getI64Type();
+  auto widened = [&](Value value) -> Value {
+    return arith::ExtUIOp::create(builder, loc, wide, value);
+  };
+  auto multiply = [&](Value a, Value b) -> Value {
+    return arith::MulIOp::create(builder, loc, a, b);
+  };
+  auto isSame = [&](Value a, Value b) -> Value {
+    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, a, b);
+  };
+  // Of each sequence as many blocks come here, from all of the grid.
+  Value readers = multiply(multiply(widened(NVVM::GridDimXOp::create(builder, loc, i32)),
+                                    widened(NVVM::GridDimYOp::create(builder, loc, i32))),
+                           widened(NVVM::GridDimZOp::create(builder, loc, i32)));
+  for (const AxisPlan &axis : plan.components[number].axes)
+    if (axis.slot < 0)
+      readers =
+          arith::DivUIOp::create(builder, loc, readers, frameSlot(SEQ_DEVICE_FIRST + axis.dim));
+  Value behind = arith::AddIOp::create(builder, loc, position(), tokens);
+  Value isWritten = conjunction(after.isThere, conjunction(after.isWritten, isFirstOfLanes()));
+  Value isInPlace = isSame(LLVM::PtrToIntOp::create(builder, loc, wide, before.base),
+                           LLVM::PtrToIntOp::create(builder, loc, wide, after.base));
+  Value isThere = isGiven(argument(SEQ_ARGUMENT_CARRY_OUT, number));
+  tile::BarrierOp::create(builder, loc); // all threads of the block have read
+  Value isFirst = isSame(NVVM::ThreadIdXOp::create(builder, loc, i32),
+                         arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0)));
+  auto write = [&](Value condition) {
+    auto choice = scf::IfOp::create(builder, loc, condition, /*withElse=*/false);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(choice.thenBlock());
+    LLVM::StoreOp::create(builder, loc, behind, after.base, /*alignment=*/8, /*isVolatile=*/false,
+                          /*isNonTemporal=*/false, /*isInvariantGroup=*/false,
+                          LLVM::AtomicOrdering::monotonic, kDeviceScope);
+  };
+  auto own = scf::IfOp::create(builder, loc, conjunction(isFirst, isThere), /*withElse=*/false);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(own.thenBlock());
+  auto place = scf::IfOp::create(builder, loc, isInPlace, /*withElse=*/true);
+  builder.setInsertionPointToStart(place.thenBlock());
+  Value counted = LLVM::AtomicRMWOp::create(
+      builder, loc, LLVM::AtomicBinOp::add, after.base, i64(int64_t(1) << kPositionBits),
+      LLVM::AtomicOrdering::monotonic, kDeviceScope, /*alignment=*/8);
+  Value earlier = arith::ShRUIOp::create(builder, loc, counted, i64(kPositionBits));
+  write(isSame(arith::AddIOp::create(builder, loc, earlier, i64(1)), readers));
+  builder.setInsertionPointToStart(place.elseBlock());
+  write(isWritten);
 }
 
 } // namespace seqmix::gpu

@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 //
 // The carry behind a call may stand where that in front of it does. So what several blocks read of
-// it, positions and the windows of inputs that batch elements share, a later launch writes, and the
+// it, the windows of inputs that batch elements share, a later launch writes, and the
 // windows of inputs where a walk is backward.
 //
 //===----------------------------------------------------------------------===//

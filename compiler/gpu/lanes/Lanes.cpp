@@ -157,7 +157,7 @@ private:
   }
 
   /// Whether what is behind the call in the carry takes a launch of its own.
-  bool writesBehind() const { return phase.isLast && (block->readsPosition() || leavesWindow()); }
+  bool writesBehind() const { return phase.isLast && leavesWindow(); }
 
   //===--- what is carried --------------------------------------------------===//
 

@@ -25,14 +25,6 @@ namespace seqmix::gpu {
 static constexpr int64_t kCarryRows = 64, kCarryBlocks = 4;
 static constexpr int32_t kCarryWarps = 4;
 
-Value positionOf(LaneBlock &block) {
-  if (block.plan.startsAtZero)
-    return block.i64(0);
-  const LaneArray &before = block.carryIn(static_cast<int32_t>(block.plan.components.size()) - 1);
-  SmallVector<Place> places(before.strides.size(), Place::of(0));
-  return block.load(before, places, Value());
-}
-
 void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> places,
                const PairValue &value, Value first, Value count, Axis rows,
                const PairColumns *columns) {
@@ -114,7 +106,7 @@ public:
         loc(block.loc) {}
 
   LogicalResult run() {
-    position = positionOf(block);
+    position = block.position();
     total = arith::AddIOp::create(builder, loc, position, block.tokens);
     tiles.firstRow = zero32();
     Type i32 = builder.getI32Type();
@@ -131,6 +123,7 @@ public:
       if (component.kind == CarryComponent::Rows &&
           failed(emitComponent(static_cast<int32_t>(number), component)))
         return failure();
+    block.storePosition();
     LLVM::ReturnOp::create(builder, loc, ValueRange());
     return success();
   }
@@ -254,9 +247,9 @@ private:
 
 } // namespace
 
-LogicalResult emitCarryKernels(MixerOp mixer, const MixerPlan &plan, const PairGroups &groups,
-                               mlir::gpu::GPUModuleOp module, StringRef name, int32_t &first,
-                               std::vector<LaunchPlan> &launches) {
+LogicalResult emitCarryKernel(MixerOp mixer, const MixerPlan &plan, const PairGroups &groups,
+                              mlir::gpu::GPUModuleOp module, StringRef name, int32_t &first,
+                              std::vector<LaunchPlan> &launches) {
   const auto regions = static_cast<int32_t>(groups.kept.size());
   const LaneShape shape{{0}, 32, 32, 1, 32};
   if (carriesRows(mixer)) {
@@ -268,6 +261,7 @@ LogicalResult emitCarryKernels(MixerOp mixer, const MixerPlan &plan, const PairG
     launch.kernel = first++;
     launch.grid[2].number = kCarryBlocks;
     launches.push_back(std::move(launch));
+    return success();
   }
   LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), (name + "_position").str(), plan, 1);
   LaneBlock block(plan, shape, kernel, mixer.getCompute());

@@ -13,9 +13,6 @@
 
 namespace seqmix::gpu {
 
-/// The position of a sequence's first token, i64: zero where all positions are of one call.
-mlir::Value positionOf(LaneBlock &block);
-
 /// Stores a value over the rows, or columns, that are the first axis of its places, in the storage
 /// type: `count` of them from row `first` of the array on. Another of the places may be along
 /// `columns`.
@@ -23,11 +20,12 @@ void storeRows(PairTiles &tiles, const LaneArray &array, llvm::ArrayRef<PairValu
                const PairValue &value, mlir::Value first, mlir::Value count, Axis rows,
                const PairColumns *columns = nullptr);
 
-/// Adds the kernels that write the carry's rows and then the position, and their launches.
-mlir::LogicalResult emitCarryKernels(mlir::seq::MixerOp mixer, const MixerPlan &plan,
-                                     const PairGroups &groups, mlir::gpu::GPUModuleOp module,
-                                     llvm::StringRef name, int32_t &first,
-                                     std::vector<LaunchPlan> &launches);
+/// Adds the kernel that writes the carry's rows and the position, when those before have read
+/// them, and its launch.
+mlir::LogicalResult emitCarryKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
+                                    const PairGroups &groups, mlir::gpu::GPUModuleOp module,
+                                    llvm::StringRef name, int32_t &first,
+                                    std::vector<LaunchPlan> &launches);
 
 } // namespace seqmix::gpu
 

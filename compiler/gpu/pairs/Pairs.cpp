@@ -54,7 +54,7 @@ public:
     for (size_t number = 0; number < groups.groups.size(); ++number)
       if (failed(groups.groups[number].isRecurrent ? emitRecurrences() : emitGroup(number)))
         return failure();
-    if (failed(emitCarryKernels(mixer, plan, groups, module, name, first, result.launches)))
+    if (failed(emitCarryKernel(mixer, plan, groups, module, name, first, result.launches)))
       return failure();
     for (const KeptValue &kept : groups.kept)
       result.regions.push_back(
@@ -152,7 +152,7 @@ private:
     own = arith::SubIOp::create(builder, block.loc, count, own);
     own = arith::SubIOp::create(builder, block.loc, own, block.i64(1));
     rows.inCall = arith::MulIOp::create(builder, block.loc, own, block.i64(kRows));
-    Value position = positionOf(block);
+    Value position = block.position();
     rows.length = arith::AddIOp::create(builder, block.loc, position, block.tokens);
     Value all = block.i64(1);
     rows.first = rows.inCall;

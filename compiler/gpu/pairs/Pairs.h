@@ -6,7 +6,7 @@
 //
 // The form of mixers whose sums run over pairs (t, s): a block has a tile of rows t and walks tiles
 // of columns s, with the sums of its rows, and the maxima of their scores, in registers. What is
-// carried and the position are written by launches of their own, when all blocks have read them.
+// carried and the position are written by a launch of its own, when all blocks have read them.
 //
 //===----------------------------------------------------------------------===//
 

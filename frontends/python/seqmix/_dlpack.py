@@ -57,7 +57,7 @@ def numpy_dtype(name):
         except ImportError:
             raise SeqmixTypeError("bf16 arrays need the package ml_dtypes (or PyTorch tensors)") from None
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype({"f64": np.float64, "f32": np.float32, "f16": np.float16, "i32": np.int32, "bool": np.bool_}[name])
+    return np.dtype({"f64": np.float64, "f32": np.float32, "f16": np.float16, "i32": np.int32, "i64": np.int64, "bool": np.bool_}[name])
 
 
 def torch_dtype(name):
@@ -68,6 +68,7 @@ def torch_dtype(name):
         "bf16": torch.bfloat16,
         "f16": torch.float16,
         "i32": torch.int32,
+        "i64": torch.int64,
         "bool": torch.bool,
     }[name]
 

@@ -35,7 +35,7 @@ class _Options(ctypes.Structure):
 _CHECKED = 1
 _UNSPLIT = 2
 _MAX_THREADS = 1024
-# Of a sequence: positions are i32.
+# Of a sequence: kernels count positions in i32.
 _LAST_POSITION = 2**31 - 1
 
 
@@ -184,7 +184,7 @@ class _Function(DeviceCalls):
             shape[part.rows_axis] = rows
         array = maker.empty(tuple(shape), part.dtype)
         if initial:
-            array[...] = int(part.init) if part.dtype == "i32" else part.init
+            array[...] = int(part.init) if part.dtype in ("i32", "i64") else part.init
         return array
 
     def _new_carry(self, size, extents, maker, initial, rows=lambda part: 0):
@@ -212,7 +212,7 @@ class _Function(DeviceCalls):
                 f"{self._name}() {part.name} has {given.shape[part.rows_axis]} rows, but a position is {last}"
             )
         reached = np.max(position.astype(np.int64) + tokens, initial=0)
-        return int(reached) if reached <= _LAST_POSITION else 0
+        return int(reached) if 0 <= reached <= _LAST_POSITION else 0
 
     def _grown(self, part, array, rows):
         """The part with room for more rows, when it has too little: at least twice as many, so that steps rarely copy."""

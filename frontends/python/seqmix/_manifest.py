@@ -30,7 +30,7 @@ class Axis:
 class Tensor:
     name: str
     role: str  # "input", "param" or "output"
-    dtype: str  # f64, f32, bf16, f16, i32, bool
+    dtype: str  # f64, f32, bf16, f16, i32, bool; i64 of positions
     axes: tuple
     range: tuple | None
 

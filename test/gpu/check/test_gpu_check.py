@@ -62,7 +62,7 @@ def test_what_is_not_finite_agrees_with_the_same_only(value):
     assert not compare.compare_bits("o", np.array([0.0]), np.array([-0.0])).within
 
 
-@pytest.mark.parametrize("dtype", ("f32", "i32", "bf16"))
+@pytest.mark.parametrize("dtype", ("f32", "i32", "i64", "bf16"))
 def test_writes_between_rows_are_noticed(dtype):
     place = arrays.NumpyPlace()
     buffer = arrays.Buffer(place, (2, 3, 4), dtype, gaps=True, dense=1)
@@ -266,7 +266,8 @@ class _FakeTorch(types.ModuleType):
 
     def __init__(self):
         super().__init__("torch")
-        self.float64, self.float32, self.bfloat16, self.float16, self.int32, self.bool = "f64", "f32", "bf16", "f16", "i32", "bool"
+        self.float64, self.float32, self.bfloat16, self.float16, self.bool = "f64", "f32", "bf16", "f16", "bool"
+        self.int32, self.int64 = "i32", "i64"
         self.uint8 = "u8"
         self.cuda = types.SimpleNamespace(current_stream=lambda device: types.SimpleNamespace(cuda_stream=0))
 

@@ -327,7 +327,7 @@ llvm.func @advance(%in: !llvm.ptr<1>, %out: !llvm.ptr<1>, %seqlens: !llvm.ptr<1>
   %i10 = arith.constant 10 : i64
   %i29 = arith.constant 29 : i64
   %i30 = arith.constant 30 : i64
-  %none = arith.constant 0 : i32
+  %none = arith.constant 0 : i64
   %null = llvm.mlir.zero : !llvm.ptr<1>
   %block32 = nvvm.read.ptx.sreg.ctaid.x : i32
   %block = arith.extui %block32 : i32 to i64
@@ -341,14 +341,14 @@ llvm.func @advance(%in: !llvm.ptr<1>, %out: !llvm.ptr<1>, %seqlens: !llvm.ptr<1>
   %works = arith.andi %inside, %wanted : i1
   scf.if %works {
     %given = llvm.icmp "ne" %in, %null : !llvm.ptr<1>
-    %from = scf.if %given -> i32 {
+    %from = scf.if %given -> i64 {
       %step = llvm.call @slot(%frame, %i29) : (!llvm.ptr, i64) -> i64
       %e = arith.muli %n, %step : i64
-      %p = llvm.getelementptr %in[%e] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, i32
-      %v = llvm.load %p : !llvm.ptr<1> -> i32
-      scf.yield %v : i32
+      %p = llvm.getelementptr %in[%e] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, i64
+      %v = llvm.load %p : !llvm.ptr<1> -> i64
+      scf.yield %v : i64
     } else {
-      scf.yield %none : i32
+      scf.yield %none : i64
     }
     %bits = llvm.call @slot(%frame, %c1) : (!llvm.ptr, i64) -> i64
     %packed = arith.cmpi ne, %bits, %c0 : i64
@@ -364,12 +364,11 @@ llvm.func @advance(%in: !llvm.ptr<1>, %out: !llvm.ptr<1>, %seqlens: !llvm.ptr<1>
       %all = llvm.call @slot(%frame, %i10) : (!llvm.ptr, i64) -> i64
       scf.yield %all : i64
     }
-    %more = arith.trunci %tokens : i64 to i32
-    %position = arith.addi %from, %more : i32
+    %position = arith.addi %from, %tokens : i64
     %step = llvm.call @slot(%frame, %i30) : (!llvm.ptr, i64) -> i64
     %e = arith.muli %n, %step : i64
-    %p = llvm.getelementptr %out[%e] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, i32
-    llvm.store %position, %p : i32, !llvm.ptr<1>
+    %p = llvm.getelementptr %out[%e] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, i64
+    llvm.store %position, %p : i64, !llvm.ptr<1>
   }
   llvm.return
 }
