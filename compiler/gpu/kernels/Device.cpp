@@ -125,6 +125,7 @@ static LogicalResult emitMixer(seq::MixerOp mixer, const MixerPlan &plan,
       return failure();
     result.forward = std::move(launches->launches);
     result.regions = std::move(launches->regions);
+    result.step = std::move(launches->step);
     result.uncut = "its reductions are over pairs of positions";
     return success();
   }

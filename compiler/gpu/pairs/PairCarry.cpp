@@ -91,6 +91,44 @@ void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> pla
       extents, builder.getDenseI64ArrayAttr(staticExtents), builder.getI64IntegerAttr(0));
 }
 
+/// What a row of the carry holds, at tokens of the call: as it is stored there.
+static PairExpr::Result valueInCall(MixerOp mixer, PairExpr &expr, StringAttr name,
+                                    ArrayRef<PairValue> places) {
+  Operation *source = chunk::lookup(mixer, name);
+  if (auto tensor = dyn_cast<TensorOp>(source))
+    return expr.load(source, tensor, places);
+  return expr.symbol(source, name, places);
+}
+
+LogicalResult storeTokenRows(MixerOp mixer, PairExpr &expr, PairTiles &tiles, Value position) {
+  LaneBlock &block = tiles.block;
+  for (auto [number, component] : llvm::enumerate(carryComponents(mixer))) {
+    if (component.kind != CarryComponent::Rows)
+      continue;
+    const LaneArray &after = block.carryOut(static_cast<int32_t>(number));
+    StringAttr name = component.of.getAttr();
+    Operation *source = chunk::lookup(mixer, name);
+    Value row = position;
+    if (component.shape[0] > 0)
+      row = arith::RemUIOp::create(block.builder, block.loc, row, block.i64(component.shape[0]));
+    auto status = forEachRowOfFeatures(
+        source, expr, tiles, placesOf(mixer, source).getValue().drop_front(),
+        [&](ArrayRef<PairValue> places) -> LogicalResult {
+          SmallVector<PairValue> all = {PairValue::along(kRow)};
+          llvm::append_range(all, places);
+          auto value = valueInCall(mixer, expr, name, all);
+          if (failed(value))
+            return failure();
+          storeRows(tiles, after, all, value->value ? *value : tiles.number(*value), row,
+                    block.i64(1), kRow);
+          return success();
+        });
+    if (failed(status))
+      return failure();
+  }
+  return success();
+}
+
 namespace {
 
 /// The kernel that writes rows: those of the call, and the earlier ones where the carry that is
@@ -227,13 +265,8 @@ private:
         source, *expr, tiles, features, [&](ArrayRef<PairValue> places) -> LogicalResult {
           SmallVector<PairValue> all = {PairValue::along(kColumn)};
           llvm::append_range(all, places);
-          PairExpr::Result value = failure();
-          if (isOld)
-            value = expr->loadFrom(source, in, all, dims, nullptr);
-          else if (auto tensor = dyn_cast<TensorOp>(source))
-            value = expr->load(source, tensor, all);
-          else
-            value = expr->symbol(source, name, all);
+          auto value = isOld ? expr->loadFrom(source, in, all, dims, nullptr)
+                             : valueInCall(mixer, *expr, name, all);
           if (failed(value))
             return failure();
           storeRows(tiles, out, all, value->value ? *value : tiles.number(*value), row,

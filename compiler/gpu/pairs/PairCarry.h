@@ -20,6 +20,10 @@ void storeRows(PairTiles &tiles, const LaneArray &array, llvm::ArrayRef<PairValu
                const PairValue &value, mlir::Value first, mlir::Value count, Axis rows,
                const PairColumns *columns = nullptr);
 
+/// Stores the rows of a step's one token into the carry that it updates.
+mlir::LogicalResult storeTokenRows(mlir::seq::MixerOp mixer, PairExpr &expr, PairTiles &tiles,
+                                   mlir::Value position);
+
 /// Adds the kernel that writes the carry's rows and the position, when those before have read
 /// them, and its launch.
 mlir::LogicalResult emitCarryKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,

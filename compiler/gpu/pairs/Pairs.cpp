@@ -28,9 +28,9 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 namespace {
 
-/// A block's rows: 16 for each warp.
-constexpr int32_t kWarps = 4;
-constexpr int64_t kRows = 16 * kWarps;
+/// A block's rows: 16 for each warp. Steps have one row, and a warp for it.
+constexpr int32_t kWarps = 4, kWarpsOfStep = 1;
+constexpr int64_t kRowsOfWarp = 16;
 /// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
 /// at most.
 constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
@@ -52,13 +52,16 @@ public:
       return failure();
     groups = std::move(*divided);
     for (size_t number = 0; number < groups.groups.size(); ++number)
-      if (failed(groups.groups[number].isRecurrent ? emitRecurrences() : emitGroup(number)))
+      if (failed(groups.groups[number].isRecurrent ? emitRecurrences()
+                                                   : emitGroup(number, nameOf(number), false)))
         return failure();
     if (failed(emitCarryKernel(mixer, plan, groups, module, name, first, result.launches)))
       return failure();
     for (const KeptValue &kept : groups.kept)
       result.regions.push_back(
           LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+    if (hasStep() && failed(emitGroup(0, (name + "_step").str(), true)))
+      return failure();
     return std::move(result);
   }
 
@@ -116,22 +119,37 @@ private:
     return success();
   }
 
-  LogicalResult emitGroup(size_t number) {
+  /// Whether steps have a kernel of their own, which writes what is carried, too: all is made by
+  /// one kernel, and the row of a token fits in a tile.
+  bool hasStep() const {
+    if (plan.noStep || groups.groups.size() != 1 || !groups.kept.empty() ||
+        groups.groups[0].rows != tokenDimOf(mixer) || slicesOf(groups.groups[0]) > 1)
+      return false;
+    return carriesRows(mixer) &&
+           llvm::all_of(carryComponents(mixer), [&](const CarryComponent &component) {
+             return component.kind != CarryComponent::Rows || component.shape.size() < 2 ||
+                    component.shape.back() <= PairTiles::kMostFeatures;
+           });
+  }
+
+  /// The kernel of a group, or that of a step.
+  LogicalResult emitGroup(size_t number, const std::string &kernelName, bool isStep) {
     const PairGroup &group = groups.groups[number];
     const auto regions = static_cast<int32_t>(groups.kept.size());
-    LLVM::LLVMFuncOp kernel =
-        makeKernel(module, mixer.getLoc(), nameOf(number), plan, kWarps, regions);
-    const LaneShape shape{{0}, 32, 32, 1, 32 * kWarps};
+    const int32_t warps = isStep ? kWarpsOfStep : kWarps;
+    const int64_t blockRows = kRowsOfWarp * warps;
+    LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), kernelName, plan, warps, regions);
+    const LaneShape shape{{0}, 32, 32, 1, 32 * warps};
     LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
     OpBuilder &builder = block.builder;
     const int64_t order = isStoredWide() ? 3 : 2;
     const int64_t bytes = block.real.isF64() ? 8 : order == 3 ? 6 : 2;
     const int64_t columns = columnsOfTile(group, bytes);
-    if (mostFeatures(group) * bytes <= kBytesOfThreeBlocks)
+    if (!isStep && mostFeatures(group) * bytes <= kBytesOfThreeBlocks)
       kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), block.builder.getI32IntegerAttr(3));
-    PairTiles tiles(block, kRows, columns);
+    PairTiles tiles(block, blockRows, columns);
     PairProducts products(tiles, order);
-    LaunchPlan launch = launchOf(plan, shape, 32 * kWarps, regions);
+    LaunchPlan launch = launchOf(plan, shape, 32 * warps, regions);
     launch.kernel = first++;
 
     // Blocks with the most columns in front of them begin first.
@@ -151,7 +169,7 @@ private:
     }
     own = arith::SubIOp::create(builder, block.loc, count, own);
     own = arith::SubIOp::create(builder, block.loc, own, block.i64(1));
-    rows.inCall = arith::MulIOp::create(builder, block.loc, own, block.i64(kRows));
+    rows.inCall = arith::MulIOp::create(builder, block.loc, own, block.i64(blockRows));
     Value position = block.position();
     rows.length = arith::AddIOp::create(builder, block.loc, position, block.tokens);
     Value all = block.i64(1);
@@ -159,12 +177,12 @@ private:
     if (rows.dim == tokenDimOf(mixer)) {
       all = block.tokens;
       rows.first = arith::AddIOp::create(builder, block.loc, position, rows.inCall);
-      launch.grid[2].factors.push_back({SEQ_FACTOR_DIM, plan.tokenDim, kRows});
+      launch.grid[2].factors.push_back({SEQ_FACTOR_DIM, plan.tokenDim, blockRows});
     } else if (rows.dim) {
       const auto size =
           static_cast<int64_t>(*cast<DimOp>(chunk::lookup(mixer, rows.dim)).getSize());
       all = block.i64(size);
-      launch.grid[2].number = llvm::divideCeil(size, kRows);
+      launch.grid[2].number = llvm::divideCeil(size, blockRows);
     }
     launch.grid[2].number *= slices;
     Value left = arith::SubIOp::create(builder, block.loc, all, rows.inCall);
@@ -184,21 +202,27 @@ private:
       if (kept.group == number &&
           failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
         return failure();
+    if (isStep) {
+      if (failed(storeTokenRows(mixer, expr, tiles, position)))
+        return failure();
+      block.storePosition();
+    }
     LLVM::ReturnOp::create(builder, block.loc, ValueRange());
     // Bounds of columns may be quotients.
     RewritePatternSet patterns(mixer.getContext());
     arith::populateCeilFloorDivExpandOpsPatterns(patterns);
     walkAndApplyPatterns(kernel, std::move(patterns));
 
-    const std::string of = !rows.dim ? "a block walks the columns of all"
+    const std::string of = isStep      ? "a warp walks the columns of a row"
+                           : !rows.dim ? "a block walks the columns of all"
                            : rows.dim == tokenDimOf(mixer)
-                               ? fmt::format("a block for {} rows walks their columns", kRows)
+                               ? fmt::format("a block for {} rows walks their columns", blockRows)
                                : fmt::format("a block for {} places of {} walks their columns",
-                                             kRows, rows.dim.getValue());
+                                             blockRows, rows.dim.getValue());
     kernel->setAttr(formName,
                     StringAttr::get(mixer.getContext(),
                                     fmt::format("{}, {} at a time, on tensor cores", of, columns)));
-    result.launches.push_back(std::move(launch));
+    (isStep ? result.step : result.launches).push_back(std::move(launch));
     return success();
   }
 
@@ -210,7 +234,7 @@ private:
   }
 
   /// Parts of the features of sums and results that blocks of their own make.
-  int64_t slicesOf(const PairGroup &group) {
+  int64_t slicesOf(const PairGroup &group) const {
     int64_t most = 1;
     auto note = [&](StringAttr symbol) {
       for (Attribute dim : chunk::dimsOf(chunk::lookup(mixer, symbol)))

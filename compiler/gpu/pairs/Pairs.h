@@ -22,9 +22,10 @@ namespace seqmix::gpu {
 /// Whether a mixer at the structure stage has reductions over pairs.
 bool hasPairs(mlir::seq::MixerOp mixer);
 
-/// The launches of a forward pass or step, and the regions of their workspace.
+/// The launches of a forward pass and the regions of their workspace, and that of a step; without
+/// it those of a forward pass serve for steps, too.
 struct PairLaunches {
-  std::vector<LaunchPlan> launches;
+  std::vector<LaunchPlan> launches, step;
   std::vector<AmountPlan> regions;
 };
 
