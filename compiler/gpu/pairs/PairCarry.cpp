@@ -100,17 +100,20 @@ static PairExpr::Result valueInCall(MixerOp mixer, PairExpr &expr, StringAttr na
   return expr.symbol(source, name, places);
 }
 
-LogicalResult storeTokenRows(MixerOp mixer, PairExpr &expr, PairTiles &tiles, Value position) {
+LogicalResult storeCarryOfStep(MixerOp mixer, PairExpr &expr, PairTiles &tiles, Value position) {
   LaneBlock &block = tiles.block;
+  tile::BarrierOp::create(block.builder, block.loc); // all threads have read states
   for (auto [number, component] : llvm::enumerate(carryComponents(mixer))) {
-    if (component.kind != CarryComponent::Rows)
-      continue;
-    const LaneArray &after = block.carryOut(static_cast<int32_t>(number));
+    LaneArray after = block.carryOut(static_cast<int32_t>(number));
     StringAttr name = component.of.getAttr();
     Operation *source = chunk::lookup(mixer, name);
     Value row = position;
-    if (component.shape[0] > 0)
+    if (component.kind == CarryComponent::State) {
+      row = block.i64(0);
+      after.strides.insert(after.strides.begin(), block.i64(0));
+    } else if (component.shape[0] > 0) {
       row = arith::RemUIOp::create(block.builder, block.loc, row, block.i64(component.shape[0]));
+    }
     auto status = forEachRowOfFeatures(
         source, expr, tiles, placesOf(mixer, source).getValue().drop_front(),
         [&](ArrayRef<PairValue> places) -> LogicalResult {

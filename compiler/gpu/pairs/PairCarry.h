@@ -20,9 +20,9 @@ void storeRows(PairTiles &tiles, const LaneArray &array, llvm::ArrayRef<PairValu
                const PairValue &value, mlir::Value first, mlir::Value count, Axis rows,
                const PairColumns *columns = nullptr);
 
-/// Stores the rows of a step's one token into the carry that it updates.
-mlir::LogicalResult storeTokenRows(mlir::seq::MixerOp mixer, PairExpr &expr, PairTiles &tiles,
-                                   mlir::Value position);
+/// Stores what a step's one token leaves in the carry that it updates: its rows, and states.
+mlir::LogicalResult storeCarryOfStep(mlir::seq::MixerOp mixer, PairExpr &expr, PairTiles &tiles,
+                                     mlir::Value position);
 
 /// Adds the kernel that writes the carry's rows and the position, when those before have read
 /// them, and its launch.

@@ -40,6 +40,7 @@ struct PairRows {
   mlir::Value inCall;          ///< the number of the first one in the call
   mlir::Value first;           ///< and in the sequence
   mlir::Value length;          ///< of the whole sequence so far, i64
+  bool isStep = false;         ///< of one token: states in front of it are the carry's
 };
 
 class PairExpr {
@@ -114,6 +115,8 @@ private:
   Result definition(mlir::Operation *at, mlir::Operation *source, llvm::ArrayRef<PairValue> places);
   Result gather(mlir::Operation *at, mlir::seq::TensorOp tensor, llvm::ArrayRef<PairValue> places);
   Result produced(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
+  Result stateOfStep(mlir::Operation *at, mlir::seq::StateOp state,
+                     llvm::ArrayRef<PairValue> places);
   Result loadKept(mlir::Operation *at, const KeptValue &value, llvm::ArrayRef<PairValue> places);
   Result place(mlir::Operation *op, mlir::AffineExpr expr, llvm::ArrayRef<PairValue> operands);
   /// The product of some factors, over all of `axes` at least; as stored if it is only one read.

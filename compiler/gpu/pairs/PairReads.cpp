@@ -185,6 +185,29 @@ std::optional<int32_t> PairExpr::rowsComponent(StringAttr name) const {
   return std::nullopt;
 }
 
+/// A state behind the call's one token, or in front of it.
+PairExpr::Result PairExpr::stateOfStep(Operation *at, StateOp state, ArrayRef<PairValue> places) {
+  const PairValue &token = places[0];
+  const bool isOfToken = token.isKnownIndex() && token.axes.size() == 1 &&
+                         (token.axes[0] == kRow || token.axes[0] == kColumn);
+  if (isOfToken && token.offset == 0)
+    for (auto next : mixer.getOps<NextOp>())
+      if (next.getStateAttr().getAttr() == state.getSymNameAttr())
+        return body(next.getBody().front(), places);
+  if (!isOfToken || token.offset != -1)
+    return refuse(at, "states at other tokens than the last"), failure();
+  for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
+    if (component.kind == CarryComponent::State &&
+        component.of.getAttr() == state.getSymNameAttr()) {
+      Result stored = loadFrom(at, block.carryIn(static_cast<int32_t>(number)), places.drop_front(),
+                               state.getDims(), nullptr);
+      if (failed(stored))
+        return failure();
+      return widened(*stored, block.plan.components[number].dtype);
+    }
+  llvm_unreachable("states are carried");
+}
+
 PairExpr::Result PairExpr::definition(Operation *at, Operation *source,
                                       ArrayRef<PairValue> places) {
   Key key = keyOf(source, places);
@@ -193,7 +216,9 @@ PairExpr::Result PairExpr::definition(Operation *at, Operation *source,
   auto name = source->getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName());
   auto define = dyn_cast<DefineOp>(source);
   auto made = [&]() -> Result {
-    if (const KeptValue *kept = groups.find(name))
+    if (auto state = dyn_cast<StateOp>(source); state && rows.isStep)
+      return stateOfStep(at, state, places);
+    if (const KeptValue *kept = groups.find(name); kept && !rows.isStep)
       return loadKept(at, *kept, places);
     if (!define)
       return refuse(at, "'" + name.getValue() + "', which another form makes"), failure();

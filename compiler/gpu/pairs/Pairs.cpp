@@ -60,8 +60,8 @@ public:
     for (const KeptValue &kept : groups.kept)
       result.regions.push_back(
           LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
-    if (hasStep() && failed(emitGroup(0, (name + "_step").str(), true)))
-      return failure();
+    if (hasStep())
+      emitStep();
     return std::move(result);
   }
 
@@ -121,15 +121,37 @@ private:
 
   /// Whether steps have a kernel of their own, which writes what is carried, too: all is made by
   /// one kernel, and the row of a token fits in a tile.
-  bool hasStep() const {
-    if (plan.noStep || groups.groups.size() != 1 || !groups.kept.empty() ||
-        groups.groups[0].rows != tokenDimOf(mixer) || slicesOf(groups.groups[0]) > 1)
+  bool hasStep() {
+    const PairGroup &last = groups.groups.back();
+    if (plan.noStep || last.isRecurrent || last.rows != tokenDimOf(mixer) || slicesOf(last) > 1 ||
+        !carriesRows(mixer))
       return false;
-    return carriesRows(mixer) &&
-           llvm::all_of(carryComponents(mixer), [&](const CarryComponent &component) {
-             return component.kind != CarryComponent::Rows || component.shape.size() < 2 ||
-                    component.shape.back() <= PairTiles::kMostFeatures;
-           });
+    // States are those behind the token that the group itself is at.
+    if (!llvm::all_of(ArrayRef(groups.groups).drop_back(),
+                      [](const PairGroup &group) { return group.isRecurrent; }) ||
+        llvm::any_of(groups.kept,
+                     [&](const KeptValue &kept) { return !groups.groups[kept.group].isRecurrent; }))
+      return false;
+    const auto batchDims = llvm::count_if(
+        mixer.getOps<DimOp>(), [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
+    return llvm::all_of(carryComponents(mixer), [&](const CarryComponent &component) {
+      if (component.kind == CarryComponent::State && // that no other block reads
+          (static_cast<int64_t>(component.batch.size()) != batchDims ||
+           llvm::any_of(component.batch, [](BatchAttr dim) { return dim.getDiv() > 1; })))
+        return false;
+      return component.shape.empty() || component.shape.back() <= PairTiles::kMostFeatures;
+    });
+  }
+
+  /// Without it the launches of a forward pass serve, which explanations say.
+  void emitStep() {
+    ScopedDiagnosticHandler quiet(mixer.getContext(), [](Diagnostic &) { return success(); });
+    const std::string kernel = (name + "_step").str();
+    const int32_t before = first;
+    if (succeeded(emitGroup(groups.groups.size() - 1, kernel, true)))
+      return;
+    SymbolTable::lookupSymbolIn(module, kernel)->erase();
+    first = before;
   }
 
   /// The kernel of a group, or that of a step.
@@ -155,6 +177,7 @@ private:
     // Blocks with the most columns in front of them begin first.
     PairRows rows;
     rows.dim = group.rows;
+    rows.isStep = isStep;
     auto wide = [&](Value number) -> Value {
       return arith::ExtUIOp::create(builder, block.loc, builder.getI64Type(), number);
     };
@@ -203,7 +226,7 @@ private:
           failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
         return failure();
     if (isStep) {
-      if (failed(storeTokenRows(mixer, expr, tiles, position)))
+      if (failed(storeCarryOfStep(mixer, expr, tiles, position)))
         return failure();
       block.storePosition();
     }
