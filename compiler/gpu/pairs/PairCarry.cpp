@@ -100,6 +100,15 @@ static PairExpr::Result valueInCall(MixerOp mixer, PairExpr &expr, StringAttr na
   return expr.symbol(source, name, places);
 }
 
+Value onceOfSlices(PairTiles &tiles, ArrayRef<PairValue> places, Value count) {
+  if (!tiles.slice || (!places.empty() && tiles.firstOf(places.back().axes[0])))
+    return count;
+  LaneBlock &block = tiles.block;
+  Value isFirst = arith::CmpIOp::create(block.builder, block.loc, arith::CmpIPredicate::eq,
+                                        tiles.slice, block.i64(0));
+  return arith::SelectOp::create(block.builder, block.loc, isFirst, count, block.i64(0));
+}
+
 LogicalResult storeCarryOfStep(MixerOp mixer, PairExpr &expr, PairTiles &tiles, Value position) {
   LaneBlock &block = tiles.block;
   tile::BarrierOp::create(block.builder, block.loc); // all threads have read states
@@ -123,7 +132,7 @@ LogicalResult storeCarryOfStep(MixerOp mixer, PairExpr &expr, PairTiles &tiles, 
           if (failed(value))
             return failure();
           storeRows(tiles, after, all, value->value ? *value : tiles.number(*value), row,
-                    block.i64(1), kRow);
+                    onceOfSlices(tiles, places, block.i64(1)), kRow);
           return success();
         });
     if (failed(status))

@@ -20,6 +20,9 @@ void storeRows(PairTiles &tiles, const LaneArray &array, llvm::ArrayRef<PairValu
                const PairValue &value, mlir::Value first, mlir::Value count, Axis rows,
                const PairColumns *columns = nullptr);
 
+/// How many rows a block stores: what has no slices is stored by the blocks of the first one.
+mlir::Value onceOfSlices(PairTiles &tiles, llvm::ArrayRef<PairValue> places, mlir::Value count);
+
 /// Stores what a step's one token leaves in the carry that it updates: its rows, and states.
 mlir::LogicalResult storeCarryOfStep(mlir::seq::MixerOp mixer, PairExpr &expr, PairTiles &tiles,
                                      mlir::Value position);

@@ -163,21 +163,41 @@ LogicalResult PairLoop::findBounds() {
       builder, loc, domain, extent, ofRows, [](StringAttr) { return Bounds(); }, symbols);
   if (!each.empty()) // of all columns there is a value
     intervals.assign(1, Bounds{block.i64(0), extent});
-  low = high = block.i64(0);
-  for (auto [number, interval] : llvm::enumerate(intervals)) {
-    low = number ? least(low, interval.low) : interval.low;
-    high = number ? greatest(high, interval.high) : interval.high;
-  }
+  divideIntervals();
   // Blocks behind the last token have none.
   Value hasRows =
       arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, rows.count, block.i64(0));
-  high = arith::SelectOp::create(builder, loc, hasRows, high, low);
+  for (Bounds &interval : intervals)
+    interval.high = arith::SelectOp::create(builder, loc, hasRows, interval.high, interval.low);
   if (runs == 3) {
     Value size = block.i64(ring);
     wrap = arith::MulIOp::create(builder, loc, arith::DivUIOp::create(builder, loc, position, size),
                                  size);
   }
   return success();
+}
+
+/// In order, and without columns in common: a pair of the domain counts where its column is walked
+/// first. An interval without columns may end before it begins.
+void PairLoop::divideIntervals() {
+  for (size_t end = intervals.size(); end > 1; --end)
+    for (size_t number = 1; number < end; ++number) {
+      Bounds &one = intervals[number - 1], &other = intervals[number];
+      Value isInOrder =
+          arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sle, one.low, other.low);
+      auto choose = [&](Value a, Value b) -> Value {
+        return arith::SelectOp::create(builder, loc, isInOrder, a, b);
+      };
+      const Bounds before = one;
+      one = {choose(one.low, other.low), choose(one.high, other.high)};
+      other = {choose(other.low, before.low), choose(other.high, before.high)};
+    }
+  Value walked;
+  for (Bounds &interval : intervals) {
+    if (walked)
+      interval.low = greatest(interval.low, walked);
+    walked = walked ? greatest(walked, interval.high) : interval.high;
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -196,9 +216,10 @@ LogicalResult PairLoop::emit(PairsOp op) {
     carried.push_back(sum.feature ? tiles.spread(tiles.constant(0), {kRow, *sum.feature})
                                   : tiles.spread(tiles.constant(0), {kRow}));
   auto emitRuns = [&]() -> LogicalResult {
-    if (runs == 1)
+    const int64_t all = runs * static_cast<int64_t>(intervals.size());
+    if (all == 1)
       return emitRun(Value(), carried);
-    return emitLoop(block.i64(0), block.i64(runs), block.i64(1), true, carried,
+    return emitLoop(block.i64(0), block.i64(all), block.i64(1), true, carried,
                     [&](Value run, SmallVector<Value> &inside) { return emitRun(run, inside); });
   };
   if (failed(emitRuns()))
@@ -220,9 +241,24 @@ LogicalResult PairLoop::emit(PairsOp op) {
   return success();
 }
 
-/// Columns that stand behind each other: rows of the carry (of a ring two runs, as they may begin
-/// behind its start), then those of the call.
+/// Columns of an interval that stand behind each other: rows of the carry (of a ring two runs, as
+/// they may begin behind its start), then those of the call.
 LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
+  const bool isInLoop = static_cast<bool>(number);
+  Value low = intervals[0].low, high = intervals[0].high;
+  if (const auto count = static_cast<int64_t>(intervals.size()); count > 1) {
+    Value interval = number;
+    if (runs > 1) {
+      interval = arith::RemUIOp::create(builder, loc, number, block.i64(count));
+      number = arith::DivUIOp::create(builder, loc, number, block.i64(count));
+    }
+    for (int64_t other = 1; other < count; ++other) {
+      Value isOther =
+          arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, interval, block.i64(other));
+      low = arith::SelectOp::create(builder, loc, isOther, intervals[other].low, low);
+      high = arith::SelectOp::create(builder, loc, isOther, intervals[other].high, high);
+    }
+  }
   auto is = [&](int64_t run) -> Value {
     return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, number, block.i64(run));
   };
@@ -230,7 +266,7 @@ LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
     return arith::SelectOp::create(builder, loc, condition, a, b);
   };
   Value first = low, end = high, isCarry, carryStart;
-  if (number) {
+  if (runs > 1) {
     Value isLast = is(runs - 1);
     isCarry =
         arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, number, block.i64(runs - 1));
@@ -245,37 +281,10 @@ LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
     first = greatest(low, from);
     end = choose(isLast, high, least(high, before));
   }
-  auto loop = emitLoop(
-      first, end, block.i64(tiles.sizeOf(kColumn)), !number, carried,
-      [&](Value own, SmallVector<Value> &inside) -> LogicalResult {
-        if (intervals.size() < 2)
-          return emitTile(own, end, isCarry, carryStart, inside);
-        // Between the intervals there may be tiles without any pair.
-        Value past = arith::AddIOp::create(builder, loc, own, block.i64(tiles.sizeOf(kColumn)));
-        Value isWanted;
-        for (const Bounds &interval : intervals) {
-          Value meets = arith::AndIOp::create(
-              builder, loc,
-              arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, own, interval.high),
-              arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, past, interval.low));
-          isWanted =
-              isWanted ? arith::OrIOp::create(builder, loc, isWanted, meets).getResult() : meets;
-        }
-        auto choice = scf::IfOp::create(builder, loc, ValueRange(inside).getTypes(), isWanted,
-                                        /*withElse=*/true);
-        if (!inside.empty()) {
-          builder.setInsertionPointToStart(choice.elseBlock());
-          scf::YieldOp::create(builder, loc, inside);
-        }
-        builder.setInsertionPointToStart(choice.thenBlock());
-        if (failed(emitTile(own, end, isCarry, carryStart, inside)))
-          return failure();
-        if (!inside.empty())
-          scf::YieldOp::create(builder, loc, inside);
-        builder.setInsertionPointAfter(choice);
-        inside.assign(choice.result_begin(), choice.result_end());
-        return success();
-      });
+  auto loop = emitLoop(first, end, block.i64(tiles.sizeOf(kColumn)), !isInLoop, carried,
+                       [&](Value own, SmallVector<Value> &inside) {
+                         return emitTile(own, end, isCarry, carryStart, inside);
+                       });
   if (failed(loop))
     return failure();
   (*loop)->setAttr(tile::pipelinedName, builder.getUnitAttr());

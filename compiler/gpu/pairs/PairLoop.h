@@ -52,6 +52,7 @@ private:
   mlir::LogicalResult collectSums();
   mlir::FailureOr<Each> eachOf(mlir::seq::PairResultAttr result);
   mlir::LogicalResult findBounds();
+  void divideIntervals();
   mlir::LogicalResult emitRun(mlir::Value number, llvm::SmallVector<mlir::Value> &carried);
   mlir::LogicalResult emitTile(mlir::Value first, mlir::Value end, mlir::Value isCarry,
                                mlir::Value carryStart, llvm::SmallVector<mlir::Value> &carried);
@@ -83,8 +84,7 @@ private:
   mlir::seq::PairsOp pairs;
   std::vector<Sum> sums;
   std::vector<Each> each;
-  llvm::SmallVector<Bounds> intervals;
-  mlir::Value low, high; // of all columns
+  llvm::SmallVector<Bounds> intervals; // of columns
   int64_t runs = 1, ring = 0;
   mlir::Value wrap; // of a ring: the position that stands in its first row
   PairValue mask;

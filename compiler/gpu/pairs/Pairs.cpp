@@ -28,8 +28,8 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 namespace {
 
-/// A block's rows: 16 for each warp. Steps have one row, and a warp for it.
-constexpr int32_t kWarps = 4, kWarpsOfStep = 1;
+/// A block's rows: 16 for each warp. A step has one; its warps divide columns and features.
+constexpr int32_t kWarps = 4;
 constexpr int64_t kRowsOfWarp = 16;
 /// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
 /// at most.
@@ -123,8 +123,7 @@ private:
   /// one kernel, and the row of a token fits in a tile.
   bool hasStep() {
     const PairGroup &last = groups.groups.back();
-    if (plan.noStep || last.isRecurrent || last.rows != tokenDimOf(mixer) || slicesOf(last) > 1 ||
-        !carriesRows(mixer))
+    if (plan.noStep || last.isRecurrent || last.rows != tokenDimOf(mixer))
       return false;
     // States are those behind the token that the group itself is at.
     if (!llvm::all_of(ArrayRef(groups.groups).drop_back(),
@@ -139,7 +138,12 @@ private:
           (static_cast<int64_t>(component.batch.size()) != batchDims ||
            llvm::any_of(component.batch, [](BatchAttr dim) { return dim.getDiv() > 1; })))
         return false;
-      return component.shape.empty() || component.shape.back() <= PairTiles::kMostFeatures;
+      // Blocks have all features, or each a slice of them.
+      const bool isOfRows = component.kind == CarryComponent::Rows;
+      ArrayRef<int64_t> features = ArrayRef(component.shape).drop_front(isOfRows ? 1 : 0);
+      const int64_t parts =
+          features.empty() ? 1 : llvm::divideCeil(features.back(), PairTiles::kMostFeatures);
+      return parts == 1 || (isOfRows && parts == slicesOf(last));
     });
   }
 
@@ -158,10 +162,9 @@ private:
   LogicalResult emitGroup(size_t number, const std::string &kernelName, bool isStep) {
     const PairGroup &group = groups.groups[number];
     const auto regions = static_cast<int32_t>(groups.kept.size());
-    const int32_t warps = isStep ? kWarpsOfStep : kWarps;
-    const int64_t blockRows = kRowsOfWarp * warps;
-    LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), kernelName, plan, warps, regions);
-    const LaneShape shape{{0}, 32, 32, 1, 32 * warps};
+    const int64_t blockRows = isStep ? kRowsOfWarp : kRowsOfWarp * kWarps;
+    LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), kernelName, plan, kWarps, regions);
+    const LaneShape shape{{0}, 32, 32, 1, 32 * kWarps};
     LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
     OpBuilder &builder = block.builder;
     const int64_t order = isStoredWide() ? 3 : 2;
@@ -171,7 +174,7 @@ private:
       kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), block.builder.getI32IntegerAttr(3));
     PairTiles tiles(block, blockRows, columns);
     PairProducts products(tiles, order);
-    LaunchPlan launch = launchOf(plan, shape, 32 * warps, regions);
+    LaunchPlan launch = launchOf(plan, shape, 32 * kWarps, regions);
     launch.kernel = first++;
 
     // Blocks with the most columns in front of them begin first.
@@ -236,7 +239,7 @@ private:
     arith::populateCeilFloorDivExpandOpsPatterns(patterns);
     walkAndApplyPatterns(kernel, std::move(patterns));
 
-    const std::string of = isStep      ? "a warp walks the columns of a row"
+    const std::string of = isStep      ? "a block for a row walks its columns"
                            : !rows.dim ? "a block walks the columns of all"
                            : rows.dim == tokenDimOf(mixer)
                                ? fmt::format("a block for {} rows walks their columns", blockRows)
@@ -323,16 +326,8 @@ private:
             all.push_back(PairValue::along(kRow));
             own.strides.push_back(tiles.block.i64(0));
           }
-          // What has no slices is stored once.
-          Value count = rows.count;
-          if (tiles.slice && (places.empty() || !tiles.firstOf(places.back().axes[0]))) {
-            LaneBlock &block = tiles.block;
-            Value isFirst = arith::CmpIOp::create(
-                block.builder, block.loc, arith::CmpIPredicate::eq, tiles.slice, block.i64(0));
-            count = arith::SelectOp::create(block.builder, block.loc, isFirst, count, block.i64(0));
-          }
           storeRows(tiles, own, all, value->value ? *value : tiles.number(*value), rows.inCall,
-                    count, kRow);
+                    onceOfSlices(tiles, places, rows.count), kRow);
           return success();
         });
   }
