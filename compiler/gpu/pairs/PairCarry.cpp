@@ -21,9 +21,20 @@ using namespace mlir::seq;
 
 namespace seqmix::gpu {
 
-/// Rows of a tile, and blocks that divide them.
-static constexpr int64_t kCarryRows = 64, kCarryBlocks = 4;
+/// Rows of a tile, as many elements of it, and blocks that divide all rows.
+static constexpr int64_t kLeastRows = 16, kMostRows = 64, kTileElements = 64 * 64, kCarryBlocks = 4;
 static constexpr int32_t kCarryWarps = 4;
+
+/// The widest component decides.
+static int64_t rowsOfTile(MixerOp mixer) {
+  int64_t features = 1;
+  for (const CarryComponent &component : carryComponents(mixer))
+    if (component.kind == CarryComponent::Rows && component.shape.size() > 1)
+      features = std::max(features, component.shape.back());
+  const auto padded = static_cast<int64_t>(
+      llvm::PowerOf2Ceil(static_cast<uint64_t>(std::min(features, PairTiles::kMostFeatures))));
+  return std::clamp(kTileElements / padded, kLeastRows, kMostRows);
+}
 
 void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> places,
                const PairValue &value, Value first, Value count, Axis rows,
@@ -152,8 +163,8 @@ public:
       : mixer(mixer), groups(groups),
         block(plan, LaneShape{{0}, 32, 32, 1, 32 * kCarryWarps}, kernel, mixer.getCompute(),
               static_cast<int32_t>(groups.kept.size())),
-        tiles(block, kCarryRows, kCarryRows), products(tiles, 3), builder(block.builder),
-        loc(block.loc) {}
+        tiles(block, rowsOfTile(mixer), rowsOfTile(mixer)), products(tiles, 3),
+        builder(block.builder), loc(block.loc) {}
 
   LogicalResult run() {
     position = block.position();
@@ -165,8 +176,8 @@ public:
     };
     Value own = wide(NVVM::BlockIdZOp::create(builder, loc, i32));
     Value all = wide(NVVM::GridDimZOp::create(builder, loc, i32));
-    start = arith::MulIOp::create(builder, loc, own, block.i64(kCarryRows));
-    step = arith::MulIOp::create(builder, loc, all, block.i64(kCarryRows));
+    start = arith::MulIOp::create(builder, loc, own, block.i64(tiles.sizeOf(kColumn)));
+    step = arith::MulIOp::create(builder, loc, all, block.i64(tiles.sizeOf(kColumn)));
     PairRows rows{tokenDimOf(mixer), block.i64(0), block.i64(0), block.i64(0), total};
     expr.emplace(mixer, tiles, products, rows, groups);
     for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))

@@ -34,6 +34,9 @@ constexpr int64_t kRowsOfWarp = 16;
 /// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
 /// at most.
 constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
+/// Sums of a block: half as many where factors are cut into three parts or are f64. Beyond that
+/// warps divide the features, too, and a block has fewer rows.
+constexpr int64_t kMostSums = 64 * 128;
 /// Bytes of a row of features up to which the registers of a multiprocessor are enough for three
 /// blocks.
 constexpr int64_t kBytesOfThreeBlocks = 128;
@@ -162,7 +165,6 @@ private:
   LogicalResult emitGroup(size_t number, const std::string &kernelName, bool isStep) {
     const PairGroup &group = groups.groups[number];
     const auto regions = static_cast<int32_t>(groups.kept.size());
-    const int64_t blockRows = isStep ? kRowsOfWarp : kRowsOfWarp * kWarps;
     LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), kernelName, plan, kWarps, regions);
     const LaneShape shape{{0}, 32, 32, 1, 32 * kWarps};
     LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
@@ -170,6 +172,7 @@ private:
     const int64_t order = isStoredWide() ? 3 : 2;
     const int64_t bytes = block.real.isF64() ? 8 : order == 3 ? 6 : 2;
     const int64_t columns = columnsOfTile(group, bytes);
+    const int64_t blockRows = isStep ? kRowsOfWarp : rowsOfBlock(group, bytes);
     if (!isStep && mostFeatures(group) * bytes <= kBytesOfThreeBlocks)
       kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), block.builder.getI32IntegerAttr(3));
     PairTiles tiles(block, blockRows, columns);
@@ -276,8 +279,8 @@ private:
     return llvm::divideCeil(most, PairTiles::kMostFeatures);
   }
 
-  /// Of sums, padded.
-  int64_t mostFeatures(const PairGroup &group) {
+  /// Of sums, and of results if these are asked for, padded.
+  int64_t mostFeatures(const PairGroup &group, bool ofOutputs = false) {
     int64_t features = 1;
     auto note = [&](ArrayAttr dims) {
       for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
@@ -289,8 +292,16 @@ private:
       for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
         note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
     }
+    if (ofOutputs)
+      for (auto [number, output] : group.outputs)
+        note(chunk::dimsOf(chunk::lookup(mixer, output.getSourceAttr())));
     features = std::min(features, PairTiles::kMostFeatures);
     return static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(features)));
+  }
+
+  int64_t rowsOfBlock(const PairGroup &group, int64_t bytes) {
+    const int64_t rows = (bytes > 2 ? kMostSums / 2 : kMostSums) / mostFeatures(group, true);
+    return std::clamp(rows, kRowsOfWarp, kRowsOfWarp * kWarps);
   }
 
   int64_t columnsOfTile(const PairGroup &group, int64_t bytes) {
