@@ -27,7 +27,7 @@ def TileExpandSolves : Pass<"tile-expand-solves"> {
   let summary = "find the rows of triangular systems one after the other";
   let description = [{
     A `tile.solve` becomes the sums of its rows in order: each row, times a column of the matrix, is added to all later rows at once. A thread will have columns of the
-    right side in registers, and columns of the matrix come from shared memory. Four rows make a basic block: columns of more of them, loaded ahead of their use,
+    right side in registers, and columns of the matrix come from shared memory, where they are from when the matrix is made on. Four rows make a basic block: columns of more of them, loaded ahead of their use,
     would not fit in registers.
 
     *Requires*: tiles without layouts.
@@ -89,6 +89,7 @@ def TileToNvvm : Pass<"tile-to-nvvm"> {
   let description = [{
     A tile becomes one scalar for each register of its layout; an op on it becomes scalar ops of a thread, with shuffles where elements are in other
     lanes. The part of an address that the thread's number gives is made once; what registers add is constant, but for products with strides of run time.
+    In kernels with dots that part is made at each access: LLVM would make all of them in front of loops and keep them in registers.
 
     *Requires*: layouts on all tiles and places of all shared ones.
     *Produces*: arith, scf, llvm and nvvm. The kernel's attributes have its threads and, as `shared_bytes`, what a launch must give it.

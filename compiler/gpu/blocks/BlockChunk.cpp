@@ -67,6 +67,37 @@ LogicalResult BlockLowering::storeFactor(Value tile, const BlockFrame &frame,
   return success();
 }
 
+void BlockLowering::makeCoefficients() {
+  if (llvm::count_if(updates, [](const Update &update) { return update.isSolved(); }) < 2)
+    return; // one takes each of them once in each layout
+  const auto tokens = ArrayAttr::get(mixer.getContext(), {FlatSymbolRefAttr::get(tokenAxis.dim)});
+  for (const Update &update : updates)
+    for (TermAttr term : update.terms) {
+      if (!update.isSolved() || !term.getCoef() ||
+          chunk::dimsOf(chunk::lookup(mixer, term.getCoef())) != tokens)
+        continue;
+      StringAttr symbol = term.getCoef().getAttr();
+      if (coefficients.contains(symbol))
+        continue;
+      Value made = expr->evaluate(symbol, {tokenAxis});
+      if (!made)
+        continue; // said where it is used
+      Value shared = tiles->allocate({tokenAxis});
+      tiles->store(made, shared);
+      coefficients[symbol] = shared;
+    }
+}
+
+/// A term's coefficient on a tile with the tokens as a dim, or null for an error.
+Value BlockLowering::coefficientOf(TermAttr term, const BlockFrame &frame) {
+  StringAttr symbol = term.getCoef().getAttr();
+  Value shared = coefficients.lookup(symbol);
+  if (!shared)
+    return expr->evaluate(symbol, frame);
+  const unsigned own = frame[0].dim == tokenAxis.dim ? 0 : 1;
+  return tiles->broadcast(tiles->load(shared), 1 - own, frame);
+}
+
 /// The sum of an update's terms that read nothing, or null for an error.
 Value BlockLowering::evaluateRight(const Update &update, const BlockFrame &frame) {
   Value sum;
@@ -75,7 +106,7 @@ Value BlockLowering::evaluateRight(const Update &update, const BlockFrame &frame
       continue;
     Value value = expr->evaluate(term.getRight().getAttr(), frame);
     if (value && term.getCoef()) {
-      Value coefficient = expr->evaluate(term.getCoef().getAttr(), frame);
+      Value coefficient = coefficientOf(term, frame);
       value = coefficient ? tiles->multiply(coefficient, value) : Value();
     }
     if (!value)
@@ -274,38 +305,47 @@ Value BlockLowering::emitRead(Read &read) {
   return sum;
 }
 
+/// An update's right factors of all tokens, each with the decays behind it that are the same for
+/// all rows.
+Parts BlockLowering::rightBehind(const Update &update) {
+  Parts right = tiles->load(update.right, /*transposed=*/true);
+  if (!hasDecay || decaysByRow)
+    return right;
+  return tiles->split(
+      tiles->multiply(tiles->join(right),
+                      tiles->broadcast(tiles->load(decays.behind), 0, {columnAxis, tokenAxis})));
+}
+
 /// The slices of the state behind the chunk; a parked one is stored.
 BlockLowering::Slices<Value> BlockLowering::emitUpdates() {
   SmallVector<Parts> rights;
-  for (const Update &update : updates) {
-    Parts right = tiles->load(update.right, /*transposed=*/true);
-    if (hasDecay && !decaysByRow)
-      right = tiles->split(
-          tiles->multiply(tiles->join(right), tiles->broadcast(tiles->load(decays.behind), 0,
-                                                               {columnAxis, tokenAxis})));
-    rights.push_back(right);
-  }
+  for (const Update &update : updates)
+    rights.push_back(rightBehind(update));
   Slices<Value> result;
   for (auto [slice, rows] : llvm::enumerate(rowSlices)) {
-    Value after = currentState(slice);
+    // The state comes last: beside what makes decays there is no room for it.
+    SmallVector<Parts> lefts;
     Value behind;
+    if (decaysByRow)
+      behind = productsOfRows(slice, 0, /*reverse=*/true).without;
+    for (const Update &update : updates)
+      lefts.push_back(decaysByRow ? withDecays(update.left[slice], behind, slice)
+                                  : update.left[slice]);
+    Value all;
+    if (hasDecay)
+      all = decaysByRow ? last(productsOfRows(slice, 0, false).with)
+                        : tiles->element(decays.upTo.with, tokenAxis.size - 1);
+    if (isSummary() && slice < decayProducts.size())
+      decayProducts[slice] = tiles->multiply(decayProducts[slice], all);
+    Value after = currentState(slice);
     if (hasDecay) {
       const BlockFrame frame = {columnAxis, rows};
-      Value all = decaysByRow ? last(productsOfRows(slice, 0, false).with)
-                              : tiles->element(decays.upTo.with, tokenAxis.size - 1);
-      if (isSummary() && slice < decayProducts.size())
-        decayProducts[slice] = tiles->multiply(decayProducts[slice], all);
       after = tiles->multiply(
           after, decaysByRow ? tiles->broadcast(all, 0, frame)
                              : expr->splat(all, BlockExpr::tileType(frame, block->real)));
     }
-    if (decaysByRow)
-      behind = productsOfRows(slice, 0, /*reverse=*/true).without;
-    for (auto [update, right] : llvm::zip_equal(updates, rights)) {
-      const Parts left =
-          decaysByRow ? withDecays(update.left[slice], behind, slice) : update.left[slice];
+    for (auto [left, right] : llvm::zip_equal(lefts, rights))
       after = tiles->dot(right, tiles->load(left, false), after);
-    }
     if (!parked.empty())
       tiles->store(after, parked[slice]);
     result.push_back(after);
@@ -330,7 +370,10 @@ LogicalResult BlockLowering::storeOutputs() {
 
 FailureOr<BlockLowering::Slices<Value>> BlockLowering::emitChunk() {
   findFactors();
-  if (failed(makeDecays()) || failed(storeFactors()))
+  if (failed(makeDecays()))
+    return failure();
+  makeCoefficients();
+  if (failed(storeFactors()))
     return failure();
   emitScores();
   if (failed(solveUpdates()))

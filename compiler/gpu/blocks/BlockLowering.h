@@ -88,6 +88,9 @@ private:
   Slices<mlir::Value> inRegisters, parked;
   /// Of a summary, the product of the decays of all tokens so far: one number, or rows.
   Slices<mlir::Value> decayProducts;
+  /// Of terms, those that are one for each token: in shared memory, as sums and functions would be
+  /// made anew in each layout.
+  llvm::DenseMap<mlir::StringAttr, mlir::Value> coefficients;
   /// Room for factors in shared memory, by symbol: what reads the state often updates it, too.
   llvm::DenseMap<mlir::StringAttr, Slices<Parts>> factors;
 
@@ -126,6 +129,8 @@ private:
   void findFactors();
   llvm::LogicalResult storeFactor(mlir::Value tile, const BlockFrame &frame,
                                   llvm::ArrayRef<mlir::Value> shared);
+  void makeCoefficients();
+  mlir::Value coefficientOf(mlir::seq::TermAttr term, const BlockFrame &frame);
   mlir::Value evaluateRight(const Update &update, const BlockFrame &frame);
   llvm::LogicalResult storeFactors();
   llvm::LogicalResult storeRight(const Update &update, const BlockFrame &columns);
@@ -148,6 +153,7 @@ private:
   void emitScoresOfGroups(int64_t group);
   mlir::Value shareOf(Read &read);
   mlir::Value emitRead(Read &read);
+  Parts rightBehind(const Update &update);
   Slices<mlir::Value> emitUpdates();
   llvm::LogicalResult storeOutputs();
 

@@ -22,7 +22,7 @@ Value BlockLowering::sumReads(const Update &update, const BlockFrame &frame,
       continue;
     Value value = what(reads[term.getRead()]);
     if (term.getCoef()) {
-      Value coefficient = expr->evaluate(term.getCoef().getAttr(), frame);
+      Value coefficient = coefficientOf(term, frame);
       isGood &= bool(coefficient);
       if (!coefficient)
         return {};

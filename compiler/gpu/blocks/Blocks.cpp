@@ -29,9 +29,9 @@ constexpr int64_t kTokens = 32;
 /// Columns of the state that a block of threads has, a warp for 16 of them.
 constexpr int64_t kMostColumns = 64, kColumnsOfWarp = 16;
 /// Rows, and those of a slice: half of them are the registers of a thread that hold its part of the
-/// state. Fewer where values are solved for, which takes registers; not where decays are of rows,
-/// as their products would be made twice as often.
-constexpr int64_t kMostRows = 256, kRowsOfSlice = 64, kRowsOfSolvedSlice = 32;
+/// state. Fewer where values are solved for, or many rows are in registers, which leaves few of
+/// them; not where decays are of rows, as their products would be made twice as often.
+constexpr int64_t kMostRows = 256, kRowsOfSlice = 64, kRowsOfNarrowSlice = 32;
 /// Shared memory that a block may have on sm_90; where it takes more, it has fewer columns. On
 /// sm_80 it may have 163 KiB, but with fewer warps a thread has more sums than registers.
 constexpr int64_t kMostSharedBytes = 232448;
@@ -173,7 +173,8 @@ LogicalResult BlockLowering::chooseColumns() {
 }
 
 void BlockLowering::cutRows() {
-  const int64_t most = readsState && !decaysByRow ? kRowsOfSolvedSlice : kRowsOfSlice;
+  const int64_t most =
+      !decaysByRow && (readsState || rowCount > kRowsOfSlice) ? kRowsOfNarrowSlice : kRowsOfSlice;
   for (int64_t first = 0; first < rowCount; first += most) {
     const int64_t rest = rowCount - first;
     BlockAxis slice{rowDim, {}, {}, {}};

@@ -29,7 +29,9 @@ Value Emitter::zero(Type type) {
   return arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
 }
 
-Value Emitter::threadId() { return NVVM::ThreadIdXOp::create(builder, loc, builder.getI32Type()); }
+Value Emitter::threadId() {
+  return copy(NVVM::ThreadIdXOp::create(builder, loc, builder.getI32Type()));
+}
 
 Value Emitter::laneId() { return arith::AndIOp::create(builder, loc, threadId(), i32(31)); }
 
@@ -49,6 +51,19 @@ Value Emitter::apply(const LinearMap &map, Value number) {
     result = result ? arith::XOrIOp::create(builder, loc, result, part) : part;
   }
   return result ? result : i32(0);
+}
+
+Value Emitter::copy(Value number) {
+  Operation *around = builder.getInsertionBlock()->getParentOp();
+  while (around && !around->hasAttr(inPlaceName))
+    around = around->getParentOp();
+  if (!around)
+    return number;
+  const StringRef text =
+      number.getType().isInteger(64) ? "mov.b64 {$w0}, {$r0};" : "mov.b32 {$w0}, {$r0};";
+  return NVVM::InlinePtxOp::create(builder, loc, TypeRange{number.getType()}, ValueRange{number},
+                                   ValueRange{}, text, Value())
+      ->getResult(0);
 }
 
 Value Emitter::xorWith(Value value, uint32_t mask) {

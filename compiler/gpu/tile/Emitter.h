@@ -16,7 +16,13 @@ namespace seqmix::gpu {
 /// The scalars that hold a tile in a thread, one a register of its layout.
 using Registers = llvm::SmallVector<mlir::Value>;
 
-/// Makes scalar ops. What depends on the thread alone is made again at each use: CSE shares it.
+/// An attribute of kernels with dots, whose sums and factors want the registers. Addresses that
+/// depend on the thread alone would all be made in front of the outermost loop and kept in
+/// registers, for half a kernel's length and more; in these they are made where they are used.
+inline constexpr llvm::StringLiteral inPlaceName = "tile.addresses_in_place";
+
+/// Makes scalar ops. What depends on the thread alone is made again at each use: CSE shares it, but
+/// in kernels with `inPlaceName`.
 class Emitter {
 public:
   Emitter(mlir::OpBuilder &builder, mlir::Location loc) : builder(builder), loc(loc) {}
@@ -33,6 +39,9 @@ public:
   /// A linear function of a number's bits: for each distance that bits move, one mask and one
   /// shift.
   mlir::Value apply(const mlir::tile::LinearMap &map, mlir::Value number);
+  /// In kernels with `inPlaceName` the same integer, but LLVM does not know so: what is made of it
+  /// stays where it is.
+  mlir::Value copy(mlir::Value number);
   mlir::Value xorWith(mlir::Value value, uint32_t mask);
   /// Whether all (or no) bits of the mask are set.
   mlir::Value hasBits(mlir::Value value, uint32_t mask, bool set);

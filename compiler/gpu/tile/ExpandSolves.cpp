@@ -53,7 +53,22 @@ public:
 private:
   /// What a row of one right side adds to those of another, by row: in shared memory, each a vector
   /// of its own.
+  ///
+  /// Behind the matrices: right sides that come later are not in registers meanwhile.
   void findColumns() {
+    OpBuilder::InsertionGuard guard(builder);
+    Operation *last = nullptr;
+    for (Value matrix : op.getMatrices()) {
+      Operation *made = matrix.getDefiningOp();
+      if (!made || made->getBlock() != op->getBlock()) {
+        last = nullptr;
+        break;
+      }
+      if (!last || last->isBeforeInBlock(made))
+        last = made;
+    }
+    if (last)
+      builder.setInsertionPointAfter(last);
     auto square = cast<RankedTensorType>(op.getMatrices()[0].getType());
     auto places = square.clone(builder.getI32Type());
     Value zero =

@@ -50,6 +50,9 @@ void GlobalAccess::prepare() {
   for (unsigned dim = 0; dim < layout.rank(); ++dim)
     if (!extents[dim].value && extents[dim].constant < int64_t(1) << layout.bitsOf(dim))
       extents[dim].value = emit.i64(extents[dim].constant);
+  for (Mixed &stride : strides)
+    if (stride.value)
+      stride.value = emit.copy(stride.value);
   threadBase = base;
   for (unsigned dim = 0; dim < layout.rank(); ++dim) {
     Value offset =

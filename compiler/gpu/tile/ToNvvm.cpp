@@ -70,9 +70,15 @@ struct TileToNvvm : impl::TileToNvvmBase<TileToNvvm> {
                            /*alignment=*/1024, /*addrSpace=*/3);
   }
 
+  static bool hasDots(LLVM::LLVMFuncOp kernel) {
+    return kernel.walk([](DotOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  }
+
   LogicalResult lower(LLVM::LLVMFuncOp kernel) {
     declareShared(kernel);
     MLIRContext *context = &getContext();
+    if (hasDots(kernel))
+      kernel->setAttr(gpu::inPlaceName, UnitAttr::get(context));
     TypeConverter types;
     types.addConversion([](Type type) { return type; });
     types.addConversion(
@@ -103,6 +109,7 @@ struct TileToNvvm : impl::TileToNvvmBase<TileToNvvm> {
       return failure();
     const int32_t threads = 32 * int32_t(kernel->getAttrOfType<IntegerAttr>(warpsName).getInt());
     kernel->removeAttr(warpsName);
+    kernel->removeAttr(gpu::inPlaceName);
     if (auto bytes = kernel->removeAttr(sharedBytesName))
       kernel->setAttr("shared_bytes", bytes);
     Builder builder(context);

@@ -33,3 +33,19 @@ llvm.func @one(%b: f32, %m: f32, %n: i64) attributes {tile.warps = 4 : i32} {
   tile.store %x to %s : tensor<8x32xf32> -> !tile.smem<8x32xf32>
   llvm.return
 }
+
+// Columns are found where the matrix is made, in front of right sides that come later and would be in registers meanwhile.
+// CHECK-LABEL: llvm.func @late
+llvm.func @late(%m: f32) attributes {tile.warps = 4 : i32} {
+  // CHECK: tensor.splat
+  // CHECK: tile.pick %{{.*}} dim 1 at 0
+  // CHECK: tile.pick %{{.*}} dim 1 at 6
+  // CHECK: tile.load %{{.*}} : !tile.smem<8x32xf32> -> tensor<8x32xf32>
+  // CHECK: tile.pick %{{.*}} dim 0 at 0
+  %matrix = tensor.splat %m : tensor<8x8xf32>
+  %s = tile.alloc_smem : !tile.smem<8x32xf32>
+  %right = tile.load %s : !tile.smem<8x32xf32> -> tensor<8x32xf32>
+  %x = tile.solve %right by %matrix : tensor<8x32xf32> by tensor<8x8xf32> -> tensor<8x32xf32>
+  tile.store %x to %s : tensor<8x32xf32> -> !tile.smem<8x32xf32>
+  llvm.return
+}
