@@ -122,7 +122,13 @@ Value onceOfSlices(PairTiles &tiles, ArrayRef<PairValue> places, Value count) {
 
 LogicalResult storeCarryOfStep(MixerOp mixer, PairExpr &expr, PairTiles &tiles, Value position) {
   LaneBlock &block = tiles.block;
-  tile::BarrierOp::create(block.builder, block.loc); // all threads have read states
+  struct Stored {
+    LaneArray array;
+    SmallVector<PairValue> places;
+    PairValue value;
+    Value row, count;
+  };
+  std::vector<Stored> all;
   for (auto [number, component] : llvm::enumerate(carryComponents(mixer))) {
     LaneArray after = block.carryOut(static_cast<int32_t>(number));
     StringAttr name = component.of.getAttr();
@@ -136,19 +142,23 @@ LogicalResult storeCarryOfStep(MixerOp mixer, PairExpr &expr, PairTiles &tiles, 
     }
     auto status = forEachRowOfFeatures(
         source, expr, tiles, placesOf(mixer, source).getValue().drop_front(),
-        [&](ArrayRef<PairValue> places) -> LogicalResult {
-          SmallVector<PairValue> all = {PairValue::along(kRow)};
-          llvm::append_range(all, places);
-          auto value = valueInCall(mixer, expr, name, all);
+        [&](ArrayRef<PairValue> features) -> LogicalResult {
+          SmallVector<PairValue> places = {PairValue::along(kRow)};
+          llvm::append_range(places, features);
+          auto value = valueInCall(mixer, expr, name, places);
           if (failed(value))
             return failure();
-          storeRows(tiles, after, all, value->value ? *value : tiles.number(*value), row,
-                    onceOfSlices(tiles, places, block.i64(1)), kRow);
+          all.push_back({after, places, value->value ? *value : tiles.number(*value), row,
+                         onceOfSlices(tiles, features, block.i64(1))});
           return success();
         });
     if (failed(status))
       return failure();
   }
+  // States stand where threads have read those of the token before.
+  tile::BarrierOp::create(block.builder, block.loc);
+  for (const Stored &own : all)
+    storeRows(tiles, own.array, own.places, own.value, own.row, own.count, kRow);
   return success();
 }
 
