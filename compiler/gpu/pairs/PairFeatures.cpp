@@ -126,6 +126,7 @@ PairExpr::Result PairExpr::product(ReduceOp op, ArrayRef<Term> terms, Axes axes,
       return failure();
     // The row's side is made once.
     PairFactor left, shared;
+    bool isParked = false;
     size_t level = levelOf(PairValue{{}, {a, feature}, 0});
     for (Value factor : ofA)
       level = std::max(level, levelOf(factor));
@@ -141,12 +142,17 @@ PairExpr::Result PairExpr::product(ReduceOp op, ArrayRef<Term> terms, Axes axes,
       } else {
         left = products.cut(own->value);
       }
+      isParked = PairProducts::isLarge(left);
+      if (isParked)
+        left = products.park(left);
       return success();
     };
     if (failed(atLevel(level, made)))
       return failure();
     if (shared.parts.empty())
       shared = products.cut(right->value);
+    if (isParked)
+      left = products.fetch(left, /*transposed=*/false);
     sum = products.multiply(left, products.share(shared, /*transposed=*/true), sum);
   }
   return PairValue{sum, axes, 0};

@@ -23,6 +23,9 @@ namespace seqmix::gpu {
 /// The least that a matrix product takes of features.
 static constexpr int64_t kLeastFeatures = 16;
 
+/// Registers of a thread that hold the rows of a factor from tile to tile, 16 of them for a warp.
+static constexpr int64_t kMostRegisters = 48, kRowsOfWarp = 16;
+
 PairTiles::PairTiles(LaneBlock &block, int64_t rows, int64_t columns)
     : block(block), builder(block.builder), loc(block.loc), real(block.real), sizes{rows, columns},
       padded{rows, columns}, firsts(2) {}
@@ -251,31 +254,43 @@ PairFactor PairProducts::cut(Value tile) {
   return result;
 }
 
-PairFactor PairProducts::share(const PairFactor &factor, bool transposed) {
+PairFactor PairProducts::park(const PairFactor &factor) {
   OpBuilder &builder = tiles.builder;
-  // All are stored before one is loaded: a barrier for all of them.
-  SmallVector<Value> memories;
+  PairFactor memories;
   for (Value part : factor.parts) {
     auto type = cast<RankedTensorType>(part.getType());
     const int64_t row = type.getDimSize(1) * type.getElementTypeBitWidth() / 8;
     const unsigned swizzle = row >= 128 ? 128 : row >= 64 ? 64 : row >= 32 ? 32 : 0;
     Type shared =
         tile::SmemType::get(builder.getContext(), type.getShape(), type.getElementType(), swizzle);
-    memories.push_back(tile::AllocSmemOp::create(builder, tiles.loc, shared, IntegerAttr()));
-    tile::StoreOp::create(builder, tiles.loc, part, memories.back(),
+    memories.parts.push_back(tile::AllocSmemOp::create(builder, tiles.loc, shared, IntegerAttr()));
+    tile::StoreOp::create(builder, tiles.loc, part, memories.parts.back(),
                           /*transposed=*/false);
   }
+  return memories;
+}
+
+PairFactor PairProducts::fetch(const PairFactor &memories, bool transposed) {
   PairFactor result;
-  for (auto [part, memory] : llvm::zip_equal(factor.parts, memories)) {
-    auto type = cast<RankedTensorType>(part.getType());
+  for (Value memory : memories.parts) {
+    auto type = cast<tile::SmemType>(memory.getType());
     SmallVector<int64_t> shape(type.getShape());
     if (transposed)
       std::swap(shape[0], shape[1]);
-    result.parts.push_back(tile::LoadOp::create(builder, tiles.loc,
+    result.parts.push_back(tile::LoadOp::create(tiles.builder, tiles.loc,
                                                 RankedTensorType::get(shape, type.getElementType()),
                                                 memory, transposed));
   }
   return result;
+}
+
+bool PairProducts::isLarge(const PairFactor &factor) {
+  int64_t bits = 0;
+  for (Value part : factor.parts) {
+    auto type = cast<RankedTensorType>(part.getType());
+    bits += kRowsOfWarp * type.getDimSize(1) * type.getElementTypeBitWidth();
+  }
+  return bits > kMostRegisters * 32 * 32;
 }
 
 Value PairProducts::multiply(const PairFactor &a, const PairFactor &b, Value sum) {

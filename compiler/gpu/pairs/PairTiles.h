@@ -107,7 +107,14 @@ public:
   /// Cuts a tile of reals: in its storage type, or in that of computation.
   PairFactor cut(mlir::Value tile);
   /// Through shared memory, so that all warps have it: as it is, or transposed.
-  PairFactor share(const PairFactor &factor, bool transposed);
+  PairFactor share(const PairFactor &factor, bool transposed) {
+    return fetch(park(factor), transposed);
+  }
+  /// Stores it to shared memory, all parts before one is loaded: a barrier for all of them.
+  PairFactor park(const PairFactor &factor);
+  PairFactor fetch(const PairFactor &memories, bool transposed);
+  /// Whether it would take so many registers that it stays in shared memory.
+  static bool isLarge(const PairFactor &factor);
   /// sum + a b
   mlir::Value multiply(const PairFactor &a, const PairFactor &b, mlir::Value sum);
 
