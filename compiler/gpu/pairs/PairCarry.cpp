@@ -22,8 +22,9 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 
 /// Rows of a tile, as many elements of it, and blocks that divide all rows.
-static constexpr int64_t kLeastRows = 16, kMostRows = 64, kTileElements = 64 * 64, kCarryBlocks = 4;
+static constexpr int64_t kLeastRows = 16, kMostRows = 64, kTileElements = 4096, kCarryBlocks = 4;
 static constexpr int32_t kCarryWarps = 4;
+static constexpr int64_t kCarryThreads = 128;
 
 /// The widest component decides.
 static int64_t rowsOfTile(MixerOp mixer) {
@@ -63,6 +64,7 @@ void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> pla
       advance(first, stride);
       dims.push_back({axis, stride, count});
     } else if (axis < kFirstFeature) {
+      assert(columns && "places along columns have them");
       advance(columns->inCall, stride);
       dims.push_back({axis, stride, columns->count});
     } else {
@@ -171,7 +173,7 @@ public:
   RowsLowering(MixerOp mixer, const MixerPlan &plan, LLVM::LLVMFuncOp kernel,
                const PairGroups &groups)
       : mixer(mixer), groups(groups),
-        block(plan, LaneShape{{0}, 32, 32, 1, 32 * kCarryWarps}, kernel, mixer.getCompute(),
+        block(plan, LaneShape{{0}, 32, 32, 1, kCarryThreads}, kernel, mixer.getCompute(),
               static_cast<int32_t>(groups.kept.size())),
         tiles(block, rowsOfTile(mixer), rowsOfTile(mixer)), products(tiles, 3),
         builder(block.builder), loc(block.loc) {}

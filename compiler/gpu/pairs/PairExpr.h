@@ -51,7 +51,10 @@ public:
            const PairGroups &groups);
 
   /// Begins a loop over columns.
-  void enterLoop(mlir::Operation *loop) { levels.push_back({loop, kColumn, {}, {}}); }
+  void enterLoop(mlir::Operation *loop) {
+    levels.push_back({loop, kColumn, {}, {}});
+    products.beginLoop();
+  }
   /// Begins a tile of columns.
   void enterTile(const PairColumns &tile);
   void leaveLoop() { levels.pop_back(); }

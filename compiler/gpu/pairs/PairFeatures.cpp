@@ -142,7 +142,7 @@ PairExpr::Result PairExpr::product(ReduceOp op, ArrayRef<Term> terms, Axes axes,
       } else {
         left = products.cut(own->value);
       }
-      isParked = PairProducts::isLarge(left);
+      isParked = !products.takesRegisters(left);
       if (isParked)
         left = products.park(left);
       return success();

@@ -23,8 +23,9 @@ namespace seqmix::gpu {
 /// The least that a matrix product takes of features.
 static constexpr int64_t kLeastFeatures = 16;
 
-/// Registers of a thread that hold the rows of a factor from tile to tile, 16 of them for a warp.
-static constexpr int64_t kMostRegisters = 48, kRowsOfWarp = 16;
+/// Registers of a thread that hold rows of factors from tile to tile, 16 of them for a warp: of one
+/// factor, and of all. Warps that divide the features of sums have more left.
+static constexpr int64_t kMostRegisters = 48, kMostOfDivided = 64, kRowsOfWarp = 16;
 
 PairTiles::PairTiles(LaneBlock &block, int64_t rows, int64_t columns)
     : block(block), builder(block.builder), loc(block.loc), real(block.real), sizes{rows, columns},
@@ -284,13 +285,19 @@ PairFactor PairProducts::fetch(const PairFactor &memories, bool transposed) {
   return result;
 }
 
-bool PairProducts::isLarge(const PairFactor &factor) {
+bool PairProducts::takesRegisters(const PairFactor &factor) {
   int64_t bits = 0;
   for (Value part : factor.parts) {
     auto type = cast<RankedTensorType>(part.getType());
     bits += kRowsOfWarp * type.getDimSize(1) * type.getElementTypeBitWidth();
   }
-  return bits > kMostRegisters * 32 * 32;
+  constexpr int64_t kWarpBits = 32 * 32; // of a register in all threads
+  const bool isDivided = tiles.sizeOf(kRow) == kRowsOfWarp;
+  if (bits > kMostRegisters * kWarpBits ||
+      takenBits + bits > (isDivided ? kMostOfDivided : kMostRegisters) * kWarpBits)
+    return false;
+  takenBits += bits;
+  return true;
 }
 
 Value PairProducts::multiply(const PairFactor &a, const PairFactor &b, Value sum) {

@@ -113,14 +113,17 @@ public:
   /// Stores it to shared memory, all parts before one is loaded: a barrier for all of them.
   PairFactor park(const PairFactor &factor);
   PairFactor fetch(const PairFactor &memories, bool transposed);
-  /// Whether it would take so many registers that it stays in shared memory.
-  static bool isLarge(const PairFactor &factor);
+  /// Whether there are registers for a factor's rows, besides those of other factors since a loop
+  /// over tiles began; else it stays in shared memory.
+  bool takesRegisters(const PairFactor &factor);
+  void beginLoop() { takenBits = 0; }
   /// sum + a b
   mlir::Value multiply(const PairFactor &a, const PairFactor &b, mlir::Value sum);
 
 private:
   PairTiles &tiles;
   int64_t order;
+  int64_t takenBits = 0;
 };
 
 } // namespace seqmix::gpu

@@ -30,13 +30,14 @@ namespace {
 
 /// A block's rows: 16 for each warp. A step has one; its warps divide columns and features.
 constexpr int32_t kWarps = 4;
+constexpr int64_t kThreads = 128;
 constexpr int64_t kRowsOfWarp = 16;
 /// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
 /// at most.
 constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
 /// Sums of a block: half as many where factors are cut into three parts or are f64. Beyond that
 /// warps divide the features, too, and a block has fewer rows.
-constexpr int64_t kMostSums = 64 * 128;
+constexpr int64_t kMostSums = 8192;
 /// Bytes of a row of features up to which the registers of a multiprocessor are enough for three
 /// blocks.
 constexpr int64_t kBytesOfThreeBlocks = 128;
@@ -166,7 +167,7 @@ private:
     const PairGroup &group = groups.groups[number];
     const auto regions = static_cast<int32_t>(groups.kept.size());
     LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), kernelName, plan, kWarps, regions);
-    const LaneShape shape{{0}, 32, 32, 1, 32 * kWarps};
+    const LaneShape shape{{0}, 32, 32, 1, kThreads};
     LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
     OpBuilder &builder = block.builder;
     const int64_t order = isStoredWide() ? 3 : 2;
