@@ -291,7 +291,7 @@ bool PairProducts::takesRegisters(const PairFactor &factor) {
     auto type = cast<RankedTensorType>(part.getType());
     bits += kRowsOfWarp * type.getDimSize(1) * type.getElementTypeBitWidth();
   }
-  constexpr int64_t kWarpBits = 32 * 32; // of a register in all threads
+  constexpr int64_t kWarpBits = 1024; // of a register in all threads
   const bool isDivided = tiles.sizeOf(kRow) == kRowsOfWarp;
   if (bits > kMostRegisters * kWarpBits ||
       takenBits + bits > (isDivided ? kMostOfDivided : kMostRegisters) * kWarpBits)
