@@ -92,7 +92,8 @@ static int64_t segmentsOfTokens(const SeqCall *call, const SeqSchedule *cut) {
 static int64_t askedSegments(void) { return seqEnvironmentNumber("SEQMIX_SEGMENTS", 65535, 0); }
 
 // A block a multiprocessor is enough, or nearly so: below, sequences are cut such that there are
-// two, as they hide each other's waits.
+// two, as they hide each other's waits. Summaries with more blocks than the pass itself take more
+// of the time than it: they pay where there are two multiprocessors for each of these.
 static Choice choose(const SeqCall *call, const SeqDeviceTarget *target, int64_t multiprocessors,
                      SeqSize *size) {
   if (call->step && target->step)
@@ -108,10 +109,16 @@ static Choice choose(const SeqCall *call, const SeqDeviceTarget *target, int64_t
   int64_t asked = askedSegments();
   if (size->overflow || blocks == 0)
     return whole;
+  int64_t summaries = blocksOf(call, &cut->launches[0], size);
+  bool isIdle = 4 * blocks < 3 * multiprocessors;
+  if (summaries > blocks) {
+    blocks = summaries;
+    isIdle = 2 * blocks <= multiprocessors;
+  }
   int64_t segments = 1;
   if (asked > 0)
     segments = asked;
-  else if (4 * blocks < 3 * multiprocessors)
+  else if (isIdle)
     while (2 * segments <= most && blocks * segments < 2 * multiprocessors)
       segments *= 2;
   return segments > 1 ? (Choice){cut, segments} : whole;

@@ -148,8 +148,9 @@ constexpr llvm::StringLiteral kInBlocks[] = {
 
 /// Those of them whose sequences must be cut in at least one case.
 constexpr llvm::StringLiteral kCutInBlocks[] = {
-    "cut_blocks", "gla",       "hgrn2", "lightning",  "linear_attention",
-    "mamba2",     "many_rows", "rwkv6", "simple_gla", "slices",
+    "comba",     "cut_blocks", "cut_dense", "deltanet",   "deltaproduct",     "gated_deltanet",
+    "gla",       "hgrn2",      "kda",       "lightning",  "linear_attention", "mamba2",
+    "many_rows", "rwkv6",      "rwkv7",     "simple_gla", "slices",
 };
 
 /// The lowered kernels of a mixer, ready for the emulator.

@@ -185,6 +185,25 @@ TEST_F(CudaSegments, DoesNotCutForDevicesThatAreFull) {
   EXPECT_EQ(fake.launches.size(), 1U);
 }
 
+TEST_F(CudaSegments, CutsLaterWhereSummariesHaveMoreBlocks) {
+  watch();
+  SeqLaunch launches[] = {kCut[0], kCut[1], kCut[2]};
+  SeqSchedule forward[] = {kForward[0], kForward[1]};
+  forward[1].launches = launches;
+  mixer.target.forward = forward;
+  many.options.workspace = addressOf(memory);
+  many.options.workspace_bytes = workspace(2, 6, 4096);
+  // 36 blocks on 132 multiprocessors: 8 segments make 288.
+  launches[0].grid[0].number = 3;
+  ASSERT_EQ(many.forward(mixer), SEQ_OK) << seq_last_error();
+  EXPECT_EQ(seen[0].frame[SEQ_DEVICE_SEGMENTS], 8);
+  // 72 would leave less than two for each, though the pass has 12.
+  launches[0].grid[0].number = 6;
+  seen.clear();
+  ASSERT_EQ(many.forward(mixer), SEQ_OK) << seq_last_error();
+  EXPECT_EQ(seen[0].frame[SEQ_DEVICE_SEGMENTS], 1);
+}
+
 TEST_F(CudaSegments, TellsAWorkspaceThatSuffices) {
   for (int multiprocessors : {1, 100, 132, 148, 1000}) {
     Mixer own;

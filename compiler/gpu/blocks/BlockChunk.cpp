@@ -33,10 +33,18 @@ const BlockLowering::Slices<Parts> &BlockLowering::allocateRows(StringAttr facto
 }
 
 void BlockLowering::findFactors() {
+  llvm::SmallDenseSet<int64_t> inUpdates;
+  for (auto attr : affine.getUpdates().getAsRange<UpdateAttr>())
+    for (TermAttr term : attr.getTerms())
+      inUpdates.insert(term.getRead());
   for (auto attr : affine.getReads().getAsRange<RowReadAttr>()) {
+    const auto number = static_cast<int64_t>(reads.size());
     Read &read = reads.emplace_back();
+    read.isNeeded = !isSummary() || inUpdates.contains(number);
+    if (!read.isNeeded)
+      continue;
     read.factor = attr.getRow().front().getSymbol().getAttr();
-    if (attr.getResult())
+    if (attr.getResult() && !isSummary())
       read.result = attr.getResult().getAttr();
     read.isBefore = attr.getBefore();
     read.query = allocateRows(read.factor);
@@ -127,7 +135,7 @@ LogicalResult BlockLowering::storeFactors() {
     return success();
   };
   for (const Read &read : reads)
-    if (failed(storeRows(read.factor)))
+    if (read.isNeeded && failed(storeRows(read.factor)))
       return failure();
   for (const Update &update : updates)
     if (failed(storeRows(update.factor)) || failed(storeRight(update, {tokenAxis, columnAxis})))
@@ -215,6 +223,8 @@ void BlockLowering::emitScores() {
   const BlockFrame pairs = {tokenAxis, tokenAxis};
   for (Read &read : reads) {
     read.scores.clear();
+    if (!read.isNeeded)
+      continue;
     for (const Update &update : updates) {
       Value scores = tiles->zeros(pairs);
       for (auto [query, left] : llvm::zip_equal(read.query, update.left))
@@ -252,6 +262,8 @@ void BlockLowering::emitScoresOfGroups(int64_t group) {
       lefts.push_back(withDecays(update.left[slice], before.without, slice));
     const Products after = productsOfRows(slice, group, false);
     for (auto [read, own] : llvm::zip_equal(reads, sums)) {
+      if (!read.isNeeded)
+        continue;
       const Parts query = withDecays(read.query[slice], chosen(after, read.isBefore), slice);
       for (auto [left, sum] : llvm::zip_equal(lefts, own))
         sum = addScores(sum, query, left);
@@ -266,7 +278,7 @@ void BlockLowering::emitScoresOfGroups(int64_t group) {
                                            tiles->integer(static_cast<int32_t>(group), apart)),
                             tiles->compare(arith::CmpIPredicate::sgt, later, earlier));
   for (auto [read, own] : llvm::zip_equal(reads, sums))
-    for (auto [scores, sum] : llvm::zip_equal(read.scores, own)) {
+    for (auto [scores, sum] : llvm::zip(read.scores, own)) {
       Value chosenScores =
           arith::SelectOp::create(builder(), block->loc, isOwn, sum, tiles->load(scores));
       tiles->store(chosenScores, scores);
@@ -381,7 +393,7 @@ FailureOr<BlockLowering::Slices<Value>> BlockLowering::emitChunk() {
   for (Read &read : reads)
     if (read.result)
       expr->bind(read.result, emitRead(read));
-  if (failed(storeOutputs()))
+  if (!isSummary() && failed(storeOutputs()))
     return failure();
   return emitUpdates();
 }

@@ -16,15 +16,22 @@
 #include "compiler/gpu/blocks/BlockTiles.h"
 #include "compiler/gpu/lanes/Borders.h"
 
+#include <memory>
+
 namespace seqmix::gpu {
 
 class BlockLowering {
 public:
   BlockLowering(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &reason,
-                const Borders *borders)
-      : mixer(mixer), plan(plan), reason(reason), borders(borders) {}
+                const Borders *borders, bool isDense = false)
+      : mixer(mixer), plan(plan), reason(reason), borders(borders), isDense(isDense) {}
 
   std::optional<LaunchPlan> run(mlir::gpu::GPUModuleOp module, llvm::StringRef name);
+  /// The kernel of the second launch, for a dense transition (BlockSegments.cpp).
+  std::optional<LaunchPlan> runScan(mlir::gpu::GPUModuleOp module, llvm::StringRef name);
+  /// For a dense transition, what a segment leaves for the next one; null with a reason where
+  /// there is none.
+  std::shared_ptr<SummaryPlan> planDense();
   /// Whether the form takes the mixer's recurrence.
   llvm::LogicalResult check();
 
@@ -37,8 +44,9 @@ private:
   struct Read {
     mlir::StringAttr factor, result;
     bool isBefore = false;
-    Slices<Parts> query; ///< tokens by rows, in shared memory
-    mlir::Value share;   ///< of the earlier state, columns by tokens
+    bool isNeeded = true; ///< a summary needs those that updates take
+    Slices<Parts> query;  ///< tokens by rows, in shared memory
+    mlir::Value share;    ///< of the earlier state, columns by tokens
     llvm::SmallVector<mlir::Value>
         scores; ///< by update, tokens by tokens; perhaps in shared memory
   };
@@ -66,6 +74,9 @@ private:
   const MixerPlan &plan;
   std::string &reason;
   const Borders *borders;
+  /// A summary of a transition of rank r: the product of a segment's transitions is more columns of
+  /// the state, which start as the identity and have no values.
+  const bool isDense;
   std::optional<LaneSegment> segment;
   mlir::seq::AffineOp affine;
   mlir::seq::StateOp state;
@@ -76,6 +87,8 @@ private:
   BlockTiles *tiles = nullptr;
   mlir::StringAttr rowDim;
   BlockAxis tokenAxis, columnAxis;
+  BlockAxis stateAxis;      ///< the columns of the state that a block carries
+  mlir::Value isTransition; ///< whether they are those of a transition: then no column exists
   Slices<BlockAxis> rowSlices;
   bool hasDecay = false, decaysByRow = false, readsState = false;
   llvm::SmallVector<Read> reads;
@@ -108,7 +121,7 @@ private:
   mlir::StringAttr dimOf(int64_t number);
   void cutRows();
   /// A kernel that leaves a segment's state and the product of its decays, and reads nothing.
-  bool isSummary() { return bool(mixer.getSummaryOfAttr()); }
+  bool isSummary() { return isDense || mixer.getSummaryOfAttr(); }
   /// Beside decays of rows, values to be solved for, or itself, the state has no room in registers.
   bool parksState() const { return decaysByRow || readsState || rowCount > kMostRowsInRegisters; }
 
@@ -118,6 +131,14 @@ private:
   mlir::Value loadState(const BlockFrame &frame);
   void storeState(mlir::Value tile, const LaneArray &array, const BlockFrame &frame);
   void storeDecayProducts();
+
+  // Segments with dense transitions (BlockSegments.cpp).
+  void chooseTransition();
+  mlir::Value withIdentity(mlir::Value before, const BlockAxis &rows);
+  LaneArray arrayBehind();
+  void storeBounds(llvm::ArrayRef<mlir::Value> last);
+  void emitScan();
+  void noteUnbounded(mlir::Value number, const LaneArray &bounded);
   mlir::Value currentState(size_t slice) {
     return parked.empty() ? inRegisters[slice] : tiles->load(parked[slice]);
   }

@@ -36,7 +36,7 @@ Value BlockLowering::sumReads(const Update &update, const BlockFrame &frame,
 /// The right factors of updates with reads of the state before each token: what they read depends
 /// on those of earlier tokens in the chunk.
 LogicalResult BlockLowering::solveUpdates() {
-  const BlockFrame columns = {tokenAxis, columnAxis}, results = {columnAxis, tokenAxis},
+  const BlockFrame columns = {tokenAxis, stateAxis}, results = {columnAxis, tokenAxis},
                    pairs = {tokenAxis, tokenAxis};
   SmallVector<Update *> solved;
   for (Update &update : updates)

@@ -156,6 +156,22 @@ Parts BlockTiles::load(ArrayRef<Value> shared, bool transposed) {
   return parts;
 }
 
+Value BlockTiles::least(Value tile) {
+  for (Type type : {Type(RankedTensorType::get(
+                        {cast<RankedTensorType>(tile.getType()).getDimSize(0)}, block.real)),
+                    block.real}) {
+    const bool isMatrix = isa<RankedTensorType>(type);
+    auto reduce =
+        tile::ReduceOp::create(builder, loc, TypeRange{type}, ValueRange{tile}, isMatrix ? 1 : 0);
+    OpBuilder::InsertionGuard guard(builder);
+    Block *body = builder.createBlock(&reduce.getBody(), {}, {block.real, block.real}, {loc, loc});
+    Value both = arith::MinNumFOp::create(builder, loc, body->getArgument(0), body->getArgument(1));
+    tile::YieldOp::create(builder, loc, both);
+    tile = reduce.getResult(0);
+  }
+  return tile;
+}
+
 //===----------------------------------------------------------------------===//
 // Running products
 //===----------------------------------------------------------------------===//

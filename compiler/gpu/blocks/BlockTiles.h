@@ -52,6 +52,9 @@ public:
   /// What is at a place of a dim.
   mlir::Value pick(mlir::Value tile, unsigned dim, int64_t place);
 
+  /// The least element of a matrix, the same for all threads.
+  mlir::Value least(mlir::Value tile);
+
   //===--- running products ---------------------------------------------------===//
   struct Products {
     mlir::Value with, without; ///< the own element

@@ -167,6 +167,8 @@ LogicalResult BlockLowering::chooseColumns() {
                               "has at most {}",
                               rowCount, bytes, kMostSharedBytes));
   shape.blocks = llvm::divideCeil(shape.size, shape.lanes);
+  if (isDense)
+    shape.blocks += llvm::divideCeil(rowCount, shape.lanes);
   shape.threads = 32 * (shape.lanes / kColumnsOfWarp);
   columnAxis.size = shape.lanes;
   return success();
@@ -212,6 +214,8 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
   }
   std::string words = fmt::format("chunks of {} tokens, {} columns of {} a block, tensor cores",
                                   kTokens, shape.lanes, plan.dims[shape.dims.front()].name);
+  if (isDense)
+    words += fmt::format(", then {} of the transition", rowCount);
   kernel->setAttr(formName, StringAttr::get(mixer.getContext(), words));
   return launchOf(plan, shape, 32 * warps, regions);
 }
@@ -273,6 +277,9 @@ LogicalResult BlockLowering::emit() {
   if (shape.size != shape.lanes * shape.blocks)
     columnAxis.exists =
         arith::SubIOp::create(builder(), loc, block->i64(shape.size), block->firstLane);
+  stateAxis = columnAxis;
+  if (isDense)
+    chooseTransition();
   cutRows();
   SmallVector<BlockFrame> states;
   SmallVector<Value> carried;
@@ -281,6 +288,8 @@ LogicalResult BlockLowering::emit() {
     Value before = loadState(states.back());
     if (isSummary())
       storeState(before, segment->endsOf(0).front, states.back());
+    if (isDense)
+      before = withIdentity(before, rows);
     if (parksState()) {
       parked.push_back(tiles->allocate(states.back()));
       tiles->store(before, parked.back());
@@ -289,7 +298,7 @@ LogicalResult BlockLowering::emit() {
     }
   }
   const size_t inLoop = carried.size();
-  if (isSummary() && hasDecay) {
+  if (isSummary() && !isDense && hasDecay) {
     if (decaysByRow)
       for (const BlockAxis &rows : rowSlices)
         carried.push_back(expr->constant(1, BlockExpr::tileType({rows}, block->real)));
@@ -315,17 +324,21 @@ LogicalResult BlockLowering::emit() {
     scf::YieldOp::create(builder(), loc, next);
   builder().setInsertionPointAfter(loop);
   decayProducts.assign(loop.result_begin() + inLoop, loop.result_end());
-  for (auto [slice, frame] : llvm::enumerate(states)) {
-    Value last =
-        parksState() ? tiles->load(parked[slice]) : loop.getResult(static_cast<unsigned>(slice));
-    storeState(last, isSummary() ? segment->endsOf(0).behind : block->carryOut(0), frame);
+  const LaneArray behind = isSummary() ? arrayBehind() : block->carryOut(0);
+  SmallVector<Value> last;
+  for (auto [slice, rows] : llvm::enumerate(rowSlices)) {
+    last.push_back(parksState() ? tiles->load(parked[slice])
+                                : Value(loop.getResult(static_cast<unsigned>(slice))));
+    storeState(last.back(), behind, {stateAxis, rows});
   }
-  if (isSummary()) {
+  if (isDense)
+    storeBounds(last);
+  else if (isSummary())
     storeDecayProducts();
+  if (isSummary())
     segment->noteLast();
-  } else {
+  else
     block->storePosition();
-  }
   LLVM::ReturnOp::create(builder(), loc, ValueRange());
   return success();
 }

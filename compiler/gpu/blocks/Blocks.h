@@ -24,7 +24,7 @@
 #ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
 #define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
 
-#include "compiler/gpu/lanes/Borders.h"
+#include "compiler/gpu/lanes/Segments.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
@@ -39,6 +39,13 @@ bool takesBlocks(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &r
 std::optional<LaunchPlan> emitBlockKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
                                           mlir::gpu::GPUModuleOp module, llvm::StringRef name,
                                           std::string &reason, const Borders *borders = nullptr);
+
+/// The kernels of the first two launches of a call that cuts sequences, for a recurrence whose
+/// updates read the state (BlockSegments.cpp); nothing where there are none, or they do not pay. So
+/// many tokens take the time of two more launches.
+std::optional<SegmentKernels> emitDenseSegments(mlir::seq::MixerOp mixer, const MixerPlan &plan,
+                                                mlir::gpu::GPUModuleOp module,
+                                                const std::string &name, double launchTokens);
 
 } // namespace seqmix::gpu
 

@@ -38,6 +38,13 @@ static seq::MixerOp blocksOf(seq::MixerOp mixer) {
 /// nothing has run on a GPU yet.
 static constexpr double kLaunchTokens = 64, kLaunchTokensOfBlocks = 128;
 
+/// All but the first ones.
+static void eraseKernels(mlir::gpu::GPUModuleOp kernels, int32_t kept) {
+  for (auto function : llvm::to_vector(
+           llvm::drop_begin(kernels.getOps<LLVM::LLVMFuncOp>(), static_cast<size_t>(kept))))
+    function.erase();
+}
+
 /// Emits the kernel of blocks of tokens, if that form takes the mixer, and that of its steps.
 static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
                        MixerLaunches &result, std::string &reason) {
@@ -57,6 +64,15 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
         return std::move(*launch);
       },
       result.uncut);
+  if (!segments) {
+    // The CPU's segments have transitions that are diagonal; blocks take dense ones.
+    const int32_t made = countKernels(kernels);
+    segments = emitDenseSegments(blocks, plan, kernels, name, kLaunchTokensOfBlocks);
+    if (segments)
+      result.uncut.clear();
+    else if (countKernels(kernels) > made)
+      eraseKernels(kernels, made);
+  }
   if (!segments && result.uncut.empty())
     result.uncut = whyNoSummary;
   const int32_t number = countKernels(kernels);
@@ -64,9 +80,7 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
                                  segments ? segments->borders.get() : nullptr);
   if (!forward) {
     // Another form's kernels take the place of those of segments.
-    for (auto function : llvm::to_vector(
-             llvm::drop_begin(kernels.getOps<LLVM::LLVMFuncOp>(), static_cast<size_t>(before))))
-      function.erase();
+    eraseKernels(kernels, before);
     result.uncut.clear();
     return false;
   }

@@ -79,9 +79,15 @@ static void explainKernels(StringAttr mixer, const MixerPlan &plan, const Device
     return;
   }
   const SchedulePlan &schedule = *launches.cut;
-  line(fmt::format("{} where its blocks are fewer than three quarters of the multiprocessors: "
-                   "sequences are cut into segments of at least {} tokens",
-                   countOf(schedule.launches.size()), schedule.segmentTokens));
+  // As the runtime chooses (CudaRun.c).
+  const bool isDense =
+      schedule.launches.front().grid[0].number > launches.forward.front().grid[0].number;
+  line(fmt::format("{} where {} of the multiprocessors: sequences are cut into segments of at "
+                   "least {} tokens",
+                   countOf(schedule.launches.size()),
+                   isDense ? "blocks of summaries are at most half"
+                           : "its blocks are fewer than three quarters",
+                   schedule.segmentTokens));
   if (std::string words = formOf(schedule.launches.front()); !words.empty())
     line("  their summaries: " + words);
   line("  workspace: " + sumWords(schedule.regions, plan));

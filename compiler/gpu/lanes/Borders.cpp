@@ -83,6 +83,27 @@ int32_t Borders::stateNamed(StringRef name) const {
   return -1;
 }
 
+Value Borders::record(LaneBlock &block, Value element, Value count, Value segment) const {
+  OpBuilder &builder = block.builder;
+  Value own = arith::AddIOp::create(
+      builder, block.loc, arith::MulIOp::create(builder, block.loc, element, count), segment);
+  Value offset = arith::MulIOp::create(builder, block.loc, own, block.i64(recordBytes));
+  Value all = block.workspace(kBorders);
+  return LLVM::GEPOp::create(builder, block.loc, all.getType(), builder.getI8Type(), all,
+                             ArrayRef<LLVM::GEPArg>{offset});
+}
+
+LaneArray Borders::arrayOf(LaneBlock &block, Value record, const BorderPart &part) {
+  LaneArray array;
+  array.base =
+      LLVM::GEPOp::create(block.builder, block.loc, record.getType(), block.builder.getI8Type(),
+                          record, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(part.offset)});
+  array.dtype = part.dtype;
+  for (int64_t stride : part.strides)
+    array.strides.push_back(block.i64(stride));
+  return array;
+}
+
 //===----------------------------------------------------------------------===//
 // The segment of a block
 //===----------------------------------------------------------------------===//
@@ -134,24 +155,7 @@ void LaneSegment::findTokens() {
   block.end = arith::SelectOp::create(builder, loc, isBehind, block.first, block.end);
 }
 
-Value LaneSegment::record(Value segment) {
-  Value own = arith::AddIOp::create(
-      builder, block.loc, arith::MulIOp::create(builder, block.loc, element, count), segment);
-  Value offset = arith::MulIOp::create(builder, block.loc, own, block.i64(borders.recordBytes));
-  Value all = block.workspace(Borders::kBorders);
-  return LLVM::GEPOp::create(builder, block.loc, all.getType(), builder.getI8Type(), all,
-                             ArrayRef<LLVM::GEPArg>{offset});
-}
-
-LaneArray LaneSegment::arrayOf(Value base, const BorderPart &part) {
-  LaneArray array;
-  array.base = LLVM::GEPOp::create(builder, block.loc, base.getType(), builder.getI8Type(), base,
-                                   ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(part.offset)});
-  array.dtype = part.dtype;
-  for (int64_t stride : part.strides)
-    array.strides.push_back(block.i64(stride));
-  return array;
-}
+Value LaneSegment::record(Value segment) { return borders.record(block, element, count, segment); }
 
 LaneArray LaneSegment::select(const LaneArray &cut, const LaneArray &whole) {
   LaneArray array = cut;

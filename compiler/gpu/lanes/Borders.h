@@ -60,6 +60,10 @@ struct Borders {
   std::vector<BorderWindow> windows;      ///< of the mixer
   int64_t recordBytes = 0, headBytes = 0; ///< of a border, of a batch element
   std::vector<AmountPlan> regions() const;
+  /// In a kernel: a segment's record, of so many of a batch element; and what of it a part is.
+  mlir::Value record(LaneBlock &block, mlir::Value element, mlir::Value count,
+                     mlir::Value segment) const;
+  static LaneArray arrayOf(LaneBlock &block, mlir::Value record, const BorderPart &part);
 
   /// The summary's component for one of the mixer's, by their names; -1 if there is none.
   int32_t stateNamed(llvm::StringRef name) const;
@@ -99,9 +103,12 @@ public:
   Ends endsOf(int32_t component);
   /// Notes that all segments run; the scan may change it.
   void noteLast();
+  mlir::Value isFirstSegment() const { return isFirst; }
 
 private:
-  LaneArray arrayOf(mlir::Value base, const BorderPart &part);
+  LaneArray arrayOf(mlir::Value base, const BorderPart &part) {
+    return Borders::arrayOf(block, base, part);
+  }
   mlir::Value record(mlir::Value segment);
   LaneArray select(const LaneArray &cut, const LaneArray &whole);
   mlir::Value compare(mlir::arith::CmpIPredicate predicate, mlir::Value a, mlir::Value b);
