@@ -298,10 +298,9 @@ static int64_t productOf(ArrayRef<int64_t> extents) {
   return product;
 }
 
-AmountPlan LaneBlock::keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOfTokens,
-                                ArrayRef<int64_t> extents) {
+AmountPlan LaneBlock::keptBytes(const MixerPlan &plan, int64_t bytes, bool isOfTokens) {
   AmountPlan result;
-  result.number = productOf(extents) * (dtype == SEQ_F64 ? 8 : dtype == SEQ_BOOL ? 1 : 4);
+  result.number = bytes;
   if (isOfTokens)
     result.factors.push_back({SEQ_FACTOR_TILES, 0, 1});
   for (auto [number, dim] : llvm::enumerate(plan.dims))
@@ -310,34 +309,38 @@ AmountPlan LaneBlock::keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOf
   return result;
 }
 
-LaneArray LaneBlock::kept(int32_t region, SeqDType dtype, bool isOfTokens,
-                          ArrayRef<int64_t> extents) {
-  OpBuilder::InsertionGuard guard(builder);
-  enterFront();
+AmountPlan LaneBlock::keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOfTokens,
+                                ArrayRef<int64_t> extents) {
+  const int64_t bytes = dtype == SEQ_F64 ? 8 : dtype == SEQ_BOOL ? 1 : 4;
+  return keptBytes(plan, productOf(extents) * bytes, isOfTokens);
+}
+
+Value LaneBlock::keptRow() {
   auto add = [&](Value a, Value b) -> Value { return arith::AddIOp::create(builder, loc, a, b); };
   auto multiply = [&](Value a, Value b) -> Value {
     return arith::MulIOp::create(builder, loc, a, b);
   };
-  Value place;
-  if (isOfTokens) {
-    // Sequences stand one after the other, for each element of the other batch dims.
-    Value all = frameSlot(SEQ_DEVICE_FIRST + plan.tokenDim), first = i64(0), total = all;
-    if (plan.dims[0].kind == SEQ_DIM_BATCH) {
-      Value isPacked = isGiven(argument(SEQ_ARGUMENT_SEQLENS, 0));
-      first =
-          arith::SelectOp::create(builder, loc, isPacked, begin, multiply(batchIndices[0], all));
-      total = arith::SelectOp::create(builder, loc, isPacked, all,
-                                      multiply(frameSlot(SEQ_DEVICE_FIRST), all));
-    }
-    Value other = i64(0);
-    for (auto [dim, own] : llvm::enumerate(plan.dims))
-      if (own.kind == SEQ_DIM_BATCH && dim)
-        other = add(multiply(other, frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(dim))),
-                    batchIndices[dim]);
-    place = add(multiply(other, total), first);
-  } else {
-    place = batchElement();
+  // Sequences stand one after the other, for each element of the other batch dims.
+  Value all = frameSlot(SEQ_DEVICE_FIRST + plan.tokenDim), first = i64(0), total = all;
+  if (plan.dims[0].kind == SEQ_DIM_BATCH) {
+    Value isPacked = isGiven(argument(SEQ_ARGUMENT_SEQLENS, 0));
+    first = arith::SelectOp::create(builder, loc, isPacked, begin, multiply(batchIndices[0], all));
+    total = arith::SelectOp::create(builder, loc, isPacked, all,
+                                    multiply(frameSlot(SEQ_DEVICE_FIRST), all));
   }
+  Value other = i64(0);
+  for (auto [dim, own] : llvm::enumerate(plan.dims))
+    if (own.kind == SEQ_DIM_BATCH && dim)
+      other = add(multiply(other, frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(dim))),
+                  batchIndices[dim]);
+  return add(multiply(other, total), first);
+}
+
+LaneArray LaneBlock::kept(int32_t region, SeqDType dtype, bool isOfTokens,
+                          ArrayRef<int64_t> extents) {
+  OpBuilder::InsertionGuard guard(builder);
+  enterFront();
+  Value place = isOfTokens ? keptRow() : batchElement();
   LaneArray array;
   array.dtype = dtype;
   int64_t stride = 1;
@@ -348,8 +351,9 @@ LaneArray LaneBlock::kept(int32_t region, SeqDType dtype, bool isOfTokens,
   if (isOfTokens)
     array.strides.insert(array.strides.begin(), i64(stride));
   Value base = workspace(region);
+  Value offset = arith::MulIOp::create(builder, loc, place, i64(stride));
   array.base = LLVM::GEPOp::create(builder, loc, base.getType(), storageType(dtype), base,
-                                   ArrayRef<LLVM::GEPArg>{multiply(place, i64(stride))});
+                                   ArrayRef<LLVM::GEPArg>{offset});
   return array;
 }
 

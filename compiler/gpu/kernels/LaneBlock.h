@@ -111,6 +111,10 @@ public:
   /// The bytes of such a region.
   static AmountPlan keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOfTokens,
                               llvm::ArrayRef<int64_t> extents);
+  static AmountPlan keptBytes(const MixerPlan &plan, int64_t bytes, bool isOfTokens);
+  /// The row of a sequence's first token in such a region: of packed sequences these are all tokens
+  /// for each element of the other batch dims, else those of each batch element.
+  mlir::Value keptRow();
   /// A number of the call (SeqDeviceSlot).
   mlir::Value frameSlot(int64_t slot);
   /// The number of the block's batch element among all.

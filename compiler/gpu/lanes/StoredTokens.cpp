@@ -8,7 +8,6 @@
 
 #include "compiler/chunk/Reads.h"
 #include "dialect/Carry.h"
-#include "runtime/Frame.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/Support/MathExtras.h"
@@ -64,50 +63,22 @@ StoredTokens::StoredTokens(MixerOp mixer, ArrayRef<LanePhase> phases) {
 
 std::vector<AmountPlan> StoredTokens::regions(const MixerPlan &plan) const {
   std::vector<AmountPlan> result(kRegions);
-  result[kRows].number = rowBytes;
-  result[kRows].factors.push_back({SEQ_FACTOR_TILES, 0, 1});
-  result[kEdges].number = edgeBytes;
-  for (auto [number, dim] : llvm::enumerate(plan.dims)) {
-    if (dim.kind != SEQ_DIM_BATCH)
-      continue;
-    const SeqFactor factor{SEQ_FACTOR_DIM, static_cast<int32_t>(number), 1};
-    result[kEdges].factors.push_back(factor);
-    if (number > 0) // the first one's tokens are counted
-      result[kRows].factors.push_back(factor);
-  }
+  result[kRows] = LaneBlock::keptBytes(plan, rowBytes, /*isOfTokens=*/true);
+  result[kEdges] = LaneBlock::keptBytes(plan, edgeBytes, /*isOfTokens=*/false);
   return result;
 }
 
-/// Of packed sequences, rows are those of all tokens for each of the other batch dims' elements;
-/// else those of each batch element.
 StoredBlock::StoredBlock(const StoredTokens &tokens, LaneBlock &block)
     : tokens(tokens), block(block) {
   OpBuilder &builder = block.builder;
   Location loc = block.loc;
-  auto multiply = [&](Value a, Value b) -> Value {
-    return arith::MulIOp::create(builder, loc, a, b);
-  };
-  Value element = block.batchElement();
-  Value all = block.frameSlot(SEQ_DEVICE_FIRST + block.plan.tokenDim);
-  Value first = multiply(element, all);
-  if (block.plan.dims[0].kind == SEQ_DIM_BATCH) {
-    Value others = block.i64(1);
-    for (auto [number, dim] : llvm::enumerate(block.plan.dims))
-      if (number > 0 && dim.kind == SEQ_DIM_BATCH)
-        others = multiply(others, block.frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(number)));
-    Value isPacked = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne,
-                                           block.frameSlot(SEQ_DEVICE_SEQLENS_BITS), block.i64(0));
-    Value other = arith::RemUIOp::create(builder, loc, element, others);
-    Value packed = arith::AddIOp::create(builder, loc, multiply(other, all), block.sequenceBegin());
-    first = arith::SelectOp::create(builder, loc, isPacked, packed, first);
-  }
   auto advance = [&](Value base, Value number, int64_t bytes) -> Value {
-    Value offset = multiply(number, block.i64(bytes));
+    Value offset = arith::MulIOp::create(builder, loc, number, block.i64(bytes));
     return LLVM::GEPOp::create(builder, loc, base.getType(), builder.getI8Type(), base,
                                ArrayRef<LLVM::GEPArg>{offset});
   };
-  rows = advance(block.workspace(StoredTokens::kRows), first, tokens.rowBytes);
-  edges = advance(block.workspace(StoredTokens::kEdges), element, tokens.edgeBytes);
+  rows = advance(block.workspace(StoredTokens::kRows), block.keptRow(), tokens.rowBytes);
+  edges = advance(block.workspace(StoredTokens::kEdges), block.batchElement(), tokens.edgeBytes);
 }
 
 LaneArray StoredBlock::at(Value base, const StoredSymbol &symbol, Value number, int64_t bytes,
