@@ -83,7 +83,10 @@ void BlockLowering::chooseTransition() {
   columnAxis.first = choose(none, block->firstLane);
   columnAxis.exists = choose(none, left);
   stateAxis.first = choose(first, block->firstLane);
-  stateAxis.exists = choose(subtract(block->i64(rowCount), first), left);
+  // Where blocks are full there is nothing to mask.
+  stateAxis.exists = Value();
+  if (shape.size % shape.lanes || rowCount % shape.lanes)
+    stateAxis.exists = choose(subtract(block->i64(rowCount), first), left);
   // Nobody asks for the transition of what comes first.
   Value isIdle = arith::AndIOp::create(builder(), loc, isTransition, segment->isFirstSegment());
   block->end = arith::SelectOp::create(builder(), loc, isIdle, block->first, block->end);
