@@ -10,6 +10,7 @@
 #include "dialect/Carry.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -37,6 +38,22 @@ void LaneExpr::enterToken(Value number, const std::map<Carried, Value> &values) 
   carried = &values;
   ofToken.clear();
   rows.clear();
+  inPlace = Value();
+  if (llvm::any_of(mixer.getOps<TensorOp>(), [&](TensorOp tensor) { return isLarge(tensor); }))
+    inPlace = unknownZero();
+}
+
+Value LaneExpr::unknownZero() {
+  Type wide = builder.getI64Type();
+  return NVVM::InlinePtxOp::create(builder, block.loc, TypeRange{wide}, ValueRange{block.i64(0)},
+                                   ValueRange{}, "mov.b64 {$w0}, {$r0};", Value())
+      ->getResult(0);
+}
+
+bool LaneExpr::isLarge(Operation *source) const {
+  auto tensor = dyn_cast<TensorOp>(source);
+  return tensor && block.shape.group > 1 && !isOfTokens(tensor.getSymNameAttr()) &&
+         elementsOfThread(tensor) > kMostKept;
 }
 
 //===----------------------------------------------------------------------===//
@@ -391,9 +408,7 @@ LaneExpr::Result LaneExpr::read(ReadOp op) {
     }
   }
   // Many elements of a param are not kept in registers.
-  const bool isLarge = !isOfTokens && isa<TensorOp>(source) && block.shape.group > 1 &&
-                       elementsOfThread(source) > kMostKept;
-  if (!isOfTokens && (isInLoop || exists || isLarge)) {
+  if (!isOfTokens && (isInLoop || exists || isLarge(source))) {
     auto tensor = dyn_cast<TensorOp>(source);
     return zeroUnless(exists, tensor ? readTensor(tensor, all, false)
                                      : definition(equations.lookup(name), all));
@@ -482,7 +497,8 @@ LaneExpr::Result LaneExpr::earlier(ReadOp op, StringAttr name, ArrayRef<Place> f
 LaneExpr::Result LaneExpr::readTensor(TensorOp tensor, ArrayRef<Place> places, bool isOfTokens) {
   Key key = keyOf(tensor, places);
   auto &memo = isInFront ? ofAll : ofToken;
-  if (auto found = memo.find(key); found != memo.end())
+  const bool staysInMemory = inPlace && !isInFront && isLarge(tensor);
+  if (auto found = memo.find(key); found != memo.end() && !staysInMemory)
     return found->second;
   int32_t number = 0;
   while (block.plan.tensors[number].name != tensor.getSymName())
@@ -493,7 +509,11 @@ LaneExpr::Result LaneExpr::readTensor(TensorOp tensor, ArrayRef<Place> places, b
   if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
     for (auto [own, declared] : llvm::enumerate(order.asArrayRef()))
       inOrder[declared] = row.places[own];
-  Value value = block.load(block.tensor(number), inOrder, row.number, row.exists);
+  LaneArray array = block.tensor(number);
+  if (staysInMemory)
+    array.base = LLVM::GEPOp::create(builder, block.loc, array.base.getType(), builder.getI8Type(),
+                                     array.base, ArrayRef<LLVM::GEPArg>{inPlace});
+  Value value = block.load(array, inOrder, row.number, row.exists);
   Evaluated result =
       typeOf(tensor.getSymNameAttr()).isInteger(64) ? integer({0, 0, 0, value}) : real(value);
   memo.insert({key, result});

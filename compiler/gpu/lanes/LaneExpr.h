@@ -134,6 +134,13 @@ private:
   int64_t elementsOfThread(mlir::Operation *symbol) const;
   /// Elements of a param that a thread of a group keeps for all tokens.
   static constexpr int64_t kMostKept = 64;
+  /// Whether a param has so many elements that a thread loads them at each token.
+  bool isLarge(mlir::Operation *source) const;
+  /// Zero, but LLVM does not know so, and makes what depends on it at each token and for each
+  /// reduction: it would load all elements of a large param in front of the loop, or keep them from
+  /// one reduction to another. Null where there is none.
+  mlir::Value inPlace;
+  mlir::Value unknownZero();
 
   /// A loop over the lanes' dim in which a dense product is made.
   struct Loop {

@@ -244,6 +244,7 @@ static Value combine(ReduceKind kind, Value a, Value b, llvm::function_ref<Value
 }
 
 LaneExpr::Result LaneExpr::reduce(ReduceOp op) {
+  llvm::SaveAndRestore place(inPlace, inPlace && !isInFront ? unknownZero() : inPlace);
   SmallVector<int64_t> sizes;
   const bool isOfLanes = !dependsOnLane(dependencies.of(op));
   const bool isOfGroup = !dependsOnRow(dependencies.of(op));
