@@ -140,10 +140,12 @@ LogicalResult StoreGlobalOp::verify() {
 LogicalResult GatherOp::verify() {
   // c21
   auto offsets = getOffsets().getType(), exists = getExists().getType(), result = getType();
-  if (!offsets.getElementType().isInteger(32) || !exists.getElementType().isInteger(1) ||
+  Type number = offsets.getElementType();
+  if (!(number.isInteger(32) || number.isInteger(64)) || !exists.getElementType().isInteger(1) ||
       offsets.getShape() != result.getShape() || exists.getShape() != result.getShape() ||
       layoutOf(offsets) != layoutOf(result) || layoutOf(exists) != layoutOf(result))
-    return emitOpError("has offsets in i32, conditions in i1 and a result of one shape and layout");
+    return emitOpError(
+        "has offsets in i32 or i64, conditions in i1 and a result of one shape and layout");
   return success();
 }
 

@@ -43,6 +43,15 @@ int64_t PairExpr::sizeOf(Attribute dim) const {
   return op.getSize() ? static_cast<int64_t>(*op.getSize()) : -1;
 }
 
+Value PairExpr::extentOf(FlatSymbolRefAttr dim) {
+  if (dim == tokenDimOf(mixer))
+    return rows.length;
+  for (auto [number, own] : llvm::enumerate(block.plan.dims))
+    if (own.name == dim.getValue())
+      return block.frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(number));
+  llvm_unreachable("dims are in the plan");
+}
+
 LogicalResult PairExpr::fits(Operation *op, ArrayRef<PairValue> values) {
   if (PairTiles::united(values))
     return success();
@@ -196,12 +205,10 @@ PairExpr::Result PairExpr::evalOp(Operation *op) {
         return PairValue::index(number.getInt());
       })
       .Case([&](ExtentOp extent) -> Result {
-        if (extent.getDimAttr() != rows.dim)
-          return refuse(extent, "the extent of another run-time dim than that "
-                                "of the tokens"),
-                 failure();
-        return PairValue{
-            arith::TruncIOp::create(builder, loc, builder.getI32Type(), rows.length), {}, 0};
+        return PairValue{arith::TruncIOp::create(builder, loc, builder.getI32Type(),
+                                                 extentOf(extent.getDimAttr())),
+                         {},
+                         0};
       })
       .Case([&](ToRealOp convert) -> Result {
         Result operand = eval(convert.getOperand());

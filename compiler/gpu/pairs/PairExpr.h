@@ -30,7 +30,12 @@ struct PairColumns {
   mlir::Value first;   ///< the number of the first one in the sequence, i64
   mlir::Value inCall;  ///< the number of the first one's row in tensors, i64
   mlir::Value isCarry; ///< whether it is the carry's; null: never
-  mlir::Value inCarry; ///< and its number there, i64
+
+  /// Columns in the carry: the number of the first one, and how many exist.
+  struct Carried {
+    mlir::Value first, count;
+  };
+  llvm::SmallDenseMap<int64_t, Carried> carried; ///< by the rows that a component has
 };
 
 /// The rows of a block.
@@ -82,6 +87,8 @@ public:
 
   mlir::InFlightDiagnostic refuse(mlir::Operation *op, const llvm::Twine &what);
   int64_t sizeOf(mlir::Attribute dim) const;
+  /// The extent of a run-time dim, i64; of that of tokens, all so far.
+  mlir::Value extentOf(mlir::FlatSymbolRefAttr dim);
 
 private:
   struct Term {
@@ -117,6 +124,8 @@ private:
                    mlir::BlockArgument argument, int64_t size);
   Result definition(mlir::Operation *at, mlir::Operation *source, llvm::ArrayRef<PairValue> places);
   Result gather(mlir::Operation *at, mlir::seq::TensorOp tensor, llvm::ArrayRef<PairValue> places);
+  Result gatherFrom(mlir::Operation *at, const LaneArray &array, llvm::ArrayRef<PairValue> places,
+                    llvm::ArrayRef<int64_t> slots, mlir::ArrayAttr dims, PairValue exists);
   Result produced(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
   Result stateOfStep(mlir::Operation *at, mlir::seq::StateOp state,
                      llvm::ArrayRef<PairValue> places);
@@ -161,6 +170,8 @@ private:
   }
   Key keyOf(const void *what, llvm::ArrayRef<PairValue> places) const;
   std::optional<int32_t> rowsComponent(mlir::StringAttr name) const;
+  /// Where the columns stand in a component of the carry.
+  PairColumns::Carried columnsIn(int32_t component) const;
 
   mlir::seq::MixerOp mixer;
   PairTiles &tiles;

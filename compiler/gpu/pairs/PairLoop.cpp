@@ -120,31 +120,14 @@ FailureOr<PairLoop::Each> PairLoop::eachOf(PairResultAttr result) {
 /// The columns of the domain for the block's rows, in closed form.
 LogicalResult PairLoop::findBounds() {
   const bool isOfTokens = pairs.getOverAttr() == tokenDimOf(mixer);
-  const int64_t capacity = [&] {
-    for (const CarryComponent &component : carryComponents(mixer))
-      if (component.kind == CarryComponent::Rows)
-        return component.shape[0];
-    return int64_t(0);
-  }();
-  runs = !isOfTokens || capacity == 0 ? 1 : capacity > 0 ? 3 : 2;
-  ring = capacity;
-  for (const CarryComponent &component : carryComponents(mixer))
-    if (component.kind == CarryComponent::Rows && component.shape[0] != capacity)
-      return expr.refuse(pairs, "windows of several lengths over pairs");
-  Value extent = rows.length;
-  if (!isOfTokens) {
-    for (auto [number, dim] : llvm::enumerate(block.plan.dims))
-      if (dim.name == pairs.getOver())
-        extent = block.frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(number));
-  }
+  findCuts(isOfTokens);
+  Value extent = expr.extentOf(pairs.getOverAttr());
   PairDomain domain(pairs);
   SmallVector<Value> symbols;
   for (Value symbol : domain.symbols) {
     Operation *op = symbol.getDefiningOp();
     if (auto own = dyn_cast<ExtentOp>(op)) {
-      if (own.getDimAttr() != tokenDimOf(mixer))
-        return expr.refuse(op, "the extent of another run-time dim than that of the tokens");
-      symbols.push_back(rows.length);
+      symbols.push_back(expr.extentOf(own.getDimAttr()));
       continue;
     }
     auto value = expr.symbol(op, cast<ReadOp>(op).getSourceAttr().getAttr(), {});
@@ -169,11 +152,6 @@ LogicalResult PairLoop::findBounds() {
       arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sgt, rows.count, block.i64(0));
   for (Bounds &interval : intervals)
     interval.high = arith::SelectOp::create(builder, loc, hasRows, interval.high, interval.low);
-  if (runs == 3) {
-    Value size = block.i64(ring);
-    wrap = arith::MulIOp::create(builder, loc, arith::DivUIOp::create(builder, loc, position, size),
-                                 size);
-  }
   return success();
 }
 
@@ -200,6 +178,60 @@ void PairLoop::divideIntervals() {
   }
 }
 
+/// Rows of the carry stand behind each other from the last multiple of their number on, and from
+/// that before it.
+void PairLoop::findCuts(bool isOfTokens) {
+  lengths.clear();
+  cuts.clear();
+  if (!isOfTokens)
+    return;
+  for (const CarryComponent &component : carryComponents(mixer)) {
+    if (component.kind != CarryComponent::Rows ||
+        llvm::any_of(lengths, [&](const Length &own) { return own.rows == component.shape[0]; }))
+      continue;
+    Length own;
+    own.rows = component.shape[0];
+    if (own.rows > 0) {
+      Value size = block.i64(own.rows);
+      own.wrap = arith::MulIOp::create(builder, loc,
+                                       arith::DivUIOp::create(builder, loc, position, size), size);
+    }
+    lengths.push_back(own);
+  }
+  if (lengths.empty())
+    return;
+  for (const Length &own : lengths) {
+    if (!own.wrap)
+      continue;
+    cuts.push_back(own.wrap);
+    // Of one length the domain has no earlier columns.
+    if (lengths.size() > 1)
+      cuts.push_back(greatest(minus(own.wrap, block.i64(own.rows)), block.i64(0)));
+  }
+  cuts.push_back(position);
+  for (size_t end = cuts.size(); end > 1; --end)
+    for (size_t at = 0; at + 1 < end; ++at) {
+      Value low = least(cuts[at], cuts[at + 1]), high = greatest(cuts[at], cuts[at + 1]);
+      cuts[at] = low;
+      cuts[at + 1] = high;
+    }
+}
+
+void PairLoop::findCarried(Value from) {
+  for (Length &own : lengths) {
+    own.start = block.i64(0);
+    if (!own.wrap)
+      continue;
+    auto isFrom = [&](Value first) -> Value {
+      return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::sge, from, first);
+    };
+    Value earlier = minus(own.wrap, block.i64(own.rows));
+    own.start = arith::SelectOp::create(builder, loc, isFrom(own.wrap), own.wrap, earlier);
+    if (lengths.size() > 1)
+      own.isThere = isFrom(earlier);
+  }
+}
+
 //===----------------------------------------------------------------------===//
 // The loop
 //===----------------------------------------------------------------------===//
@@ -216,7 +248,8 @@ LogicalResult PairLoop::emit(PairsOp op) {
     carried.push_back(sum.feature ? tiles.spread(tiles.constant(0), {kRow, *sum.feature})
                                   : tiles.spread(tiles.constant(0), {kRow}));
   auto emitRuns = [&]() -> LogicalResult {
-    const int64_t all = runs * static_cast<int64_t>(intervals.size());
+    const int64_t all =
+        static_cast<int64_t>(cuts.size() + 1) * static_cast<int64_t>(intervals.size());
     if (all == 1)
       return emitRun(Value(), carried);
     return emitLoop(block.i64(0), block.i64(all), block.i64(1), true, carried,
@@ -241,14 +274,14 @@ LogicalResult PairLoop::emit(PairsOp op) {
   return success();
 }
 
-/// Columns of an interval that stand behind each other: rows of the carry (of a ring two runs, as
-/// they may begin behind its start), then those of the call.
+/// Columns of an interval that stand behind each other: rows of the carry (of the last positions
+/// two runs, as they may begin behind the first row), then those of the call.
 LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
   const bool isInLoop = static_cast<bool>(number);
   Value low = intervals[0].low, high = intervals[0].high;
   if (const auto count = static_cast<int64_t>(intervals.size()); count > 1) {
     Value interval = number;
-    if (runs > 1) {
+    if (!cuts.empty()) {
       interval = arith::RemUIOp::create(builder, loc, number, block.i64(count));
       number = arith::DivUIOp::create(builder, loc, number, block.i64(count));
     }
@@ -259,32 +292,27 @@ LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
       high = arith::SelectOp::create(builder, loc, isOther, intervals[other].high, high);
     }
   }
-  auto is = [&](int64_t run) -> Value {
-    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, number, block.i64(run));
-  };
-  auto choose = [&](Value condition, Value a, Value b) -> Value {
-    return arith::SelectOp::create(builder, loc, condition, a, b);
-  };
-  Value first = low, end = high, isCarry, carryStart;
-  if (runs > 1) {
-    Value isLast = is(runs - 1);
-    isCarry =
-        arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, number, block.i64(runs - 1));
-    carryStart = block.i64(0);
-    Value before = position, from = choose(isLast, position, block.i64(0));
-    if (runs == 3) {
-      Value isFirst = is(0);
-      before = choose(isFirst, wrap, position);
-      from = choose(isFirst, block.i64(0), choose(isLast, position, wrap));
-      carryStart = choose(isFirst, minus(wrap, block.i64(ring)), wrap);
+  Value first = low, end = high, isCarry;
+  if (!cuts.empty()) {
+    isCarry = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, number,
+                                    block.i64(static_cast<int64_t>(cuts.size())));
+    Value from = block.i64(0);
+    for (auto [run, cut] : llvm::enumerate(cuts)) {
+      auto choose = [&](int64_t own, Value a, Value b) -> Value {
+        Value isOwn =
+            arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, number, block.i64(own));
+        return arith::SelectOp::create(builder, loc, isOwn, a, b);
+      };
+      const auto own = static_cast<int64_t>(run);
+      end = choose(own, least(high, cut), end);
+      from = choose(own + 1, cut, from);
     }
     first = greatest(low, from);
-    end = choose(isLast, high, least(high, before));
+    findCarried(from);
   }
-  auto loop = emitLoop(first, end, block.i64(tiles.sizeOf(kColumn)), !isInLoop, carried,
-                       [&](Value own, SmallVector<Value> &inside) {
-                         return emitTile(own, end, isCarry, carryStart, inside);
-                       });
+  auto loop = emitLoop(
+      first, end, block.i64(tiles.sizeOf(kColumn)), !isInLoop, carried,
+      [&](Value own, SmallVector<Value> &inside) { return emitTile(own, end, isCarry, inside); });
   if (failed(loop))
     return failure();
   (*loop)->setAttr(tile::pipelinedName, builder.getUnitAttr());
@@ -312,7 +340,7 @@ PairLoop::emitLoop(Value first, Value end, Value step, bool isOutermost,
   return loop;
 }
 
-LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, Value carryStart,
+LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry,
                                  SmallVector<Value> &carried) {
   PairColumns columns;
   columns.dim = pairs.getOverAttr();
@@ -320,8 +348,12 @@ LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, Value ca
   columns.first = first;
   columns.inCall = columns.dim == tokenDimOf(mixer) ? minus(first, position) : first;
   columns.isCarry = isCarry;
-  if (isCarry)
-    columns.inCarry = minus(first, carryStart);
+  for (const Length &own : lengths) {
+    Value count = columns.count;
+    if (own.isThere)
+      count = arith::SelectOp::create(builder, loc, own.isThere, count, block.i64(0));
+    columns.carried[own.rows] = {minus(first, own.start), count};
+  }
   tiles.firstColumn = arith::TruncIOp::create(builder, loc, builder.getI32Type(), first);
   expr.enterTile(columns);
   auto inside = insideOfDomain(columns.count);

@@ -53,9 +53,13 @@ private:
   mlir::FailureOr<Each> eachOf(mlir::seq::PairResultAttr result);
   mlir::LogicalResult findBounds();
   void divideIntervals();
+  void findCuts(bool isOfTokens);
   mlir::LogicalResult emitRun(mlir::Value number, llvm::SmallVector<mlir::Value> &carried);
   mlir::LogicalResult emitTile(mlir::Value first, mlir::Value end, mlir::Value isCarry,
-                               mlir::Value carryStart, llvm::SmallVector<mlir::Value> &carried);
+                               llvm::SmallVector<mlir::Value> &carried);
+  /// Where the columns of a run stand in the carry's components: in those of each length, the
+  /// position that stands in the first row, and whether the columns are there at all.
+  void findCarried(mlir::Value from);
   mlir::LogicalResult emitSums(llvm::SmallVector<mlir::Value> &carried);
   mlir::LogicalResult emitEach();
   /// A loop that carries values, which `body` replaces.
@@ -85,8 +89,15 @@ private:
   std::vector<Sum> sums;
   std::vector<Each> each;
   llvm::SmallVector<Bounds> intervals; // of columns
-  int64_t runs = 1, ring = 0;
-  mlir::Value wrap; // of a ring: the position that stands in its first row
+  /// Rows that the carry has of some symbols: of the last positions, or of all.
+  struct Length {
+    int64_t rows = -1;   ///< below 0: all
+    mlir::Value wrap;    ///< the position that stands in the first row
+    mlir::Value start;   ///< the same for a run of columns
+    mlir::Value isThere; ///< whether the run is; null: always
+  };
+  llvm::SmallVector<Length> lengths;
+  llvm::SmallVector<mlir::Value> cuts; ///< between runs of columns
   PairValue mask;
 };
 

@@ -15,6 +15,8 @@
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/SaveAndRestore.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace mlir::seq;
 
@@ -90,6 +92,8 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
         return PairValue{block.zero(builder.getI1Type()), {}, 0};
       return tiles.constant(0);
     }
+    if (size < 0 && (place.isConstant() || place.offset || place.axes[0] >= kFirstFeature))
+      isComputed = true;
     if (size >= 0 && !place.isConstant() && !isRow(place, dim) &&
         (place.offset || place.axes[0] < kFirstFeature || tiles.sizeOf(place.axes[0]) != size))
       isComputed = true;
@@ -208,6 +212,10 @@ PairExpr::Result PairExpr::stateOfStep(Operation *at, StateOp state, ArrayRef<Pa
   llvm_unreachable("states are carried");
 }
 
+PairColumns::Carried PairExpr::columnsIn(int32_t component) const {
+  return columns.carried.lookup(carryComponents(mixer)[component].shape[0]);
+}
+
 PairExpr::Result PairExpr::definition(Operation *at, Operation *source,
                                       ArrayRef<PairValue> places) {
   Key key = keyOf(source, places);
@@ -247,24 +255,26 @@ PairExpr::Result PairExpr::definition(Operation *at, Operation *source,
   if (!axes)
     return refuse(at, "a value that varies over more than two dims"), failure();
   const ComponentPlan &plan = block.plan.components[*component];
-  Type own = define ? define.getBody().front().getTerminator()->getOperand(0).getType()
-                    : Type(builder.getF64Type());
-  Type element = own.isInteger(1) ? Type(builder.getI1Type())
-                 : own.isIndex()  ? Type(builder.getI32Type())
-                                  : tiles.real;
+  Type type = define ? define.getBody().front().getTerminator()->getOperand(0).getType()
+                     : Type(builder.getF64Type());
+  Type element = type.isInteger(1) ? Type(builder.getI1Type())
+                 : type.isIndex()  ? Type(builder.getI32Type())
+                                   : tiles.real;
   const LaneArray array = block.carryIn(*component);
   auto choice = scf::IfOp::create(builder, loc, TypeRange{tiles.typeOf(*axes, element)},
                                   columns.isCarry, /*withElse=*/true);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(choice.thenBlock());
   PairColumns both = columns;
-  columns.inCall = columns.inCarry;
+  const PairColumns::Carried own = columnsIn(*component);
+  columns.inCall = own.first;
+  columns.count = own.count;
   Result earlier = loadFrom(at, array, places, placesOf(mixer, source), nullptr);
   columns = both;
   if (failed(earlier))
     return failure();
   PairValue wide = widened(*earlier, plan.dtype);
-  if (own.isInteger(1))
+  if (type.isInteger(1))
     wide.value = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, wide.value,
                                        block.zero(wide.value.getType()));
   scf::YieldOp::create(builder, loc, tiles.spread(wide, *axes));
@@ -322,8 +332,17 @@ PairExpr::Result PairExpr::load(Operation *at, TensorOp tensor, ArrayRef<PairVal
       component && columns.isCarry && !places.empty() && places[0].varies(kColumn);
   if (columns.isCarry && !component && !isAbsolute && !places.empty() && places[0].varies(kColumn))
     return refuse(at, "rows of earlier calls that the carry does not have"), failure();
+  PairColumns both = columns;
+  if (isCarried) {
+    const PairColumns::Carried own = columnsIn(*component);
+    columns.inCall =
+        arith::SelectOp::create(builder, loc, columns.isCarry, own.first, columns.inCall);
+    columns.count =
+        arith::SelectOp::create(builder, loc, columns.isCarry, own.count, columns.count);
+  }
   Result result = loadFrom(at, block.tensor(number), inOrder, builder.getArrayAttr(dims),
                            isCarried ? &block.carryIn(*component) : nullptr, isAbsolute);
+  columns = both;
   if (succeeded(result))
     remember(key, *result);
   return result;
@@ -335,44 +354,113 @@ PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairV
   int32_t number = 0;
   while (block.plan.tensors[number].name != tensor.getSymName())
     ++number;
-  const LaneArray array = block.tensor(number);
-  auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder);
+  SmallVector<int64_t> slots(places.size());
+  std::iota(slots.begin(), slots.end(), 0);
+  if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
+    llvm::copy(order.asArrayRef(), slots.begin());
   auto read = dyn_cast<ReadOp>(at);
+  PairValue exists{arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true)), {}, 0};
+  auto restrict = [&](PairValue &all, const PairValue &inside) -> LogicalResult {
+    PairValue both[] = {all, inside};
+    if (failed(fits(at, both)))
+      return failure();
+    Axes axes = tiles.unify(both);
+    all = {arith::AndIOp::create(builder, loc, both[0].value, both[1].value), axes, 0};
+    return success();
+  };
+  // A negative place is large without its sign.
+  auto isBelow = [&](arith::CmpIPredicate predicate, const PairValue &place,
+                     const PairValue &end) -> PairValue {
+    PairValue both[] = {place, tiles.number(end)};
+    Axes axes = tiles.unify(both);
+    return {arith::CmpIOp::create(builder, loc, predicate, both[0].value, both[1].value), axes, 0};
+  };
   Type i32 = builder.getI32Type();
-  PairValue offset, exists;
+  SmallVector<PairValue> inside;
+  std::optional<size_t> tokens;
   for (auto [slot, place, dim] : llvm::enumerate(places, tensor.getDims())) {
     const int64_t size = sizeOf(dim);
-    if (size < 0)
-      return refuse(at, "a computed index beside one of positions"), failure();
+    const auto symbol = cast<FlatSymbolRefAttr>(dim);
+    PairValue extent = PairValue::index(size);
+    if (size < 0) {
+      extent = {arith::TruncIOp::create(builder, loc, i32, extentOf(symbol)), {}, 0};
+      if (symbol == tokenDimOf(mixer) && tensor.getRole() != Role::Param)
+        tokens = slot;
+    }
     PairValue own = tiles.number(place);
     if (!place.isKnownIndex() && read && read.isDataDependent(static_cast<unsigned>(slot))) {
-      Result low = integer(at, BinaryFn::Max, own, PairValue::index(0));
-      own = *integer(at, BinaryFn::Min, *low, PairValue::index(size - 1));
-    } else if (!place.isConstant() && !numbers.contains(place.value)) {
-      // A negative one is large without its sign.
-      PairValue both[] = {own, tiles.number(PairValue::index(size))};
-      tiles.unify(both);
-      PairValue inside{arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, both[0].value,
-                                             both[1].value),
-                       own.axes, 0};
-      PairValue all[] = {exists.value ? exists : inside, inside};
-      if (failed(fits(at, all)))
+      Result last = integer(at, BinaryFn::Sub, extent, PairValue::index(1));
+      Result least = integer(at, BinaryFn::Min, own, *last);
+      own = *integer(at, BinaryFn::Max, *least, PairValue::index(0));
+      if (size < 0 && // there may be none
+          failed(restrict(exists, isBelow(arith::CmpIPredicate::sgt, extent, PairValue::index(0)))))
         return failure();
-      Axes axes = tiles.unify(all);
-      exists = {arith::AndIOp::create(builder, loc, all[0].value, all[1].value), axes, 0};
+    } else if ((size < 0 || !place.isConstant()) && !numbers.contains(place.value)) {
+      if (failed(restrict(exists, isBelow(arith::CmpIPredicate::ult, own, extent))))
+        return failure();
     }
-    Value stride = array.strides[order ? static_cast<size_t>(order[slot]) : slot];
-    PairValue term{arith::TruncIOp::create(builder, loc, i32, stride), {}, 0};
-    Result product = integer(at, BinaryFn::Mul, own, term);
-    if (failed(product))
+    inside.push_back(own);
+  }
+  const LaneArray &array = block.tensor(number);
+  if (!tokens)
+    return gatherFrom(at, array, inside, slots, tensor.getDims(), exists);
+  // Rows before those of the call are in the carry.
+  Value before = arith::SubIOp::create(builder, loc, rows.length, block.tokens);
+  PairValue position{arith::TruncIOp::create(builder, loc, i32, before), {}, 0};
+  SmallVector<PairValue> ofCall(inside);
+  Result moved = integer(at, BinaryFn::Sub, inside[*tokens], position);
+  ofCall[*tokens] = *moved;
+  PairValue inCall = exists;
+  PairValue isOfCall = isBelow(arith::CmpIPredicate::sge, inside[*tokens], position);
+  if (failed(restrict(inCall, isOfCall)))
+    return failure();
+  Result result = gatherFrom(at, array, ofCall, slots, tensor.getDims(), inCall);
+  if (failed(result) || block.plan.startsAtZero)
+    return result;
+  auto component = rowsComponent(tensor.getSymNameAttr());
+  if (!component)
+    return refuse(at, "rows of earlier calls that the carry does not have"), failure();
+  const int64_t length = carryComponents(mixer)[*component].shape[0];
+  if (length > 0)
+    inside[*tokens] = *integer(at, BinaryFn::Mod, inside[*tokens], PairValue::index(length));
+  PairValue inCarry = exists;
+  if (failed(restrict(inCarry,
+                      isBelow(arith::CmpIPredicate::slt, tiles.number(places[*tokens]), position))))
+    return failure();
+  // Rows of the carry are in the tensor's own order.
+  SmallVector<int64_t> inOrder(slots.size());
+  std::iota(inOrder.begin(), inOrder.end(), 0);
+  Result earlier =
+      gatherFrom(at, block.carryIn(*component), inside, inOrder, tensor.getDims(), inCarry);
+  if (failed(earlier))
+    return failure();
+  PairValue all[] = {isOfCall, *result, *earlier};
+  if (failed(fits(at, all)))
+    return failure();
+  return tiles.select(all[0], all[1], all[2]);
+}
+
+PairExpr::Result PairExpr::gatherFrom(Operation *at, const LaneArray &array,
+                                      ArrayRef<PairValue> places, ArrayRef<int64_t> slots,
+                                      ArrayAttr dims, PairValue exists) {
+  // A tensor over positions may have more elements than 32 bits count.
+  const bool isLong = llvm::any_of(dims, [&](Attribute dim) { return sizeOf(dim) < 0; });
+  PairValue offset;
+  for (auto [place, slot] : llvm::zip_equal(places, slots)) {
+    PairValue stride{array.strides[slot], {}, 0}, own = place;
+    if (isLong)
+      own.value = arith::ExtSIOp::create(builder, loc, tiles.typeOf(own.axes, builder.getI64Type()),
+                                         own.value);
+    else
+      stride.value = arith::TruncIOp::create(builder, loc, builder.getI32Type(), stride.value);
+    Result term = integer(at, BinaryFn::Mul, own, stride);
+    if (failed(term))
       return failure();
-    Result sum = offset.value ? integer(at, BinaryFn::Add, offset, *product) : product;
+    Result sum = offset.value ? integer(at, BinaryFn::Add, offset, *term) : term;
     if (failed(sum))
       return failure();
     offset = *sum;
   }
-  if (!exists.value)
-    exists = {arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true)), {}, 0};
   PairValue all[] = {offset, exists};
   if (failed(fits(at, all)))
     return failure();
@@ -416,8 +504,6 @@ PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,
       Value number = isAbsolute     ? (axis == kRow ? rows.first : columns.first)
                      : axis == kRow ? rows.inCall
                                     : columns.inCall;
-      if (carried && axis == kColumn)
-        number = choose(columns.inCarry, number);
       advance(number, stride);
     } else if (place.varies(kRow)) {
       if (dim != rows.dim || place.offset)

@@ -204,10 +204,10 @@ func.func @k() {
 
 // -----
 
-func.func @k(%p: !llvm.ptr<1>, %a: tensor<16xi64>, %e: tensor<16xi1>) {
+func.func @k(%p: !llvm.ptr<1>, %a: tensor<16xi16>, %e: tensor<16xi1>) {
   // c21
-  // expected-error@below {{has offsets in i32, conditions in i1 and a result of one shape and layout}}
-  %x = tile.gather %p at %a where %e : tensor<16xi64>, tensor<16xi1> -> tensor<16xf32>
+  // expected-error@below {{has offsets in i32 or i64, conditions in i1 and a result of one shape and layout}}
+  %x = tile.gather %p at %a where %e : tensor<16xi16>, tensor<16xi1> -> tensor<16xf32>
   return
 }
 
