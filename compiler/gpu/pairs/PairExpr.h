@@ -125,7 +125,7 @@ private:
   Result definition(mlir::Operation *at, mlir::Operation *source, llvm::ArrayRef<PairValue> places);
   Result gather(mlir::Operation *at, mlir::seq::TensorOp tensor, llvm::ArrayRef<PairValue> places);
   Result gatherFrom(mlir::Operation *at, const LaneArray &array, llvm::ArrayRef<PairValue> places,
-                    llvm::ArrayRef<int64_t> slots, mlir::ArrayAttr dims, PairValue exists);
+                    llvm::ArrayRef<int64_t> slots, mlir::ArrayAttr dims, const PairValue &exists);
   Result produced(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
   Result stateOfStep(mlir::Operation *at, mlir::seq::StateOp state,
                      llvm::ArrayRef<PairValue> places);

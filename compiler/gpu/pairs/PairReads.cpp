@@ -442,7 +442,7 @@ PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairV
 
 PairExpr::Result PairExpr::gatherFrom(Operation *at, const LaneArray &array,
                                       ArrayRef<PairValue> places, ArrayRef<int64_t> slots,
-                                      ArrayAttr dims, PairValue exists) {
+                                      ArrayAttr dims, const PairValue &exists) {
   // A tensor over positions may have more elements than 32 bits count.
   const bool isLong = llvm::any_of(dims, [&](Attribute dim) { return sizeOf(dim) < 0; });
   PairValue offset;
