@@ -266,7 +266,7 @@ def random_carry(mixer, case, reference):
     carry = {}
     for name, value in empty.items():
         if name == "position":
-            carry[name] = rng.integers(0, 9, value.shape).astype(np.int32)
+            carry[name] = rng.integers(0, 9, value.shape).astype(np.int64)
         else:
             of = next((t for t in mixer.tensors if name == f"{t.name}_rows"), None)
             compute = "f64" if case.dtype == "f64" else "f32"
