@@ -48,6 +48,16 @@ static int64_t blocksOf(const SeqCall *call, const SeqLaunch *launch, SeqSize *s
   return blocks;
 }
 
+// Of the launch that has the most.
+static int64_t mostBlocksOf(const SeqCall *call, const SeqSchedule *schedule, SeqSize *size) {
+  int64_t most = 0;
+  for (int32_t i = 0; i < schedule->launch_count; ++i) {
+    int64_t blocks = blocksOf(call, &schedule->launches[i], size);
+    most = blocks > most ? blocks : most;
+  }
+  return most;
+}
+
 // Where each region begins, and how many bytes all have.
 static int64_t placeRegions(const SeqCall *call, const SeqSchedule *schedule, int64_t segments,
                             int64_t *at, SeqSize *size) {
@@ -104,7 +114,7 @@ static Choice choose(const SeqCall *call, const SeqDeviceTarget *target, int64_t
     return whole;
   if (multiprocessors > SEQ_MOST_MULTIPROCESSORS)
     multiprocessors = SEQ_MOST_MULTIPROCESSORS;
-  int64_t blocks = blocksOf(call, &target->forward[0].launches[0], size);
+  int64_t blocks = mostBlocksOf(call, &target->forward[0], size);
   int64_t most = segmentsOfTokens(call, cut);
   int64_t asked = askedSegments();
   if (size->overflow || blocks == 0)
@@ -127,7 +137,7 @@ static Choice choose(const SeqCall *call, const SeqDeviceTarget *target, int64_t
 // As many segments as any number of sequences up to that of the call can have on any device, so
 // that the regions have room for all of them: 2 M blocks are passed by less than a factor of two.
 static int64_t mostSegments(const SeqCall *call, const SeqDeviceTarget *target, SeqSize *size) {
-  int64_t blocks = blocksOf(call, &target->forward[0].launches[0], size);
+  int64_t blocks = mostBlocksOf(call, &target->forward[0], size);
   int64_t most = segmentsOfTokens(call, cutting(target));
   int64_t asked = askedSegments();
   if (asked > 0)

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every example that is lowered for CUDA and every file of test/gpu/lanes and test/gpu/pairs is
+// Every example that is lowered for CUDA and every file of test/gpu/{lanes,pairs,parts} is
 // compiled to a library and called in all the ways that `seq-run check` knows, for the cases in its
 // file, against the oracle: in one piece, and cut into three segments. The driver is a fake that
 // gives launches to the emulator, which must have nothing to report.
@@ -295,8 +295,8 @@ private:
 std::vector<std::string> examples() {
   std::vector<std::string> paths;
   std::error_code code;
-  for (const char *folder :
-       {SEQMIX_EXAMPLES, SEQMIX_NEW_MIXERS, SEQMIX_GPU_MIXERS "/lanes", SEQMIX_GPU_MIXERS "/pairs"})
+  for (const char *folder : {SEQMIX_EXAMPLES, SEQMIX_NEW_MIXERS, SEQMIX_GPU_MIXERS "/lanes",
+                             SEQMIX_GPU_MIXERS "/pairs", SEQMIX_GPU_MIXERS "/parts"})
     for (llvm::sys::fs::recursive_directory_iterator it(folder, code), end; it != end;
          it.increment(code))
       if (llvm::sys::path::extension(it->path()) == ".seq")

@@ -367,12 +367,15 @@ BlockLowering::Slices<Value> BlockLowering::emitUpdates() {
 
 LogicalResult BlockLowering::storeOutputs() {
   const BlockFrame frame = {columnAxis, tokenAxis};
-  const auto inputs = static_cast<int32_t>(llvm::range_size(mixer.getOps<TensorOp>()));
+  const auto inputs = static_cast<int32_t>(llvm::count_if(
+      plan.tensors, [](const TensorPlan &tensor) { return tensor.role != SEQ_ROLE_OUTPUT; }));
   for (auto [number, output] : llvm::enumerate(mixer.getOps<OutputOp>())) {
     Value tile = expr->evaluate(output.getSourceAttr().getAttr(), frame);
     if (!tile)
       return failure();
-    const LaneArray &array = block->tensor(inputs + static_cast<int32_t>(number));
+    const LaneArray array = share && !share->isLast()
+                                ? PartShare::array(*block, share->all, share->part.kept[number])
+                                : block->tensor(inputs + static_cast<int32_t>(number));
     SmallVector<Value> strides;
     Value base = expr->address(array, {1, 0}, {0, 0}, frame, strides);
     expr->store(tile, array, base, strides, frame);

@@ -491,16 +491,23 @@ Value BlockExpr::sumOf(Value tile) {
   return sum.getResult(0);
 }
 
+LaneArray BlockExpr::arrayOf(TensorOp tensor) {
+  if (keptArray)
+    if (auto kept = keptArray(tensor.getSymNameAttr()))
+      return *kept;
+  int32_t number = 0;
+  while (block.plan.tensors[number].name != tensor.getSymName())
+    ++number;
+  return block.tensor(number);
+}
+
 BlockExpr::Result BlockExpr::readTensor(TensorOp tensor, ArrayRef<Evaluated> places) {
   std::pair<const void *, SmallVector<int64_t>> key(tensor.getOperation(), {});
   for (const Evaluated &place : places)
     key.second.append({place.axis, place.place});
   if (auto found = known.find(key); found != known.end())
     return found->second;
-  int32_t number = 0;
-  while (block.plan.tensors[number].name != tensor.getSymName())
-    ++number;
-  const LaneArray &array = block.tensor(number);
+  const LaneArray array = arrayOf(tensor);
   if (array.dtype == SEQ_BOOL || array.dtype == SEQ_I32)
     return refuse("an input of integers");
   SmallVector<int> axes(places.size());

@@ -15,7 +15,9 @@
 #include "compiler/gpu/kernels/LaneBlock.h"
 #include "dialect/Seq.h"
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace seqmix::gpu {
@@ -40,6 +42,9 @@ public:
   mlir::Value evaluate(mlir::StringAttr symbol, const BlockFrame &frame);
   /// What a symbol that a recurrence produces is, as a tile with all dims of frames to come.
   void bind(mlir::StringAttr produced, mlir::Value tile) { bound[produced] = tile; }
+  /// Where inputs stand that another launch has made.
+  using KeptArray = std::function<std::optional<LaneArray>(mlir::StringAttr)>;
+  void setKept(KeptArray array) { keptArray = std::move(array); }
   std::string reason;
 
   /// A tile with other values where a place of a dim does not exist.
@@ -84,6 +89,7 @@ private:
   Result readTensor(mlir::seq::TensorOp tensor, llvm::ArrayRef<Evaluated> places);
   Result elementwise(llvm::ArrayRef<Evaluated> operands,
                      llvm::function_ref<mlir::Value(llvm::ArrayRef<mlir::Value>)> make);
+  LaneArray arrayOf(mlir::seq::TensorOp tensor);
   mlir::LogicalResult refuse(const llvm::Twine &what);
   mlir::Value widen(const Evaluated &value, unsigned axes);
   BlockFrame frameOf(unsigned axes) const;
@@ -93,6 +99,7 @@ private:
   mlir::OpBuilder &builder;
   llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations;
   llvm::DenseMap<mlir::StringAttr, mlir::Value> bound;
+  KeptArray keptArray;
   BlockFrame frame;
   bool isInSum = false;
   llvm::DenseMap<mlir::Value, Evaluated> bindings, values;

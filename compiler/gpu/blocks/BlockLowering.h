@@ -14,6 +14,7 @@
 #define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKLOWERING_H
 
 #include "compiler/gpu/blocks/BlockTiles.h"
+#include "compiler/gpu/blocks/Blocks.h"
 #include "compiler/gpu/lanes/Borders.h"
 
 #include <memory>
@@ -23,8 +24,9 @@ namespace seqmix::gpu {
 class BlockLowering {
 public:
   BlockLowering(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &reason,
-                const Borders *borders, bool isDense = false)
-      : mixer(mixer), plan(plan), reason(reason), borders(borders), isDense(isDense) {}
+                const Borders *borders, bool isDense = false, const PartShare *share = nullptr)
+      : mixer(mixer), plan(plan), reason(reason), borders(borders), isDense(isDense), share(share) {
+  }
 
   std::optional<LaunchPlan> run(mlir::gpu::GPUModuleOp module, llvm::StringRef name);
   /// The kernel of the second launch, for a dense transition (BlockSegments.cpp).
@@ -77,6 +79,8 @@ private:
   /// A summary of a transition of rank r: the product of a segment's transitions is more columns of
   /// the state, which start as the identity and have no values.
   const bool isDense;
+  const PartShare *share;
+  int32_t component = 0; ///< the state's number in the carry
   std::optional<LaneSegment> segment;
   mlir::seq::AffineOp affine;
   mlir::seq::StateOp state;

@@ -63,6 +63,9 @@ LogicalResult BlockLowering::check() {
   if (!affine || !state)
     return refuse("no affine recurrence of a matrix");
   state = cast<StateOp>(chunk::lookup(mixer, affine.getStateAttr()));
+  for (auto [number, own] : llvm::enumerate(plan.components))
+    if (own.name == state.getSymName() && !isSummary())
+      component = static_cast<int32_t>(number);
   if (affine.getDirection() != Direction::Forward)
     return refuse("a backward recurrence");
   if (!affine.outerDims().empty() || affine.componentCount() != 1 || affine.getCoupling() ||
@@ -197,10 +200,17 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
   if (failed(check()))
     return std::nullopt;
   const auto warps = static_cast<int32_t>(shape.threads / 32);
-  const int32_t regions = borders ? Borders::kRegions : 0;
+  const int32_t regions = borders ? Borders::kRegions : share ? share->regions() : 0;
   LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), name, plan, warps, regions);
   LaneBlock own(plan, shape, kernel, mixer.getCompute(), regions);
   BlockExpr values(mixer, own);
+  if (share)
+    values.setKept([&](StringAttr name) -> std::optional<LaneArray> {
+      for (auto [number, kept] : llvm::enumerate(share->all.kept))
+        if (kept.name == name)
+          return PartShare::array(own, share->all, number);
+      return std::nullopt;
+    });
   BlockTiles making(own, values);
   block = &own;
   expr = &values;
@@ -229,11 +239,11 @@ SmallVector<int> BlockLowering::stateAxes() {
 }
 
 Value BlockLowering::loadState(const BlockFrame &frame) {
-  const LaneArray array = segment ? segment->stateInFront(0) : block->carryIn(0);
+  const LaneArray array = segment ? segment->stateInFront(component) : block->carryIn(component);
   SmallVector<Value> strides;
   Value base = expr->address(array, stateAxes(), {0, 0}, frame, strides);
   Value tile = expr->load(array, base, strides, frame);
-  const double init = plan.components[0].init;
+  const double init = plan.components[component].init;
   if (init == 0)
     return tile;
   Value number = expr->constant(init, block->real);
@@ -324,7 +334,7 @@ LogicalResult BlockLowering::emit() {
     scf::YieldOp::create(builder(), loc, next);
   builder().setInsertionPointAfter(loop);
   decayProducts.assign(loop.result_begin() + inLoop, loop.result_end());
-  const LaneArray behind = isSummary() ? arrayBehind() : block->carryOut(0);
+  const LaneArray behind = isSummary() ? arrayBehind() : block->carryOut(component);
   SmallVector<Value> last;
   for (auto [slice, rows] : llvm::enumerate(rowSlices)) {
     last.push_back(parksState() ? tiles->load(parked[slice])
@@ -337,7 +347,7 @@ LogicalResult BlockLowering::emit() {
     storeDecayProducts();
   if (isSummary())
     segment->noteLast();
-  else
+  else if (!share || share->isLast())
     block->storePosition();
   LLVM::ReturnOp::create(builder(), loc, ValueRange());
   return success();
@@ -349,8 +359,14 @@ bool takesBlocks(MixerOp mixer, const MixerPlan &plan, std::string &reason) {
 
 std::optional<LaunchPlan> emitBlockKernel(MixerOp mixer, const MixerPlan &plan,
                                           mlir::gpu::GPUModuleOp module, StringRef name,
-                                          std::string &reason, const Borders *borders) {
-  return BlockLowering(mixer, plan, reason, borders).run(module, name);
+                                          std::string &reason, const Borders *borders,
+                                          const PartShare *share) {
+  return BlockLowering(mixer, plan, reason, borders, /*isDense=*/false, share).run(module, name);
+}
+
+LaneArray PartShare::array(LaneBlock &block, const BlockParts &all, size_t number) {
+  const KeptValue &kept = all.kept[number];
+  return block.kept(static_cast<int32_t>(number), kept.dtype, kept.isOfTokens, kept.extents);
 }
 
 } // namespace seqmix::gpu

@@ -24,21 +24,34 @@
 #ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
 #define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKS_H
 
+#include "compiler/gpu/blocks/BlockParts.h"
 #include "compiler/gpu/lanes/Segments.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 namespace seqmix::gpu {
 
+/// What a part has in common with the others.
+struct PartShare {
+  const BlockParts &all;
+  const BlockPart &part;
+  bool isLast() const { return &part == &all.parts.back(); }
+  int32_t regions() const { return static_cast<int32_t>(all.kept.size()); }
+  /// A kept value's array.
+  static LaneArray array(LaneBlock &block, const BlockParts &all, size_t number);
+};
+
 /// Whether this form takes the recurrence of a mixer, or the reason why not.
 bool takesBlocks(mlir::seq::MixerOp mixer, const MixerPlan &plan, std::string &reason);
 
 /// Makes the kernel of a mixer with its affine recurrence at the structure stage, and its launch;
 /// nothing, with the reason, where this form does not take the mixer. With `borders` the kernel
-/// walks segments of a sequence, too, or, of a summary, sums them up (Borders.h).
+/// walks segments of a sequence, too, or, of a summary, sums them up (Borders.h). `share` is that
+/// of a mixer which is a part of another one.
 std::optional<LaunchPlan> emitBlockKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
                                           mlir::gpu::GPUModuleOp module, llvm::StringRef name,
-                                          std::string &reason, const Borders *borders = nullptr);
+                                          std::string &reason, const Borders *borders = nullptr,
+                                          const PartShare *share = nullptr);
 
 /// The kernels of the first two launches of a call that cuts sequences, for a recurrence whose
 /// updates read the state (BlockSegments.cpp); nothing where there are none, or they do not pay. So

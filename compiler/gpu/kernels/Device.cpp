@@ -45,6 +45,15 @@ static void eraseKernels(mlir::gpu::GPUModuleOp kernels, int32_t kept) {
     function.erase();
 }
 
+/// Emits the kernel of steps, in the sequential form. Without it blocks serve for them, too.
+static void emitStep(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
+                     MixerLaunches &result) {
+  ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
+  auto step = emitLaneKernels(mixer, plan, kernels, (mixer.getSymName() + "_step").str());
+  if (succeeded(step))
+    result.step = std::move(step->launches);
+}
+
 /// Emits the kernel of blocks of tokens, if that form takes the mixer, and that of its steps.
 static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
                        MixerLaunches &result, std::string &reason) {
@@ -89,10 +98,81 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
   result.forward.push_back(std::move(*forward));
   if (segments)
     result.cut = segments->schedule(result.forward);
-  // Without the sequential form blocks serve for steps, too.
-  ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
-  if (auto step = emitLaneKernels(mixer, plan, kernels, name + "_step"); succeeded(step))
-    result.step = std::move(step->launches);
+  emitStep(mixer, plan, kernels, result);
+  return true;
+}
+
+/// The kernels of the sequential form that cut sequences, and of the last of their launches.
+static std::optional<SegmentKernels> emitLaneSegments(seq::MixerOp mixer, const MixerPlan &plan,
+                                                      mlir::gpu::GPUModuleOp kernels,
+                                                      std::string &reason) {
+  return emitSegmentKernels(
+      mixer, plan, kernels, mixer.getSymName().str(), kLaunchTokens,
+      [&](seq::MixerOp summary, const MixerPlan &own, const std::string &of,
+          const Borders *borders) -> FailureOr<LaunchPlan> {
+        auto launches = emitLaneKernels(summary, own, kernels, of, borders);
+        if (failed(launches))
+          return failure();
+        return std::move(launches->launches.front());
+      },
+      reason);
+}
+
+/// Emits the kernels of a mixer that is divided (BlockParts.h). Segments, where the sequential form
+/// has them, and steps are of that form.
+static bool emitParts(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
+                      MixerLaunches &result, std::string &reason) {
+  seq::MixerOp blocks = blocksOf(mixer);
+  if (!blocks)
+    return false;
+  auto divided = divideStates(blocks, reason);
+  if (!divided || divided->parts.size() < 2)
+    return false;
+  const std::string name = mixer.getSymName().str();
+  const int32_t before = countKernels(kernels);
+  std::vector<LaunchPlan> launches;
+  for (auto [number, part] : llvm::enumerate(divided->parts)) {
+    const PartShare share{*divided, part};
+    const std::string own = name + (share.isLast() ? "_forward"
+                                    : number == 0  ? "_first"
+                                                   : "_second");
+    const int32_t kernel = countKernels(kernels);
+    if (part.isRecurrent) {
+      ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
+        reason = diagnostic.str();
+        return success();
+      });
+      const LaneOutputs outputs{share.regions(), [&](LaneBlock &block, size_t output) {
+                                  return PartShare::array(block, *divided, part.kept[output]);
+                                }};
+      auto made = emitLaneKernels(part.mixer(), plan, kernels, own, nullptr, &outputs);
+      if (succeeded(made) && made->launches.size() == 1) {
+        launches.push_back(std::move(made->launches.front()));
+        continue;
+      }
+    } else if (auto made =
+                   emitBlockKernel(part.mixer(), plan, kernels, own, reason, nullptr, &share)) {
+      made->kernel = kernel;
+      launches.push_back(std::move(*made));
+      continue;
+    }
+    eraseKernels(kernels, before);
+    return false;
+  }
+  result.form = blocks;
+  result.forward = std::move(launches);
+  for (const KeptValue &kept : divided->kept)
+    result.regions.push_back(LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+  emitStep(mixer, plan, kernels, result);
+  const int32_t uncut = countKernels(kernels);
+  if (auto segments = emitLaneSegments(mixer, plan, kernels, result.uncut)) {
+    ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
+    auto own = emitLaneKernels(mixer, plan, kernels, name + "_segments", segments->borders.get());
+    if (succeeded(own))
+      result.cut = segments->schedule(own->launches);
+    else
+      eraseKernels(kernels, uncut);
+  }
   return true;
 }
 
@@ -101,16 +181,7 @@ static LogicalResult emitLanes(seq::MixerOp mixer, const MixerPlan &plan,
                                mlir::gpu::GPUModuleOp kernels, MixerLaunches &result,
                                const std::string &whyNoBlocks) {
   const std::string name = mixer.getSymName().str();
-  auto segments = emitSegmentKernels(
-      mixer, plan, kernels, name, kLaunchTokens,
-      [&](seq::MixerOp summary, const MixerPlan &own, const std::string &of,
-          const Borders *borders) -> FailureOr<LaunchPlan> {
-        auto launches = emitLaneKernels(summary, own, kernels, of, borders);
-        if (failed(launches))
-          return failure();
-        return std::move(launches->launches.front());
-      },
-      result.uncut);
+  auto segments = emitLaneSegments(mixer, plan, kernels, result.uncut);
   ScopedDiagnosticHandler handler(mixer.getContext(), [&](Diagnostic &diagnostic) {
     if (!whyNoBlocks.empty())
       diagnostic.attachNote(mixer.getLoc())
@@ -144,7 +215,8 @@ static LogicalResult emitMixer(seq::MixerOp mixer, const MixerPlan &plan,
     return success();
   }
   std::string reason;
-  if (emitBlocks(mixer, plan, kernels, result, reason))
+  if (emitBlocks(mixer, plan, kernels, result, reason) ||
+      emitParts(mixer, plan, kernels, result, reason))
     return success();
   return emitLanes(mixer, plan, kernels, result, reason);
 }

@@ -80,8 +80,9 @@ static void explainKernels(StringAttr mixer, const MixerPlan &plan, const Device
   }
   const SchedulePlan &schedule = *launches.cut;
   // As the runtime chooses (CudaRun.c).
-  const bool isDense =
-      schedule.launches.front().grid[0].number > launches.forward.front().grid[0].number;
+  const bool isDense = llvm::all_of(launches.forward, [&](const LaunchPlan &launch) {
+    return schedule.launches.front().grid[0].number > launch.grid[0].number;
+  });
   line(fmt::format("{} where {} of the multiprocessors: sequences are cut into segments of at "
                    "least {} tokens",
                    countOf(schedule.launches.size()),

@@ -333,8 +333,12 @@ private:
 
   /// Whether this kernel writes a value for the next call.
   bool isLeft(const Carried &value, int32_t component) const {
-    return value.distance == 0 || (phase.windows.contains(value.name) &&
-                                   !isLeftBehind(mixer, carryComponents(mixer)[component]));
+    if (value.distance == 0)
+      return true;
+    for (const CarryComponent &own : carryComponents(mixer))
+      if (own.name == plan.components[component].name)
+        return phase.windows.contains(value.name) && !isLeftBehind(mixer, own);
+    return false;
   }
 
   /// What stands in front of the first token, or of the last one, for later launches.

@@ -9,8 +9,6 @@
 #include "compiler/chunk/Reads.h"
 #include "dialect/Carry.h"
 
-#include <functional>
-
 using namespace mlir;
 using namespace mlir::seq;
 
@@ -180,23 +178,8 @@ private:
     for (const CarryComponent &component : carryComponents(mixer))
       if (component.kind == CarryComponent::Rows)
         keep(readsOf(component.of.getAttr()), std::nullopt);
-    for (StringAttr name : kept) {
-      KeptValue value;
-      value.name = name;
-      value.group = makers.lookup(name);
-      Operation *source = chunk::lookup(mixer, name);
-      value.dims = placesOf(mixer, source);
-      value.isOfTokens = isTokenIndexed(mixer, value.dims);
-      value.dtype = mixer.getCompute().isF64() ? SEQ_F64 : SEQ_F32;
-      if (auto define = dyn_cast<DefineOp>(source)) {
-        Type type = define.getBody().front().getTerminator()->getOperand(0).getType();
-        value.dtype = type.isInteger(1) ? SEQ_BOOL : type.isIndex() ? SEQ_I32 : value.dtype;
-      }
-      for (auto dim : value.dims.getAsRange<FlatSymbolRefAttr>())
-        if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
-          value.extents.push_back(static_cast<int64_t>(*size));
-      result.kept.push_back(std::move(value));
-    }
+    for (StringAttr name : kept)
+      result.kept.push_back(keptValueOf(mixer, name, makers.lookup(name)));
   }
 };
 
@@ -205,52 +188,6 @@ private:
 const KeptValue *PairGroups::find(StringAttr name) const {
   auto found = llvm::find_if(kept, [&](const KeptValue &own) { return own.name == name; });
   return found == kept.end() ? nullptr : &*found;
-}
-
-ArrayAttr placesOf(MixerOp mixer, Operation *symbol) {
-  ArrayAttr dims = chunk::dimsOf(symbol);
-  if (!isa<StateOp>(symbol))
-    return dims;
-  SmallVector<Attribute> all = {tokenDimOf(mixer)};
-  llvm::append_range(all, dims);
-  return ArrayAttr::get(mixer.getContext(), all);
-}
-
-OwningOpRef<ModuleOp> recurrencesOf(MixerOp mixer, const PairGroups &groups) {
-  OwningOpRef<ModuleOp> module = ModuleOp::create(mixer.getLoc());
-  auto own = cast<MixerOp>(mixer->clone());
-  module->push_back(own);
-  // What the states and the kept values are made of.
-  Names needed;
-  std::function<void(Operation *)> need = [&](Operation *op) {
-    op->walk([&](ReadOp read) {
-      if (needed.insert(read.getSourceAttr().getAttr()))
-        if (auto define = dyn_cast<DefineOp>(chunk::lookup(own, read.getSourceAttr())))
-          need(define);
-    });
-  };
-  for (auto next : own.getOps<NextOp>())
-    need(next);
-  SmallVector<OutputOp> outputs(own.getOps<OutputOp>());
-  OpBuilder builder(outputs.front());
-  for (const KeptValue &kept : groups.kept) {
-    if (!groups.groups[kept.group].isRecurrent)
-      continue;
-    auto copy = cast<OutputOp>(builder.clone(*outputs.front()));
-    copy.setSourceAttr(FlatSymbolRefAttr::get(kept.name));
-    if (needed.insert(kept.name))
-      if (auto define = dyn_cast<DefineOp>(chunk::lookup(own, kept.name)))
-        need(define);
-  }
-  for (OutputOp output : outputs)
-    output.erase();
-  for (Operation &op : llvm::make_early_inc_range(own.getBody().front())) {
-    auto define = dyn_cast<DefineOp>(op);
-    if (isa<PairsOp, ProducedOp>(op) || (define && !needed.contains(define.getSymNameAttr())))
-      op.erase();
-  }
-  own->removeAttr("carry_rows");
-  return module;
 }
 
 FailureOr<PairGroups> groupPairs(MixerOp mixer) { return Grouping(mixer).run(); }

@@ -14,11 +14,7 @@
 #ifndef SEQMIX_COMPILER_GPU_PAIRS_PAIRGROUPS_H
 #define SEQMIX_COMPILER_GPU_PAIRS_PAIRGROUPS_H
 
-#include "compiler/library/Library.h"
-
-#include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/OwningOpRef.h"
-#include "llvm/ADT/SetVector.h"
+#include "compiler/gpu/kernels/KeptValue.h"
 
 namespace seqmix::gpu {
 
@@ -30,32 +26,15 @@ struct PairGroup {
   std::vector<std::pair<int32_t, mlir::seq::OutputOp>> outputs; ///< with the number of each
 };
 
-/// A value that a kernel leaves in the workspace for later ones.
-struct KeptValue {
-  mlir::StringAttr name;
-  size_t group = 0; ///< that makes it
-  mlir::ArrayAttr dims;
-  bool isOfTokens = false;
-  llvm::SmallVector<int64_t> extents; ///< of the dims, but that of the tokens
-  SeqDType dtype = SEQ_F32;
-};
-
 struct PairGroups {
   std::vector<PairGroup> groups; ///< in the order of their launches
-  std::vector<KeptValue> kept;   ///< by region
+  std::vector<KeptValue> kept;   ///< by region; made by the group of a number
 
   const KeptValue *find(mlir::StringAttr name) const;
 };
 
 /// Fails with a located error for what has no such division.
 llvm::FailureOr<PairGroups> groupPairs(mlir::seq::MixerOp mixer);
-
-/// The dims of a symbol's places, that of the tokens included.
-mlir::ArrayAttr placesOf(mlir::seq::MixerOp mixer, mlir::Operation *symbol);
-
-/// The recurrences alone, in a module of their own: its outputs are the values that are kept of
-/// them, in the order of their regions.
-mlir::OwningOpRef<mlir::ModuleOp> recurrencesOf(mlir::seq::MixerOp mixer, const PairGroups &groups);
 
 } // namespace seqmix::gpu
 

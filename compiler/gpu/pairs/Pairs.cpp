@@ -103,11 +103,14 @@ private:
 
   /// States are walked token by token, in front of the reductions that read them.
   LogicalResult emitRecurrences() {
-    OwningOpRef<ModuleOp> alone = recurrencesOf(mixer, groups);
     SmallVector<const KeptValue *> kept;
+    SmallVector<StringAttr> names;
     for (const KeptValue &own : groups.kept)
-      if (groups.groups[own.group].isRecurrent)
+      if (groups.groups[own.maker].isRecurrent) {
         kept.push_back(&own);
+        names.push_back(own.name);
+      }
+    OwningOpRef<ModuleOp> alone = recurrencesOf(mixer, names);
     const LaneOutputs outputs{static_cast<int32_t>(groups.kept.size()),
                               [&](LaneBlock &block, size_t number) {
                                 const KeptValue &own = *kept[number];
@@ -133,7 +136,7 @@ private:
     if (!llvm::all_of(ArrayRef(groups.groups).drop_back(),
                       [](const PairGroup &group) { return group.isRecurrent; }) ||
         llvm::any_of(groups.kept,
-                     [&](const KeptValue &kept) { return !groups.groups[kept.group].isRecurrent; }))
+                     [&](const KeptValue &kept) { return !groups.groups[kept.maker].isRecurrent; }))
       return false;
     const auto batchDims = llvm::count_if(
         mixer.getOps<DimOp>(), [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
@@ -229,7 +232,7 @@ private:
                             tiles, rows)))
         return failure();
     for (const KeptValue &kept : groups.kept)
-      if (kept.group == number &&
+      if (kept.maker == number &&
           failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
         return failure();
     if (isStep) {
