@@ -20,7 +20,7 @@ namespace seqmix::gpu {
 
 /// Parts that stand for a factor as it is stored, or for any values.
 unsigned BlockLowering::partsOf(StringAttr symbol) const {
-  return expr->storedAs(symbol) == SEQ_BF16 ? 1 : 2;
+  return expr->storedAs(symbol) == SEQ_BF16 ? 1 : mostParts();
 }
 
 /// Room for a factor of rows; one for all reads and updates that have the same.
@@ -56,8 +56,9 @@ void BlockLowering::findFactors() {
     update.left = allocateRows(update.factor);
     const bool isOne =
         update.terms.size() == 1 && update.terms[0].getRight() && !update.terms[0].getCoef();
-    update.right = tiles->allocate(tokenAxis.size, columnAxis.size,
-                                   isOne ? partsOf(update.terms[0].getRight().getAttr()) : 2);
+    update.right =
+        tiles->allocate(tokenAxis.size, columnAxis.size,
+                        isOne ? partsOf(update.terms[0].getRight().getAttr()) : mostParts());
     if (update.isSolved()) {
       update.own = tiles->allocate({tokenAxis, columnAxis});
       update.share = tiles->allocate({tokenAxis, columnAxis});
@@ -156,7 +157,7 @@ LogicalResult BlockLowering::storeRight(const Update &update, const BlockFrame &
 /// A factor of all tokens times decays, in shared memory. It is loaded anew each time rather than
 /// kept in registers.
 Parts BlockLowering::withDecays(ArrayRef<Value> factor, Value decays, size_t slice) {
-  Parts result = tiles->allocate(tokenAxis.size, rowSlices[slice].size, 2);
+  Parts result = tiles->allocate(tokenAxis.size, rowSlices[slice].size, mostParts());
   Value tile = tiles->join(tiles->load(factor, /*transposed=*/false));
   tiles->store(tiles->split(tiles->multiply(tile, decays)), result);
   return result;

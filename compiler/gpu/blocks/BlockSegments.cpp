@@ -161,7 +161,7 @@ std::optional<LaunchPlan> BlockLowering::runScan(mlir::gpu::GPUModuleOp module, 
       makeKernel(module, mixer.getLoc(), name, plan, warps, Borders::kRegions);
   LaneBlock own(plan, shape, kernel, mixer.getCompute(), Borders::kRegions);
   BlockExpr values(mixer, own);
-  BlockTiles making(own, values);
+  BlockTiles making(own, values, mostParts());
   block = &own;
   expr = &values;
   tiles = &making;
@@ -191,7 +191,7 @@ void BlockLowering::emitScan() {
   SmallVector<Parts> before;
   const LaneArray front = partOf(borders->record(*block, element, count, one), kState);
   for (const BlockAxis &rows : rowSlices) {
-    before.push_back(tiles->allocate(columnAxis.size, rows.size, 2));
+    before.push_back(tiles->allocate(columnAxis.size, rows.size, mostParts()));
     tiles->store(tiles->split(load(front, {columnAxis, rows})), before.back());
   }
   // Segment s leads from border s to border s + 1, where its record stands.

@@ -68,17 +68,17 @@ Value BlockTiles::integer(int32_t value, Value like) {
 Parts BlockTiles::split(Value tile, unsigned count) {
   RankedTensorType narrow = withElement(tile, builder.getBF16Type());
   Parts parts = {arith::TruncFOp::create(builder, loc, narrow, tile)};
-  if (count == 2) {
-    Value first = arith::ExtFOp::create(builder, loc, tile.getType(), parts.front());
-    Value rest = arith::SubFOp::create(builder, loc, tile, first);
-    parts.push_back(arith::TruncFOp::create(builder, loc, narrow, rest));
+  while (parts.size() < count) {
+    Value last = arith::ExtFOp::create(builder, loc, tile.getType(), parts.back());
+    tile = arith::SubFOp::create(builder, loc, tile, last);
+    parts.push_back(arith::TruncFOp::create(builder, loc, narrow, tile));
   }
   return parts;
 }
 
 Value BlockTiles::join(const Parts &parts) {
   Value sum;
-  for (Value part : parts) {
+  for (Value part : llvm::reverse(parts)) {
     Value wide = arith::ExtFOp::create(builder, loc, withElement(part, block.real), part);
     sum = sum ? add(sum, wide) : wide;
   }
@@ -98,7 +98,7 @@ Parts BlockTiles::transpose(const Parts &parts) {
 }
 
 Value BlockTiles::dot(const Parts &a, const Parts &b, Value sum) {
-  for (size_t small : {1, 0}) // the smaller products first
+  for (size_t small = mostParts; small-- > 0;) // the smaller products first
     for (size_t i = 0; i <= small; ++i)
       if (i < a.size() && small - i < b.size())
         sum = tile::DotOp::create(builder, loc, sum.getType(), a[i], b[small - i], sum);

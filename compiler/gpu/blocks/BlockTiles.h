@@ -19,8 +19,9 @@ using Parts = llvm::SmallVector<mlir::Value, 2>;
 /// Makes ops on tiles of f32 and on their parts.
 class BlockTiles {
 public:
-  BlockTiles(LaneBlock &block, BlockExpr &expr)
-      : builder(block.builder), loc(block.loc), block(block), expr(expr) {}
+  /// With two parts a factor's relative error is below 2^-16, with three below 2^-24.
+  BlockTiles(LaneBlock &block, BlockExpr &expr, unsigned mostParts)
+      : builder(block.builder), loc(block.loc), mostParts(mostParts), block(block), expr(expr) {}
 
   //===--- elements -----------------------------------------------------------===//
   mlir::Value multiply(mlir::Value a, mlir::Value b);
@@ -34,10 +35,11 @@ public:
   mlir::Value integer(int32_t value, mlir::Value like);
 
   //===--- products -----------------------------------------------------------===//
-  Parts split(mlir::Value tile, unsigned count = 2);
+  Parts split(mlir::Value tile) { return split(tile, mostParts); }
+  Parts split(mlir::Value tile, unsigned count);
   mlir::Value join(const Parts &parts);
   Parts transpose(const Parts &parts);
-  /// sum + a b, without products of two second parts.
+  /// sum + a b, without products that are as small as what the parts leave out.
   mlir::Value dot(const Parts &a, const Parts &b, mlir::Value sum);
 
   /// Room for parts of a matrix, or for a tile of f32.
@@ -65,6 +67,7 @@ public:
 
   mlir::OpBuilder &builder;
   const mlir::Location loc;
+  const unsigned mostParts; ///< that a tile is split into
 
 private:
   LaneBlock &block;

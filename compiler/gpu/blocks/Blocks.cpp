@@ -82,6 +82,14 @@ LogicalResult BlockLowering::check() {
   return checkDims();
 }
 
+unsigned BlockLowering::mostParts() const {
+  const bool isExact =
+      share && !share->isLast() && llvm::any_of(plan.tensors, [](const TensorPlan &tensor) {
+        return tensor.role == SEQ_ROLE_OUTPUT && tensor.dtype == SEQ_F32;
+      });
+  return isExact ? 3 : 2;
+}
+
 StringAttr BlockLowering::dimOf(int64_t number) {
   return cast<FlatSymbolRefAttr>(state.getDims()[number]).getAttr();
 }
@@ -146,10 +154,11 @@ int64_t BlockLowering::sharedBytes(int64_t columns) {
   }
   const auto reads = static_cast<int64_t>(affine.getReads().size());
   const auto updates = static_cast<int64_t>(affine.getUpdates().size());
-  int64_t bytes = static_cast<int64_t>(rowFactors.size()) * 4 * tokens * rows;
-  bytes += updates * 4 * tokens * columns + solved * 8 * tokens * columns;
+  const int64_t factor = 2 * int64_t(mostParts());
+  int64_t bytes = static_cast<int64_t>(rowFactors.size()) * factor * tokens * rows;
+  bytes += updates * factor * tokens * columns + solved * 8 * tokens * columns;
   if (decaysByRow)
-    bytes += 4 * tokens * rows + (updates + 1) * 4 * tokens * kRowsOfSlice;
+    bytes += 4 * tokens * rows + (updates + 1) * factor * tokens * kRowsOfSlice;
   else if (hasDecay)
     bytes += 8 * tokens * tokens;
   if (readsState || decaysByRow)
@@ -157,7 +166,7 @@ int64_t BlockLowering::sharedBytes(int64_t columns) {
   bytes += solved * updates * 4 * tokens * tokens;
   if (parksState())
     bytes += 4 * columns * rows;
-  return bytes + 4 * tokens * kRowsOfSlice;
+  return bytes + factor * tokens * kRowsOfSlice;
 }
 
 LogicalResult BlockLowering::chooseColumns() {
@@ -211,7 +220,7 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
           return PartShare::array(own, share->all, number);
       return std::nullopt;
     });
-  BlockTiles making(own, values);
+  BlockTiles making(own, values, mostParts());
   block = &own;
   expr = &values;
   tiles = &making;
