@@ -8,6 +8,7 @@
 #include "compiler/gpu/blocks/BlockLowering.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -171,7 +172,25 @@ BlockLowering::Products BlockLowering::productsOfRows(size_t slice, int64_t grou
   return tiles->products(tiles->load(rowDecays[slice]), rowFrame(slice), group, reverse);
 }
 
+BlockLowering::Products BlockLowering::productsOfColumns(int64_t group, bool reverse) {
+  return tiles->products(tiles->load(columnDecays), {tokenAxis, columnAxis}, group, reverse);
+}
+
+LogicalResult BlockLowering::makeColumnDecays() {
+  if (!decaysByColumn)
+    return success();
+  const BlockFrame frame = {tokenAxis, columnAxis};
+  Value own = expr->evaluate(affine.getColDecayAttr().getAttr(), frame);
+  if (!own)
+    return failure();
+  columnDecays = tiles->allocate(frame);
+  tiles->store(expr->mask(own, frame, 1), columnDecays);
+  return success();
+}
+
 LogicalResult BlockLowering::makeDecays() {
+  if (failed(makeColumnDecays()))
+    return failure();
   if (!hasDecay)
     return success();
   const BlockFrame tokens = {tokenAxis}, pairs = {tokenAxis, tokenAxis};
@@ -251,6 +270,20 @@ void BlockLowering::emitScores() {
     emitScoresOfGroups(group);
 }
 
+/// Pairs of tokens whose highest different bit is the group's: the earlier one is in the group in
+/// front.
+Value BlockLowering::isOfGroup(int64_t group) {
+  const BlockFrame pairs = {tokenAxis, tokenAxis};
+  Value earlier = tiles->places(pairs, 1), later = tiles->places(pairs, 0);
+  Value apart = arith::XOrIOp::create(builder(), block->loc, later, earlier);
+  const auto bit = static_cast<int32_t>(llvm::Log2_64(static_cast<uint64_t>(group)));
+  Value high = arith::ShRUIOp::create(builder(), block->loc, apart, tiles->integer(bit, apart));
+  return arith::AndIOp::create(
+      builder(), block->loc,
+      tiles->compare(arith::CmpIPredicate::eq, high, tiles->integer(1, high)),
+      tiles->compare(arith::CmpIPredicate::sgt, later, earlier));
+}
+
 void BlockLowering::emitScoresOfGroups(int64_t group) {
   const BlockFrame pairs = {tokenAxis, tokenAxis};
   // By read and update.
@@ -270,14 +303,7 @@ void BlockLowering::emitScoresOfGroups(int64_t group) {
         sum = addScores(sum, query, left);
     }
   }
-  // Pairs whose highest different bit is the group's: the earlier token is in the group in front.
-  Value earlier = tiles->places(pairs, 1), later = tiles->places(pairs, 0);
-  Value apart = arith::XOrIOp::create(builder(), block->loc, later, earlier);
-  Value isOwn =
-      arith::AndIOp::create(builder(), block->loc,
-                            tiles->compare(arith::CmpIPredicate::sge, apart,
-                                           tiles->integer(static_cast<int32_t>(group), apart)),
-                            tiles->compare(arith::CmpIPredicate::sgt, later, earlier));
+  Value isOwn = isOfGroup(group);
   for (auto [read, own] : llvm::zip_equal(reads, sums))
     for (auto [scores, sum] : llvm::zip(read.scores, own)) {
       Value chosenScores =
@@ -307,14 +333,46 @@ Value BlockLowering::shareOf(Read &read) {
   if (hasDecay && !decaysByRow)
     read.share = tiles->multiply(
         read.share, tiles->broadcast(tiles->load(chosen(decays.upTo, read.isBefore)), 0, results));
+  if (decaysByColumn)
+    read.share = tiles->multiply(
+        read.share, tiles->transpose(chosen(productsOfColumns(0, false), read.isBefore)));
   return read.share;
+}
+
+/// Adds what a read has of the chunk's own updates. Between two tokens of neighbouring groups, what
+/// the earlier one adds decays up to where the later one's group begins, and the product from there
+/// on.
+Value BlockLowering::addDecayedColumns(Value sum, const Read &read, size_t update) {
+  Value scores = scoresOf(read, update);
+  const Parts &shared = updates[update].right;
+  const BlockFrame pairs = {tokenAxis, tokenAxis};
+  auto weights = [&](Value isWanted) {
+    return tiles->transpose(tiles->split(tiles->select(isWanted, scores, 0)));
+  };
+  if (!read.isBefore)
+    sum = tiles->dot(tiles->load(shared, /*transposed=*/true),
+                     weights(tiles->compare(arith::CmpIPredicate::eq, tiles->places(pairs, 0),
+                                            tiles->places(pairs, 1))),
+                     sum);
+  for (int64_t group = 1; group < tokenAxis.size; group *= 2) {
+    Value right = tiles->multiply(tiles->join(tiles->load(shared, /*transposed=*/false)),
+                                  productsOfColumns(group, /*reverse=*/true).without);
+    Value added = tiles->dot(tiles->transpose(tiles->split(right)), weights(isOfGroup(group)),
+                             tiles->zeros({columnAxis, tokenAxis}));
+    Value after = chosen(productsOfColumns(group, false), read.isBefore);
+    sum = tiles->add(sum, tiles->multiply(added, tiles->transpose(after)));
+  }
+  return sum;
 }
 
 Value BlockLowering::emitRead(Read &read) {
   Value sum = shareOf(read);
   for (auto [number, update] : llvm::enumerate(updates))
-    sum = tiles->dot(tiles->load(update.right, /*transposed=*/true),
-                     tiles->transpose(tiles->split(scoresOf(read, number))), sum);
+    if (decaysByColumn)
+      sum = addDecayedColumns(sum, read, number);
+    else
+      sum = tiles->dot(tiles->load(update.right, /*transposed=*/true),
+                       tiles->transpose(tiles->split(scoresOf(read, number))), sum);
   return sum;
 }
 
@@ -322,11 +380,16 @@ Value BlockLowering::emitRead(Read &read) {
 /// all rows.
 Parts BlockLowering::rightBehind(const Update &update) {
   Parts right = tiles->load(update.right, /*transposed=*/true);
-  if (!hasDecay || decaysByRow)
+  const bool isCommon = hasDecay && !decaysByRow;
+  if (!isCommon && !decaysByColumn)
     return right;
-  return tiles->split(
-      tiles->multiply(tiles->join(right),
-                      tiles->broadcast(tiles->load(decays.behind), 0, {columnAxis, tokenAxis})));
+  Value all = tiles->join(right);
+  if (isCommon)
+    all = tiles->multiply(all,
+                          tiles->broadcast(tiles->load(decays.behind), 0, {columnAxis, tokenAxis}));
+  if (decaysByColumn)
+    all = tiles->multiply(all, tiles->transpose(productsOfColumns(0, /*reverse=*/true).without));
+  return tiles->split(all);
 }
 
 /// The slices of the state behind the chunk; a parked one is stored.
@@ -334,6 +397,9 @@ BlockLowering::Slices<Value> BlockLowering::emitUpdates() {
   SmallVector<Parts> rights;
   for (const Update &update : updates)
     rights.push_back(rightBehind(update));
+  Value ofColumns;
+  if (decaysByColumn)
+    ofColumns = last(productsOfColumns(0, false).with);
   Slices<Value> result;
   for (auto [slice, rows] : llvm::enumerate(rowSlices)) {
     // The state comes last: beside what makes decays there is no room for it.
@@ -357,6 +423,8 @@ BlockLowering::Slices<Value> BlockLowering::emitUpdates() {
           after, decaysByRow ? tiles->broadcast(all, 0, frame)
                              : expr->splat(all, BlockExpr::tileType(frame, block->real)));
     }
+    if (ofColumns)
+      after = tiles->multiply(after, tiles->broadcast(ofColumns, 1, {columnAxis, rows}));
     for (auto [left, right] : llvm::zip_equal(lefts, rights))
       after = tiles->dot(right, tiles->load(left, false), after);
     if (!parked.empty())

@@ -18,6 +18,8 @@
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/SaveAndRestore.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace mlir::seq;
 
@@ -416,10 +418,43 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
   return definition(source, places);
 }
 
-/// A sum over a dim, for each token: on tiles of tokens by that dim.
+/// What a reduction of nothing is.
+static double neutralOf(ReduceKind kind) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  switch (kind) {
+  case ReduceKind::Sum:
+    return 0;
+  case ReduceKind::Prod:
+    return 1;
+  case ReduceKind::Min:
+    return infinity;
+  case ReduceKind::Max:
+  case ReduceKind::LogSumExp:
+    return -infinity;
+  }
+  llvm_unreachable("every reduction is handled");
+}
+
+Value BlockExpr::combine(ReduceKind kind, Value a, Value b) {
+  switch (kind) {
+  case ReduceKind::Sum:
+    return arith::AddFOp::create(builder, block.loc, a, b);
+  case ReduceKind::Prod:
+    return arith::MulFOp::create(builder, block.loc, a, b);
+  case ReduceKind::Max:
+    return BinaryOp::create(builder, block.loc, BinaryFn::Max, a, b);
+  case ReduceKind::Min:
+    return BinaryOp::create(builder, block.loc, BinaryFn::Min, a, b);
+  case ReduceKind::LogSumExp:
+    return BinaryOp::create(builder, block.loc, BinaryFn::LogAddExp, a, b);
+  }
+  llvm_unreachable("every reduction is handled");
+}
+
+/// A reduction over a dim, for each token: on tiles of tokens by that dim.
 BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
-  if (op.getKind() != ReduceKind::Sum || op.getDims().size() != 1 || !op.getDomain().empty())
-    return refuse("another reduction in an equation than a sum over a dim");
+  if (op.getDims().size() != 1 || !op.getDomain().empty())
+    return refuse("a reduction over several dims or a domain in an equation");
   StringAttr dim = cast<FlatSymbolRefAttr>(op.getDims()[0]).getAttr(),
              tokens = tokenDimOf(mixer).getAttr();
   auto dimOp = cast<DimOp>(chunk::lookup(mixer, dim));
@@ -470,8 +505,8 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
       return failure();
     if (value->isIndex)
       return refuse("integers in an equation");
-    Value sum = sumOf(mask(widen(*value, 3), frame, 0));
-    total = total ? arith::AddFOp::create(builder, block.loc, total, sum).getResult() : sum;
+    Value part = reduced(op.getKind(), mask(widen(*value, 3), frame, neutralOf(op.getKind())));
+    total = total ? combine(op.getKind(), total, part) : part;
   }
   if (isCommon)
     sums[op] = total;
@@ -479,15 +514,14 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
 }
 
 /// Of each token's elements.
-Value BlockExpr::sumOf(Value tile) {
+Value BlockExpr::reduced(ReduceKind kind, Value tile) {
   auto sum = tile::ReduceOp::create(
       builder, block.loc, TypeRange{tileType({frame.front()}, block.real)}, ValueRange{tile}, 1);
   OpBuilder::InsertionGuard guard(builder);
   Block *region =
       builder.createBlock(&sum.getBody(), {}, {block.real, block.real}, {block.loc, block.loc});
-  Value both =
-      arith::AddFOp::create(builder, block.loc, region->getArgument(0), region->getArgument(1));
-  tile::YieldOp::create(builder, block.loc, both);
+  tile::YieldOp::create(builder, block.loc,
+                        combine(kind, region->getArgument(0), region->getArgument(1)));
   return sum.getResult(0);
 }
 

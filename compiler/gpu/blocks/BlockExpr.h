@@ -85,7 +85,8 @@ private:
   Result definition(mlir::Operation *equation, llvm::ArrayRef<Evaluated> arguments);
   Result read(mlir::seq::ReadOp op);
   Result reduce(mlir::seq::ReduceOp op);
-  mlir::Value sumOf(mlir::Value tile);
+  mlir::Value reduced(mlir::seq::ReduceKind kind, mlir::Value tile);
+  mlir::Value combine(mlir::seq::ReduceKind kind, mlir::Value a, mlir::Value b);
   Result readTensor(mlir::seq::TensorOp tensor, llvm::ArrayRef<Evaluated> places);
   Result elementwise(llvm::ArrayRef<Evaluated> operands,
                      llvm::function_ref<mlir::Value(llvm::ArrayRef<mlir::Value>)> make);

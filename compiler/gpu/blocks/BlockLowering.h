@@ -94,13 +94,15 @@ private:
   BlockAxis stateAxis;      ///< the columns of the state that a block carries
   mlir::Value isTransition; ///< whether they are those of a transition: then no column exists
   Slices<BlockAxis> rowSlices;
-  bool hasDecay = false, decaysByRow = false, readsState = false;
+  bool hasDecay = false, decaysByRow = false, decaysByColumn = false, readsState = false;
   llvm::SmallVector<Read> reads;
   llvm::SmallVector<Update> updates;
   Decays decays;
   /// Decays of rows are in shared memory, tokens by rows, and products of them are made where they
   /// are needed, as they are many.
   Slices<mlir::Value> rowDecays;
+  /// Likewise those of columns, tokens by columns.
+  mlir::Value columnDecays;
   /// The state before a chunk, columns by rows: in registers, or in shared memory.
   Slices<mlir::Value> inRegisters, parked;
   /// Of a summary, the product of the decays of all tokens so far: one number, or rows.
@@ -126,8 +128,11 @@ private:
   void cutRows();
   /// A kernel that leaves a segment's state and the product of its decays, and reads nothing.
   bool isSummary() { return isDense || mixer.getSummaryOfAttr(); }
-  /// Beside decays of rows, values to be solved for, or itself, the state has no room in registers.
-  bool parksState() const { return decaysByRow || readsState || rowCount > kMostRowsInRegisters; }
+  /// Beside decays of rows or columns, values to be solved for, or itself, the state has no room in
+  /// registers.
+  bool parksState() const {
+    return decaysByRow || decaysByColumn || readsState || rowCount > kMostRowsInRegisters;
+  }
 
   // The kernel.
   llvm::LogicalResult emit();
@@ -167,13 +172,17 @@ private:
     return isBefore ? products.without : products.with;
   }
   Products productsOfRows(size_t slice, int64_t group, bool reverse);
+  Products productsOfColumns(int64_t group, bool reverse);
+  mlir::LogicalResult makeColumnDecays();
+  mlir::Value isOfGroup(int64_t group);
   mlir::Value last(mlir::Value tile) { return tiles->pick(tile, 0, tokenAxis.size - 1); }
   llvm::LogicalResult makeDecays();
   mlir::Value addScores(mlir::Value sum, llvm::ArrayRef<mlir::Value> query,
                         llvm::ArrayRef<mlir::Value> left);
   void emitScores();
-  /// Beside decays of rows, or values to be solved for, scores have no room in registers.
-  bool parksScores() const { return decaysByRow || readsState; }
+  /// Beside decays of rows or columns, or values to be solved for, scores have no room in
+  /// registers.
+  bool parksScores() const { return decaysByRow || decaysByColumn || readsState; }
   mlir::Value scoresOf(const Read &read, size_t update) {
     mlir::Value scores = read.scores[update];
     return parksScores() ? tiles->load(scores) : scores;
@@ -181,6 +190,7 @@ private:
   void emitScoresOfGroups(int64_t group);
   mlir::Value shareOf(Read &read);
   mlir::Value emitRead(Read &read);
+  mlir::Value addDecayedColumns(mlir::Value sum, const Read &read, size_t update);
   Parts rightBehind(const Update &update);
   Slices<mlir::Value> emitUpdates();
   llvm::LogicalResult storeOutputs();

@@ -85,16 +85,15 @@ Value BlockTiles::join(const Parts &parts) {
   return sum;
 }
 
+Value BlockTiles::transpose(Value tile) {
+  auto type = cast<RankedTensorType>(tile.getType());
+  auto turned =
+      RankedTensorType::get({type.getDimSize(1), type.getDimSize(0)}, type.getElementType());
+  return tile::TransposeOp::create(builder, loc, turned, tile);
+}
+
 Parts BlockTiles::transpose(const Parts &parts) {
-  Parts result;
-  for (Value part : parts) {
-    auto type = cast<RankedTensorType>(part.getType());
-    result.push_back(tile::TransposeOp::create(
-        builder, loc,
-        RankedTensorType::get({type.getDimSize(1), type.getDimSize(0)}, type.getElementType()),
-        part));
-  }
-  return result;
+  return llvm::map_to_vector<2>(parts, [&](Value part) { return transpose(part); });
 }
 
 Value BlockTiles::dot(const Parts &a, const Parts &b, Value sum) {

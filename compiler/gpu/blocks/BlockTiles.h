@@ -38,6 +38,7 @@ public:
   Parts split(mlir::Value tile) { return split(tile, mostParts); }
   Parts split(mlir::Value tile, unsigned count);
   mlir::Value join(const Parts &parts);
+  mlir::Value transpose(mlir::Value tile);
   Parts transpose(const Parts &parts);
   /// sum + a b, without products that are as small as what the parts leave out.
   mlir::Value dot(const Parts &a, const Parts &b, mlir::Value sum);

@@ -71,7 +71,8 @@ LogicalResult BlockLowering::check() {
   if (!affine.outerDims().empty() || affine.componentCount() != 1 || affine.getCoupling() ||
       affine.getRows().size() != 1 || affine.getCols().size() != 1)
     return refuse("a state that is no single matrix");
-  if (affine.getColDecay())
+  decaysByColumn = affine.getColDecay().has_value();
+  if (decaysByColumn && isSummary())
     return refuse("a decay for each column");
   for (const CarryComponent &component : carryComponents(mixer))
     if (component.kind != CarryComponent::State)
@@ -115,6 +116,8 @@ LogicalResult BlockLowering::checkDims() {
         return refuse("a transition with a factor for each column");
     }
   }
+  if (readsState && decaysByColumn)
+    return refuse("a decay for each column beside updates that read the state");
   if (solved > kMostSolved)
     return refuse(
         fmt::format("{} updates that read the state; {} are possible", solved, kMostSolved));
@@ -161,7 +164,9 @@ int64_t BlockLowering::sharedBytes(int64_t columns) {
     bytes += 4 * tokens * rows + (updates + 1) * factor * tokens * kRowsOfSlice;
   else if (hasDecay)
     bytes += 8 * tokens * tokens;
-  if (readsState || decaysByRow)
+  if (decaysByColumn)
+    bytes += 4 * tokens * columns;
+  if (parksScores())
     bytes += reads * updates * 4 * tokens * tokens;
   bytes += solved * updates * 4 * tokens * tokens;
   if (parksState())
