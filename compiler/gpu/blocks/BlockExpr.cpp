@@ -27,6 +27,8 @@ namespace seqmix::gpu {
 
 /// An axis of a frame around the one that a sum is evaluated on.
 static constexpr int kOtherAxis = 8;
+/// That of the token where frames have none.
+static constexpr int kOneToken = -2;
 /// Elements of a token that are summed at once.
 static constexpr int64_t kMostSummed = 128;
 
@@ -34,6 +36,21 @@ BlockExpr::BlockExpr(MixerOp mixer, LaneBlock &block)
     : mixer(mixer), block(block), builder(block.builder) {
   for (auto define : mixer.getOps<DefineOp>())
     equations[define.getSymNameAttr()] = define;
+  for (auto next : mixer.getOps<NextOp>())
+    equations[next.getStateAttr().getAttr()] = next;
+}
+
+bool BlockExpr::hasToken() const {
+  StringAttr tokens = tokenDimOf(mixer).getAttr();
+  return llvm::any_of(frame, [&](const BlockAxis &axis) { return axis.dim == tokens; });
+}
+
+SmallVector<StringAttr> BlockExpr::featuresOf(StringAttr symbol) {
+  SmallVector<StringAttr> features;
+  for (auto dim : chunk::dimsOf(chunk::lookup(mixer, symbol)).getAsRange<FlatSymbolRefAttr>())
+    if (dim != tokenDimOf(mixer))
+      features.push_back(dim.getAttr());
+  return features;
 }
 
 LogicalResult BlockExpr::refuse(const Twine &what) {
@@ -217,16 +234,24 @@ Value BlockExpr::evaluate(StringAttr symbol, const BlockFrame &own) {
   known.clear();
   SmallVector<Evaluated> places;
   Operation *op = chunk::lookup(mixer, symbol);
+  const Evaluated oneToken{true, kOneToken, 0, {}, 0};
+  if (isa<StateOp>(op))
+    places.push_back(oneToken);
   for (auto dim : chunk::dimsOf(op).getAsRange<FlatSymbolRefAttr>()) {
     auto axis = llvm::find_if(frame, [&](const BlockAxis &a) { return a.dim == dim.getAttr(); });
+    if (axis == frame.end() && dim == tokenDimOf(mixer)) {
+      places.push_back(oneToken);
+      continue;
+    }
     if (axis == frame.end()) {
       (void)refuse("a factor over more dims than its side of the state");
       return {};
     }
     places.push_back({true, static_cast<int>(axis - frame.begin()), 0, {}, 0});
   }
-  Result result = isa<TensorOp>(op) ? readTensor(cast<TensorOp>(op), places)
-                                    : definition(equations.lookup(symbol), places);
+  Result result = isa<TensorOp>(op)  ? readTensor(cast<TensorOp>(op), places)
+                  : isa<StateOp>(op) ? readState(cast<StateOp>(op), places)
+                                     : definition(equations.lookup(symbol), places);
   if (failed(result))
     return {};
   return widen(*result, (1U << frame.size()) - 1);
@@ -387,10 +412,16 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
       return refuse("a sum for each place of a dim");
     operands.push_back(*value);
   }
+  // Places that are known are numbers in it.
+  SmallVector<AffineExpr> numbers;
+  for (auto [position, operand] : llvm::enumerate(operands))
+    numbers.push_back(operand.axis < 0
+                          ? getAffineConstantExpr(operand.place, mixer.getContext())
+                          : getAffineDimExpr(static_cast<unsigned>(position), mixer.getContext()));
   for (AffineExpr expr : op.getMap().getResults()) {
     if (auto dim = dyn_cast<AffineDimExpr>(expr))
       places.push_back(operands[dim.getPosition()]);
-    else if (auto number = dyn_cast<AffineConstantExpr>(expr))
+    else if (auto number = dyn_cast<AffineConstantExpr>(expr.replaceDims(numbers)))
       places.push_back({true, -1, number.getValue(), {}, 0});
     else
       return refuse("a read of another token or place than the own one");
@@ -401,11 +432,14 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
     // It is there for the frame's places as they are.
     for (auto [number, dim] :
          llvm::enumerate(chunk::dimsOf(chunk::lookup(mixer, name)).getAsRange<FlatSymbolRefAttr>()))
-      if (places[number].axis < 0 || frame[places[number].axis].dim != dim.getAttr())
+      if (places[number].axis != kOneToken &&
+          (places[number].axis < 0 || frame[places[number].axis].dim != dim.getAttr()))
         return refuse("a read of another token or place than the own one");
     return Evaluated{false, -1, 0, found->second, (1U << frame.size()) - 1};
   }
   Operation *source = chunk::lookup(mixer, name);
+  if (auto state = dyn_cast<StateOp>(source))
+    return readState(state, places);
   // Other dims' places may be more or fewer.
   for (auto [place, dim] :
        llvm::zip_equal(places, chunk::dimsOf(source).getAsRange<FlatSymbolRefAttr>()))
@@ -416,6 +450,38 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
   if (!isa<DefineOp>(source))
     return refuse("a read of '" + name.getValue() + "' in an equation");
   return definition(source, places);
+}
+
+/// A state behind a step's token, or in front of it.
+BlockExpr::Result BlockExpr::readState(StateOp state, ArrayRef<Evaluated> places) {
+  const Evaluated &token = places[0];
+  StringAttr name = state.getSymNameAttr();
+  if (hasToken() || token.axis >= 0)
+    return refuse("a read of '" + name.getValue() + "' in an equation");
+  if (token.axis == kOneToken)
+    return definition(equations.lookup(name), places);
+  if (token.place != -1)
+    return refuse("a read of another token or place than the own one");
+  int32_t component = 0;
+  while (block.plan.components[component].name != name)
+    ++component;
+  // A step is given all of the carry.
+  const LaneArray &array = block.carryIn(component);
+  SmallVector<int> axes;
+  SmallVector<int64_t> constants;
+  unsigned all = 0;
+  for (const Evaluated &place : places.drop_front()) {
+    axes.push_back(place.axis);
+    constants.push_back(place.place);
+    if (place.axis >= 0)
+      all |= 1U << place.axis;
+  }
+  SmallVector<Value> strides;
+  Value base = address(array, axes, constants, frame, strides);
+  if (all)
+    return Evaluated{false, -1, 0, load(array, base, strides, frameOf(all)), all};
+  Value number = LLVM::LoadOp::create(builder, block.loc, block.storageType(array.dtype), base);
+  return Evaluated{false, -1, 0, convertReal(builder, block.loc, number, block.real), 0};
 }
 
 /// What a reduction of nothing is.
@@ -459,18 +525,22 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
              tokens = tokenDimOf(mixer).getAttr();
   auto dimOp = cast<DimOp>(chunk::lookup(mixer, dim));
   auto token = llvm::find_if(frame, [&](const BlockAxis &axis) { return axis.dim == tokens; });
-  if (!dimOp.getSize() || token == frame.end())
+  if (!dimOp.getSize())
     return refuse("a sum over positions in an equation");
   const auto size = static_cast<int64_t>(*dimOp.getSize());
+  const bool isOfTokens = token != frame.end();
   const auto number = static_cast<int>(token - frame.begin());
+  const unsigned own = isOfTokens ? 1U << number : 0;
   // Made once a chunk, however many factors and slices of them need it, unless constant indices
   // stand for something else each time.
   const bool isCommon =
       llvm::none_of(bindings, [](const auto &binding) { return binding.second.axis == -1; });
   if (Value made = isCommon ? sums.lookup(op) : Value();
       made && made.getParentBlock() == builder.getInsertionBlock())
-    return Evaluated{false, -1, 0, made, 1U << number};
-  const BlockAxis tokenAxis = *token;
+    return Evaluated{false, -1, 0, made, own};
+  BlockFrame summedFrame;
+  if (isOfTokens)
+    summedFrame.push_back(*token);
   // What is known is known for the outer frame's axes.
   auto outerBindings = bindings;
   auto outerValues = std::exchange(values, decltype(values)());
@@ -485,8 +555,8 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
   });
   for (auto &[argument, place] : bindings)
     if (place.axis >= 0)
-      place.axis = place.axis == number ? 0 : kOtherAxis;
-  bindings[op.getBody().front().getArgument(0)] = {true, 1, 0, {}, 0};
+      place.axis = isOfTokens && place.axis == number ? 0 : kOtherAxis;
+  bindings[op.getBody().front().getArgument(0)] = {true, isOfTokens ? 1 : 0, 0, {}, 0};
   // In parts that fit in registers.
   Value total;
   for (int64_t first = 0; first < size; first += kMostSummed) {
@@ -497,7 +567,8 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
       summed.first = block.i64(first);
     if (rest < summed.size)
       summed.exists = block.i64(rest);
-    frame = {tokenAxis, summed};
+    frame = summedFrame;
+    frame.push_back(summed);
     values.clear();
     known.clear();
     Result value = eval(op.getBody().front().getTerminator()->getOperand(0));
@@ -505,18 +576,22 @@ BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
       return failure();
     if (value->isIndex)
       return refuse("integers in an equation");
-    Value part = reduced(op.getKind(), mask(widen(*value, 3), frame, neutralOf(op.getKind())));
+    Value part = reduced(op.getKind(),
+                         mask(widen(*value, isOfTokens ? 3 : 1), frame, neutralOf(op.getKind())));
     total = total ? combine(op.getKind(), total, part) : part;
   }
   if (isCommon)
     sums[op] = total;
-  return Evaluated{false, -1, 0, total, 1U << number};
+  return Evaluated{false, -1, 0, total, own};
 }
 
-/// Of each token's elements.
+/// Of the elements, of each token where there are several.
 Value BlockExpr::reduced(ReduceKind kind, Value tile) {
-  auto sum = tile::ReduceOp::create(
-      builder, block.loc, TypeRange{tileType({frame.front()}, block.real)}, ValueRange{tile}, 1);
+  Type type = block.real;
+  if (frame.size() == 2)
+    type = tileType({frame.front()}, block.real);
+  auto sum = tile::ReduceOp::create(builder, block.loc, TypeRange{type}, ValueRange{tile},
+                                    static_cast<uint32_t>(frame.size() - 1));
   OpBuilder::InsertionGuard guard(builder);
   Block *region =
       builder.createBlock(&sum.getBody(), {}, {block.real, block.real}, {block.loc, block.loc});

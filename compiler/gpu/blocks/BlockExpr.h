@@ -7,6 +7,9 @@
 // The values of equations for several tokens, and all places of a dim, at once: tiles in registers.
 // What varies over fewer dims has fewer of them until it meets what varies over more.
 //
+// In a step there is one token, which frames do not have as a dim. States are then equations, too:
+// of those in front of the token, which the carry has.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H
@@ -30,7 +33,7 @@ struct BlockAxis {
   mlir::Value exists;   ///< how many places from there on exist, i64; null: all of them
 };
 
-/// The dims of tiles, in order; at most two.
+/// The dims of tiles, in order; at most two. Without any, tiles are scalars.
 using BlockFrame = llvm::SmallVector<BlockAxis, 2>;
 
 class BlockExpr {
@@ -40,6 +43,8 @@ public:
   /// A tensor's or definition's value on a tile with all dims of the frame; null with a `reason`
   /// where it cannot be made.
   mlir::Value evaluate(mlir::StringAttr symbol, const BlockFrame &frame);
+  /// The dims that frames for a symbol have; of a state or in a step, without the tokens.
+  llvm::SmallVector<mlir::StringAttr> featuresOf(mlir::StringAttr symbol);
   /// What a symbol that a recurrence produces is, as a tile with all dims of frames to come.
   void bind(mlir::StringAttr produced, mlir::Value tile) { bound[produced] = tile; }
   /// Where inputs stand that another launch has made.
@@ -84,6 +89,8 @@ private:
   Result body(mlir::Region &region, llvm::ArrayRef<Evaluated> arguments);
   Result definition(mlir::Operation *equation, llvm::ArrayRef<Evaluated> arguments);
   Result read(mlir::seq::ReadOp op);
+  Result readState(mlir::seq::StateOp state, llvm::ArrayRef<Evaluated> places);
+  bool hasToken() const;
   Result reduce(mlir::seq::ReduceOp op);
   mlir::Value reduced(mlir::seq::ReduceKind kind, mlir::Value tile);
   mlir::Value combine(mlir::seq::ReduceKind kind, mlir::Value a, mlir::Value b);
@@ -98,7 +105,7 @@ private:
   mlir::seq::MixerOp mixer;
   LaneBlock &block;
   mlir::OpBuilder &builder;
-  llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations;
+  llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations; ///< of states, too
   llvm::DenseMap<mlir::StringAttr, mlir::Value> bound;
   KeptArray keptArray;
   BlockFrame frame;

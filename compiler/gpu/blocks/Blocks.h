@@ -53,6 +53,13 @@ std::optional<LaunchPlan> emitBlockKernel(mlir::seq::MixerOp mixer, const MixerP
                                           std::string &reason, const Borders *borders = nullptr,
                                           const PartShare *share = nullptr);
 
+/// Makes the kernel of a step, of all parts of a mixer: a block for each batch element, which has
+/// slices of the states' rows one after the other. Nothing, with the reason, where it does not take
+/// the mixer.
+std::optional<LaunchPlan> emitStepKernel(const BlockParts &parts, const MixerPlan &plan,
+                                         mlir::gpu::GPUModuleOp module, llvm::StringRef name,
+                                         std::string &reason);
+
 /// The kernels of the first two launches of a call that cuts sequences, for a recurrence whose
 /// updates read the state (BlockSegments.cpp); nothing where there are none, or they do not pay. So
 /// many tokens take the time of two more launches.

@@ -45,13 +45,34 @@ static void eraseKernels(mlir::gpu::GPUModuleOp kernels, int32_t kept) {
     function.erase();
 }
 
-/// Emits the kernel of steps, in the sequential form. Without it blocks serve for them, too.
-static void emitStep(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUModuleOp kernels,
-                     MixerLaunches &result) {
+static std::vector<AmountPlan> keptRegions(const BlockParts &parts, const MixerPlan &plan) {
+  std::vector<AmountPlan> regions;
+  for (const KeptValue &kept : parts.kept)
+    regions.push_back(LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+  return regions;
+}
+
+/// Emits the kernel of steps: in the sequential form, or with slices of the states one after the
+/// other. Without it the launches of a forward pass serve for them, too.
+static void emitStep(seq::MixerOp mixer, const BlockParts *parts, const MixerPlan &plan,
+                     mlir::gpu::GPUModuleOp kernels, MixerLaunches &result) {
+  if (plan.noStep)
+    return;
   ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
-  auto step = emitLaneKernels(mixer, plan, kernels, (mixer.getSymName() + "_step").str());
-  if (succeeded(step))
+  const std::string name = (mixer.getSymName() + "_step").str();
+  auto step = emitLaneKernels(mixer, plan, kernels, name);
+  if (succeeded(step)) {
     result.step = std::move(step->launches);
+    return;
+  }
+  const int32_t number = countKernels(kernels);
+  std::string reason;
+  auto sliced = parts ? emitStepKernel(*parts, plan, kernels, name, reason) : std::nullopt;
+  if (!sliced)
+    return;
+  sliced->kernel = number;
+  result.step = {std::move(*sliced)};
+  result.stepRegions = keptRegions(*parts, plan);
 }
 
 /// Emits the kernel of blocks of tokens, if that form takes the mixer, and that of its steps.
@@ -98,7 +119,9 @@ static bool emitBlocks(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPU
   result.forward.push_back(std::move(*forward));
   if (segments)
     result.cut = segments->schedule(result.forward);
-  emitStep(mixer, plan, kernels, result);
+  std::string whyUndivided;
+  auto parts = divideStates(blocks, whyUndivided);
+  emitStep(mixer, parts ? &*parts : nullptr, plan, kernels, result);
   return true;
 }
 
@@ -161,9 +184,8 @@ static bool emitParts(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUM
   }
   result.form = blocks;
   result.forward = std::move(launches);
-  for (const KeptValue &kept : divided->kept)
-    result.regions.push_back(LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
-  emitStep(mixer, plan, kernels, result);
+  result.regions = keptRegions(*divided, plan);
+  emitStep(mixer, &*divided, plan, kernels, result);
   const int32_t uncut = countKernels(kernels);
   if (auto segments = emitLaneSegments(mixer, plan, kernels, result.uncut)) {
     ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
@@ -173,6 +195,8 @@ static bool emitParts(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUM
     else
       eraseKernels(kernels, uncut);
   }
+  if (!result.cut && result.uncut.empty())
+    result.uncut = "its states take a launch each";
   return true;
 }
 
@@ -278,6 +302,7 @@ LogicalResult addDeviceTargets(const DeviceKernels &kernels, ArrayRef<Chip> chip
       addSharedBytes(schedule);
     if (!launches.step.empty()) {
       target.step.emplace().launches = launches.step;
+      target.step->regions = launches.stepRegions;
       addSharedBytes(*target.step);
     }
     planOf(mixer).device = {std::move(target)};

@@ -25,6 +25,7 @@ struct MixerLaunches {
   std::vector<LaunchPlan> forward;
   std::vector<AmountPlan> regions; ///< of the workspace, of `forward`
   std::vector<LaunchPlan> step;    ///< if they are others
+  std::vector<AmountPlan> stepRegions;
   std::optional<SchedulePlan> cut; ///< of sequences in segments
   std::string uncut;               ///< why there is no such schedule
 };
