@@ -25,13 +25,6 @@ using namespace mlir::seq;
 
 namespace seqmix::gpu {
 
-/// An axis of a frame around the one that a sum is evaluated on.
-static constexpr int kOtherAxis = 8;
-/// That of the token where frames have none.
-static constexpr int kOneToken = -2;
-/// Elements of a token that are summed at once.
-static constexpr int64_t kMostSummed = 128;
-
 BlockExpr::BlockExpr(MixerOp mixer, LaneBlock &block)
     : mixer(mixer), block(block), builder(block.builder) {
   for (auto define : mixer.getOps<DefineOp>())
@@ -184,7 +177,7 @@ Value BlockExpr::load(const LaneArray &array, Value base, ValueRange strides,
       builder, block.loc, tileType(own, block.storageType(array.dtype)), base, strides,
       builder.getDenseI64ArrayAttr(dynamic), extents.values,
       builder.getDenseI64ArrayAttr(extents.constants), builder.getI64IntegerAttr(0));
-  return convertReal(builder, block.loc, tile, block.real);
+  return asStored(tile, array.dtype);
 }
 
 void BlockExpr::store(Value tile, const LaneArray &array, Value base, ValueRange strides,
@@ -254,7 +247,15 @@ Value BlockExpr::evaluate(StringAttr symbol, const BlockFrame &own) {
                                      : definition(equations.lookup(symbol), places);
   if (failed(result))
     return {};
+  if (!isReal(*result)) {
+    (void)refuse("integers as a factor");
+    return {};
+  }
   return widen(*result, (1U << frame.size()) - 1);
+}
+
+bool BlockExpr::isReal(const Evaluated &value) {
+  return !value.isIndex && isa<FloatType>(getElementTypeOrSelf(value.value.getType()));
 }
 
 BlockExpr::Result BlockExpr::definition(Operation *equation, ArrayRef<Evaluated> arguments) {
@@ -263,16 +264,17 @@ BlockExpr::Result BlockExpr::definition(Operation *equation, ArrayRef<Evaluated>
   std::pair<const void *, SmallVector<int64_t>> key(equation, {});
   for (const Evaluated &argument : arguments)
     key.second.append({argument.axis, argument.place});
-  if (auto found = known.find(key); found != known.end())
+  const bool isKnown =
+      llvm::all_of(arguments, [](const Evaluated &argument) { return argument.isIndex; });
+  if (auto found = known.find(key); isKnown && found != known.end())
     return found->second;
   Result result = body(equation->getRegion(0), arguments);
   if (failed(result))
     return failure();
   if (!equation->getRegion(1).empty())
     return refuse("an equation with a domain");
-  if (result->isIndex)
-    return refuse("integers in an equation");
-  known.insert({key, *result});
+  if (isKnown)
+    known.insert({key, *result});
   return result;
 }
 
@@ -337,23 +339,21 @@ BlockExpr::Result BlockExpr::evalOp(Operation *op) {
     return reduce(reduceOp);
   if (!isa<UnaryOp, BinaryOp, CompareOp, SelectOp, ToRealOp>(op))
     return refuse("'" + op->getName().getStringRef() + "' in an equation");
-  if (op->getResult(0).getType().isIndex())
-    return refuse("integers in an equation");
   SmallVector<Evaluated> operands;
+  bool isInteger = op->getResult(0).getType().isIndex();
   for (Value operand : op->getOperands()) {
     Result value = eval(operand);
     if (failed(value))
       return failure();
-    if (value->isIndex && (value->axis >= 0 || !isa<ToRealOp>(op)))
-      return refuse("numbers of positions or places in an equation");
+    isInteger |= operand.getType().isIndex();
     operands.push_back(*value);
   }
+  return isInteger ? evalIntegers(op, operands) : evalArithmetic(op, operands);
+}
+
+BlockExpr::Result BlockExpr::evalArithmetic(Operation *op, ArrayRef<Evaluated> operands) {
   Location loc = block.loc;
   return llvm::TypeSwitch<Operation *, Result>(op)
-      .Case([&](ToRealOp) -> Result {
-        return Evaluated{false, -1, 0, constant(static_cast<double>(operands[0].place), block.real),
-                         0};
-      })
       .Case([&](UnaryOp unary) {
         return elementwise(operands, [&](ArrayRef<Value> x) -> Value {
           if (unary.getFn() == UnaryFn::Neg)
@@ -406,8 +406,6 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
     Result value = eval(operand);
     if (failed(value))
       return failure();
-    if (!value->isIndex)
-      return refuse("an index that is computed");
     if (value->axis == kOtherAxis)
       return refuse("a sum for each place of a dim");
     operands.push_back(*value);
@@ -415,7 +413,7 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
   // Places that are known are numbers in it.
   SmallVector<AffineExpr> numbers;
   for (auto [position, operand] : llvm::enumerate(operands))
-    numbers.push_back(operand.axis < 0
+    numbers.push_back(operand.isIndex && operand.axis < 0
                           ? getAffineConstantExpr(operand.place, mixer.getContext())
                           : getAffineDimExpr(static_cast<unsigned>(position), mixer.getContext()));
   for (AffineExpr expr : op.getMap().getResults()) {
@@ -423,11 +421,15 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
       places.push_back(operands[dim.getPosition()]);
     else if (auto number = dyn_cast<AffineConstantExpr>(expr.replaceDims(numbers)))
       places.push_back({true, -1, number.getValue(), {}, 0});
+    else if (Result computed = placeOf(expr, operands); succeeded(computed))
+      places.push_back(*computed);
     else
-      return refuse("a read of another token or place than the own one");
+      return failure();
   }
+  const bool isComputed =
+      llvm::any_of(places, [](const Evaluated &place) { return !place.isIndex; });
   if (auto found = bound.find(name); found != bound.end()) {
-    if (isInSum)
+    if (isInSum || isComputed)
       return refuse("a sum of what a recurrence makes");
     // It is there for the frame's places as they are.
     for (auto [number, dim] :
@@ -438,12 +440,13 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
     return Evaluated{false, -1, 0, found->second, (1U << frame.size()) - 1};
   }
   Operation *source = chunk::lookup(mixer, name);
-  if (auto state = dyn_cast<StateOp>(source))
+  if (auto state = dyn_cast<StateOp>(source); state && !isComputed)
     return readState(state, places);
   // Other dims' places may be more or fewer.
   for (auto [place, dim] :
        llvm::zip_equal(places, chunk::dimsOf(source).getAsRange<FlatSymbolRefAttr>()))
-    if (place.axis >= 0 ? frame[place.axis].dim != dim.getAttr() : place.place < 0)
+    if (place.isIndex &&
+        (place.axis >= 0 ? frame[place.axis].dim != dim.getAttr() : place.place < 0))
       return refuse("a read with an index of another dim");
   if (auto tensor = dyn_cast<TensorOp>(source))
     return readTensor(tensor, places);
@@ -484,122 +487,6 @@ BlockExpr::Result BlockExpr::readState(StateOp state, ArrayRef<Evaluated> places
   return Evaluated{false, -1, 0, convertReal(builder, block.loc, number, block.real), 0};
 }
 
-/// What a reduction of nothing is.
-static double neutralOf(ReduceKind kind) {
-  const double infinity = std::numeric_limits<double>::infinity();
-  switch (kind) {
-  case ReduceKind::Sum:
-    return 0;
-  case ReduceKind::Prod:
-    return 1;
-  case ReduceKind::Min:
-    return infinity;
-  case ReduceKind::Max:
-  case ReduceKind::LogSumExp:
-    return -infinity;
-  }
-  llvm_unreachable("every reduction is handled");
-}
-
-Value BlockExpr::combine(ReduceKind kind, Value a, Value b) {
-  switch (kind) {
-  case ReduceKind::Sum:
-    return arith::AddFOp::create(builder, block.loc, a, b);
-  case ReduceKind::Prod:
-    return arith::MulFOp::create(builder, block.loc, a, b);
-  case ReduceKind::Max:
-    return BinaryOp::create(builder, block.loc, BinaryFn::Max, a, b);
-  case ReduceKind::Min:
-    return BinaryOp::create(builder, block.loc, BinaryFn::Min, a, b);
-  case ReduceKind::LogSumExp:
-    return BinaryOp::create(builder, block.loc, BinaryFn::LogAddExp, a, b);
-  }
-  llvm_unreachable("every reduction is handled");
-}
-
-/// A reduction over a dim, for each token: on tiles of tokens by that dim.
-BlockExpr::Result BlockExpr::reduce(ReduceOp op) {
-  if (op.getDims().size() != 1 || !op.getDomain().empty())
-    return refuse("a reduction over several dims or a domain in an equation");
-  StringAttr dim = cast<FlatSymbolRefAttr>(op.getDims()[0]).getAttr(),
-             tokens = tokenDimOf(mixer).getAttr();
-  auto dimOp = cast<DimOp>(chunk::lookup(mixer, dim));
-  auto token = llvm::find_if(frame, [&](const BlockAxis &axis) { return axis.dim == tokens; });
-  if (!dimOp.getSize())
-    return refuse("a sum over positions in an equation");
-  const auto size = static_cast<int64_t>(*dimOp.getSize());
-  const bool isOfTokens = token != frame.end();
-  const auto number = static_cast<int>(token - frame.begin());
-  const unsigned own = isOfTokens ? 1U << number : 0;
-  // Made once a chunk, however many factors and slices of them need it, unless constant indices
-  // stand for something else each time.
-  const bool isCommon =
-      llvm::none_of(bindings, [](const auto &binding) { return binding.second.axis == -1; });
-  if (Value made = isCommon ? sums.lookup(op) : Value();
-      made && made.getParentBlock() == builder.getInsertionBlock())
-    return Evaluated{false, -1, 0, made, own};
-  BlockFrame summedFrame;
-  if (isOfTokens)
-    summedFrame.push_back(*token);
-  // What is known is known for the outer frame's axes.
-  auto outerBindings = bindings;
-  auto outerValues = std::exchange(values, decltype(values)());
-  auto outerKnown = std::exchange(known, decltype(known)());
-  BlockFrame outerFrame = frame;
-  llvm::SaveAndRestore inSum(isInSum, true);
-  llvm::scope_exit restore([&] {
-    bindings = std::move(outerBindings);
-    values = std::move(outerValues);
-    known = std::move(outerKnown);
-    frame = std::move(outerFrame);
-  });
-  for (auto &[argument, place] : bindings)
-    if (place.axis >= 0)
-      place.axis = isOfTokens && place.axis == number ? 0 : kOtherAxis;
-  bindings[op.getBody().front().getArgument(0)] = {true, isOfTokens ? 1 : 0, 0, {}, 0};
-  // In parts that fit in registers.
-  Value total;
-  for (int64_t first = 0; first < size; first += kMostSummed) {
-    const int64_t rest = size - first;
-    BlockAxis summed{dim, {}, {}, {}};
-    summed.size = std::clamp<int64_t>(llvm::PowerOf2Ceil(rest), 16, kMostSummed);
-    if (first)
-      summed.first = block.i64(first);
-    if (rest < summed.size)
-      summed.exists = block.i64(rest);
-    frame = summedFrame;
-    frame.push_back(summed);
-    values.clear();
-    known.clear();
-    Result value = eval(op.getBody().front().getTerminator()->getOperand(0));
-    if (failed(value))
-      return failure();
-    if (value->isIndex)
-      return refuse("integers in an equation");
-    Value part = reduced(op.getKind(),
-                         mask(widen(*value, isOfTokens ? 3 : 1), frame, neutralOf(op.getKind())));
-    total = total ? combine(op.getKind(), total, part) : part;
-  }
-  if (isCommon)
-    sums[op] = total;
-  return Evaluated{false, -1, 0, total, own};
-}
-
-/// Of the elements, of each token where there are several.
-Value BlockExpr::reduced(ReduceKind kind, Value tile) {
-  Type type = block.real;
-  if (frame.size() == 2)
-    type = tileType({frame.front()}, block.real);
-  auto sum = tile::ReduceOp::create(builder, block.loc, TypeRange{type}, ValueRange{tile},
-                                    static_cast<uint32_t>(frame.size() - 1));
-  OpBuilder::InsertionGuard guard(builder);
-  Block *region =
-      builder.createBlock(&sum.getBody(), {}, {block.real, block.real}, {block.loc, block.loc});
-  tile::YieldOp::create(builder, block.loc,
-                        combine(kind, region->getArgument(0), region->getArgument(1)));
-  return sum.getResult(0);
-}
-
 LaneArray BlockExpr::arrayOf(TensorOp tensor) {
   if (keptArray)
     if (auto kept = keptArray(tensor.getSymNameAttr()))
@@ -614,11 +501,12 @@ BlockExpr::Result BlockExpr::readTensor(TensorOp tensor, ArrayRef<Evaluated> pla
   std::pair<const void *, SmallVector<int64_t>> key(tensor.getOperation(), {});
   for (const Evaluated &place : places)
     key.second.append({place.axis, place.place});
-  if (auto found = known.find(key); found != known.end())
+  const bool isKnown = llvm::all_of(places, [](const Evaluated &place) { return place.isIndex; });
+  if (auto found = known.find(key); isKnown && found != known.end())
     return found->second;
   const LaneArray array = arrayOf(tensor);
-  if (array.dtype == SEQ_BOOL || array.dtype == SEQ_I32)
-    return refuse("an input of integers");
+  if (!isKnown)
+    return gather(array, tensor, places);
   SmallVector<int> axes(places.size());
   SmallVector<int64_t> constants(places.size());
   auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder);
@@ -637,8 +525,7 @@ BlockExpr::Result BlockExpr::readTensor(TensorOp tensor, ArrayRef<Evaluated> pla
     result.value = load(array, base, strides, frameOf(all));
   } else {
     Type type = block.storageType(array.dtype);
-    result.value = LLVM::LoadOp::create(builder, block.loc, type, base);
-    result.value = convertReal(builder, block.loc, result.value, block.real);
+    result.value = asStored(LLVM::LoadOp::create(builder, block.loc, type, base), array.dtype);
   }
   known.insert({key, result});
   return result;

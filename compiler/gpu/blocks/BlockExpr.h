@@ -73,8 +73,11 @@ public:
                       llvm::SmallVectorImpl<mlir::Value> &strides);
 
 private:
+  /// An axis of a frame around the one that a sum is evaluated on; that of the token where frames
+  /// have none.
+  static constexpr int kOtherAxis = 8, kOneToken = -2;
   /// An index is a place along an axis or a constant; everything else is a value that varies over
-  /// some axes (a mask).
+  /// some axes (a mask). Other integers are values in i32, or i64 where token numbers are in them.
   struct Evaluated {
     bool isIndex = false;
     int axis = -1;
@@ -91,7 +94,22 @@ private:
   Result read(mlir::seq::ReadOp op);
   Result readState(mlir::seq::StateOp state, llvm::ArrayRef<Evaluated> places);
   bool hasToken() const;
+  static bool isReal(const Evaluated &value);
   Result reduce(mlir::seq::ReduceOp op);
+  Result evalArithmetic(mlir::Operation *op, llvm::ArrayRef<Evaluated> operands);
+
+  // Integers and computed places (BlockIntegers.cpp).
+  Result number(const Evaluated &index);
+  mlir::LogicalResult unifyIntegers(llvm::MutableArrayRef<Evaluated> operands);
+  Result evalIntegers(mlir::Operation *op, llvm::ArrayRef<Evaluated> operands);
+  Result integer(mlir::seq::BinaryFn fn, const Evaluated &left, const Evaluated &right);
+  Result placeOf(mlir::AffineExpr expr, llvm::ArrayRef<Evaluated> operands);
+  Result gather(const LaneArray &array, mlir::seq::TensorOp tensor,
+                llvm::ArrayRef<Evaluated> places);
+  mlir::Value existing(unsigned axes);
+  mlir::Value asStored(mlir::Value value, SeqDType dtype);
+  mlir::Value constantInteger(int64_t number, mlir::Type type);
+
   mlir::Value reduced(mlir::seq::ReduceKind kind, mlir::Value tile);
   mlir::Value combine(mlir::seq::ReduceKind kind, mlir::Value a, mlir::Value b);
   Result readTensor(mlir::seq::TensorOp tensor, llvm::ArrayRef<Evaluated> places);
