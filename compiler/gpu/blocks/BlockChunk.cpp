@@ -8,6 +8,7 @@
 #include "compiler/gpu/blocks/BlockLowering.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -452,6 +453,14 @@ LogicalResult BlockLowering::storeOutputs() {
   return success();
 }
 
+/// Whether two parts of a dim begin at the same place.
+static bool isSamePlace(const BlockAxis &a, const BlockAxis &b) {
+  auto firstOf = [](const BlockAxis &axis) {
+    return axis.first ? getConstantIntValue(axis.first) : std::optional<int64_t>(0);
+  };
+  return firstOf(a) && firstOf(a) == firstOf(b);
+}
+
 FailureOr<BlockLowering::Slices<Value>> BlockLowering::emitChunk() {
   findFactors();
   if (failed(makeDecays()))
@@ -459,6 +468,17 @@ FailureOr<BlockLowering::Slices<Value>> BlockLowering::emitChunk() {
   makeCoefficients();
   if (failed(storeFactors()))
     return failure();
+  expr->setShared(
+      [this](StringAttr symbol, const BlockAxis &places) -> Value {
+        auto found = factors.find(symbol);
+        if (found == factors.end())
+          return {};
+        for (auto [rows, parts] : llvm::zip_equal(rowSlices, found->second))
+          if (rows.dim == places.dim && rows.size == places.size && isSamePlace(rows, places))
+            return tiles->join(tiles->load(parts, /*transposed=*/false));
+        return {};
+      },
+      rowSlices.front().size);
   emitScores();
   if (failed(solveUpdates()))
     return failure();

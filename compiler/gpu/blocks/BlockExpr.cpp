@@ -450,6 +450,9 @@ BlockExpr::Result BlockExpr::read(ReadOp op) {
       return refuse("a read with an index of another dim");
   if (auto tensor = dyn_cast<TensorOp>(source))
     return readTensor(tensor, places);
+  if (auto define = dyn_cast<DefineOp>(source))
+    if (Value shared = inShared(define, places))
+      return Evaluated{false, -1, 0, shared, 3};
   if (!isa<DefineOp>(source))
     return refuse("a read of '" + name.getValue() + "' in an equation");
   return definition(source, places);

@@ -15,6 +15,7 @@
 #ifndef SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H
 #define SEQMIX_COMPILER_GPU_BLOCKS_BLOCKEXPR_H
 
+#include "compiler/gpu/kernels/Dependencies.h"
 #include "compiler/gpu/kernels/LaneBlock.h"
 #include "dialect/Seq.h"
 
@@ -36,6 +37,8 @@ struct BlockAxis {
 /// The dims of tiles, in order; at most two. Without any, tiles are scalars.
 using BlockFrame = llvm::SmallVector<BlockAxis, 2>;
 
+class BlockTiles;
+
 class BlockExpr {
 public:
   BlockExpr(mlir::seq::MixerOp mixer, LaneBlock &block);
@@ -50,6 +53,15 @@ public:
   /// Where inputs stand that another launch has made.
   using KeptArray = std::function<std::optional<LaneArray>(mlir::StringAttr)>;
   void setKept(KeptArray array) { keptArray = std::move(array); }
+  /// What a definition is for all tokens and these places, where it stands in shared memory, in
+  /// slices of so many places; null where it does not.
+  using SharedTile = std::function<mlir::Value(mlir::StringAttr, const BlockAxis &places)>;
+  void setShared(SharedTile tile, int64_t slice) {
+    sharedTile = std::move(tile);
+    sharedSlice = slice;
+  }
+  /// Makes products on tensor cores of sums over what is of tokens times what is of places.
+  void setProducts(BlockTiles &made) { tiles = &made; }
   std::string reason;
 
   /// A tile with other values where a place of a dim does not exist.
@@ -76,6 +88,8 @@ private:
   /// An axis of a frame around the one that a sum is evaluated on; that of the token where frames
   /// have none.
   static constexpr int kOtherAxis = 8, kOneToken = -2;
+  /// Elements of a token that are summed at once.
+  static constexpr int64_t kMostSummed = 128;
   /// An index is a place along an axis or a constant; everything else is a value that varies over
   /// some axes (a mask). Other integers are values in i32, or i64 where token numbers are in them.
   struct Evaluated {
@@ -86,6 +100,13 @@ private:
     unsigned axes = 0;
   };
   using Result = mlir::FailureOr<Evaluated>;
+  /// What indices stand for, and what is known of the frame that they are in.
+  struct OuterScope {
+    llvm::DenseMap<mlir::Value, Evaluated> bindings, values;
+    std::map<std::pair<const void *, llvm::SmallVector<int64_t>>, Evaluated> known;
+    BlockFrame frame;
+  };
+  class InnerScope;
 
   Result eval(mlir::Value value);
   Result evalOp(mlir::Operation *op);
@@ -110,6 +131,15 @@ private:
   mlir::Value asStored(mlir::Value value, SeqDType dtype);
   mlir::Value constantInteger(int64_t number, mlir::Type type);
 
+  Result reduceOver(mlir::seq::ReduceOp op, int64_t size, llvm::ArrayRef<int> retained);
+  mlir::Value inShared(mlir::seq::DefineOp define, llvm::ArrayRef<Evaluated> arguments);
+  Result sumOfProducts(mlir::seq::ReduceOp op, int64_t size, int token);
+  mlir::Value factorOf(llvm::ArrayRef<mlir::Value> leaves, int axis, mlir::seq::ReduceOp op,
+                       const BlockAxis &summed);
+  unsigned partsOfProducts() const;
+  llvm::SmallVector<BlockAxis> slicesOf(mlir::StringAttr dim, int64_t size, int64_t most);
+  bool dependsOn(mlir::Value value, int axis);
+  bool hasSumsWithin(mlir::seq::ReduceOp op);
   mlir::Value reduced(mlir::seq::ReduceKind kind, mlir::Value tile);
   mlir::Value combine(mlir::seq::ReduceKind kind, mlir::Value a, mlir::Value b);
   Result readTensor(mlir::seq::TensorOp tensor, llvm::ArrayRef<Evaluated> places);
@@ -126,8 +156,12 @@ private:
   llvm::DenseMap<mlir::StringAttr, mlir::Operation *> equations; ///< of states, too
   llvm::DenseMap<mlir::StringAttr, mlir::Value> bound;
   KeptArray keptArray;
+  SharedTile sharedTile;
+  int64_t sharedSlice = kMostSummed / 2;
   BlockFrame frame;
   bool isInSum = false;
+  BlockTiles *tiles = nullptr;
+  Dependencies dependencies;
   llvm::DenseMap<mlir::Value, Evaluated> bindings, values;
   std::map<std::pair<const void *, llvm::SmallVector<int64_t>>, Evaluated> known;
   llvm::DenseMap<mlir::Operation *, mlir::Value> sums; ///< by reduction, over tokens

@@ -38,6 +38,9 @@ public:
     BlockParts result;
     for (const auto &[name, part] : kept)
       result.kept.push_back(keptValueOf(mixer, name, part));
+    for (auto define : mixer.getOps<DefineOp>())
+      if (define.getDims().size() > 1)
+        define.walk([&](ReduceOp) { result.hasProducts = true; });
     for (size_t part = 0; part < order.size(); ++part)
       result.parts.push_back(makePart(part, result.kept));
     return result;

@@ -35,6 +35,9 @@ struct BlockPart {
 struct BlockParts {
   std::vector<BlockPart> parts; ///< in the order of their launches
   std::vector<KeptValue> kept;  ///< by region
+  /// Definitions have sums for each of their places, which tensor cores make, and other forms do
+  /// not.
+  bool hasProducts = false;
 };
 
 /// Divides a mixer with an affine recurrence beside other states; nothing, with the reason, where

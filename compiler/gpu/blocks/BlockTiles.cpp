@@ -97,7 +97,7 @@ Parts BlockTiles::transpose(const Parts &parts) {
 }
 
 Value BlockTiles::dot(const Parts &a, const Parts &b, Value sum) {
-  for (size_t small = mostParts; small-- > 0;) // the smaller products first
+  for (size_t small = std::max(a.size(), b.size()); small-- > 0;) // the smaller products first
     for (size_t i = 0; i <= small; ++i)
       if (i < a.size() && small - i < b.size())
         sum = tile::DotOp::create(builder, loc, sum.getType(), a[i], b[small - i], sum);

@@ -226,6 +226,7 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
       return std::nullopt;
     });
   BlockTiles making(own, values, mostParts());
+  values.setProducts(making);
   block = &own;
   expr = &values;
   tiles = &making;

@@ -52,27 +52,33 @@ static std::vector<AmountPlan> keptRegions(const BlockParts &parts, const MixerP
   return regions;
 }
 
-/// Emits the kernel of steps: in the sequential form, or with slices of the states one after the
-/// other. Without it the launches of a forward pass serve for them, too.
+/// Emits the kernel of steps: with slices of the states one after the other where the mixer is
+/// divided or the sequential form does not take it. Without it the launches of a forward pass serve
+/// for them, too.
 static void emitStep(seq::MixerOp mixer, const BlockParts *parts, const MixerPlan &plan,
                      mlir::gpu::GPUModuleOp kernels, MixerLaunches &result) {
   if (plan.noStep)
     return;
   ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
   const std::string name = (mixer.getSymName() + "_step").str();
-  auto step = emitLaneKernels(mixer, plan, kernels, name);
-  if (succeeded(step)) {
+  auto emitSlices = [&] {
+    const int32_t number = countKernels(kernels);
+    std::string reason;
+    auto sliced = parts ? emitStepKernel(*parts, plan, kernels, name, reason) : std::nullopt;
+    if (!sliced)
+      return false;
+    sliced->kernel = number;
+    result.step = {std::move(*sliced)};
+    result.stepRegions = keptRegions(*parts, plan);
+    return true;
+  };
+  const bool isDivided = parts && parts->parts.size() > 1;
+  if (isDivided && emitSlices())
+    return;
+  if (auto step = emitLaneKernels(mixer, plan, kernels, name); succeeded(step))
     result.step = std::move(step->launches);
-    return;
-  }
-  const int32_t number = countKernels(kernels);
-  std::string reason;
-  auto sliced = parts ? emitStepKernel(*parts, plan, kernels, name, reason) : std::nullopt;
-  if (!sliced)
-    return;
-  sliced->kernel = number;
-  result.step = {std::move(*sliced)};
-  result.stepRegions = keptRegions(*parts, plan);
+  else if (!isDivided)
+    emitSlices();
 }
 
 /// Emits the kernel of blocks of tokens, if that form takes the mixer, and that of its steps.
@@ -187,6 +193,10 @@ static bool emitParts(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUM
   result.regions = keptRegions(*divided, plan);
   emitStep(mixer, &*divided, plan, kernels, result);
   const int32_t uncut = countKernels(kernels);
+  if (divided->hasProducts) {
+    result.uncut = "sums for each place of a dim are slow in the sequential form";
+    return true;
+  }
   if (auto segments = emitLaneSegments(mixer, plan, kernels, result.uncut)) {
     ScopedDiagnosticHandler handler(mixer.getContext(), [](Diagnostic &) { return success(); });
     auto own = emitLaneKernels(mixer, plan, kernels, name + "_segments", segments->borders.get());
