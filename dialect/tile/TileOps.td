@@ -97,10 +97,16 @@ def Tile_AllocSmemOp : Tile_Op<"alloc_smem", [MemoryEffects<[MemAlloc]>]> {
 
 def Tile_LoadOp : Tile_Op<"load", [MemoryEffects<[MemRead]>]> {
   let summary = "a tile from shared memory";
-  let description = [{ With `transposed`, element [i, j] is [j, i] of shared memory. }];
-  let arguments = (ins Tile_SmemType:$tile, UnitAttr:$transposed);
+  let description = [{
+    With `transposed`, element [i, j] is [j, i] of shared memory. With `part`, the matrix in shared memory is parts that stand behind each other, along its first dim, and the part of this
+    number is loaded.
+  }];
+  let arguments = (ins Tile_SmemType:$tile, Optional<I64>:$part, UnitAttr:$transposed);
   let results = (outs Tile_Tile:$result);
-  let assemblyFormat = "$tile (`transposed` $transposed^)? attr-dict `:` qualified(type($tile)) `->` type($result)";
+  let builders = [OpBuilder<(ins "::mlir::Type":$type, "::mlir::Value":$tile, "bool":$transposed), [{
+    build($_builder, $_state, type, tile, ::mlir::Value(), transposed);
+  }]>];
+  let assemblyFormat = "$tile (`part` $part^)? (`transposed` $transposed^)? attr-dict `:` qualified(type($tile)) `->` type($result)";
   let hasVerifier = 1;
 }
 

@@ -77,6 +77,7 @@ constexpr llvm::StringLiteral kLowered[] = {
     "lightning",
     "linear_attention",
     "linear_attention_normalised",
+    "long_vq",
     "longhorn",
     "low_rank_matrix",
     "lru",
@@ -88,6 +89,7 @@ constexpr llvm::StringLiteral kLowered[] = {
     "mega_ema",
     "mingru",
     "minlstm",
+    "mla",
     "mlstm",
     "monarch_matrix",
     "paragru",
@@ -126,6 +128,7 @@ constexpr llvm::StringLiteral kLowered[] = {
     "tcn_block",
     "urpe",
     "vandermonde_matrix",
+    "vq_attention",
 };
 
 /// Those whose forward pass must take blocks of tokens in at least one case.

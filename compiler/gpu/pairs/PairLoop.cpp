@@ -72,11 +72,27 @@ Value PairLoop::greatest(Value a, Value b) { return arith::MaxSIOp::create(build
 // What there is
 //===----------------------------------------------------------------------===//
 
+static ReduceKind kindOf(PairKind kind) {
+  switch (kind) {
+  case PairKind::Prod:
+    return ReduceKind::Prod;
+  case PairKind::Max:
+    return ReduceKind::Max;
+  case PairKind::Min:
+    return ReduceKind::Min;
+  default:
+    return ReduceKind::Sum;
+  }
+}
+
 LogicalResult PairLoop::collectSums() {
   sums.clear();
   each.clear();
   for (auto result : pairs.getOuts().getAsRange<PairResultAttr>()) {
-    Sum sum{result.getWeight(), result.getValue(), result.getProduced().getAttr(), {}, {}};
+    Sum sum;
+    sum.weight = result.getWeight();
+    sum.value = result.getValue();
+    sum.name = result.getProduced().getAttr();
     if (result.getKind() == PairKind::ScoreMax)
       continue;
     if (result.getKind() == PairKind::Each) {
@@ -86,17 +102,18 @@ LogicalResult PairLoop::collectSums() {
       each.push_back(*own);
       continue;
     }
-    if (result.getKind() != PairKind::Sum)
-      return expr.refuse(pairs, "a reduction over pairs other than a sum");
+    if (result.getKind() == PairKind::Places)
+      return expr.refuse(pairs, "places of the greatest at pairs of positions");
+    sum.kind = kindOf(result.getKind());
     auto addSum = [&](ArrayRef<PairValue> places) -> LogicalResult {
       Sum own = sum;
       if (!places.empty()) {
         own.feature = places.back().axes[0];
         for (const PairValue &place : places.drop_back())
           own.places.push_back(place.offset);
-        if (tiles.paddedOf(*own.feature) > PairTiles::kMostFeatures)
-          return expr.refuse(pairs, "sums over pairs of more than " +
-                                        Twine(PairTiles::kMostFeatures) + " features");
+        if (tiles.paddedOf(*own.feature) > tiles.mostFeatures)
+          return expr.refuse(pairs, "sums over pairs of more than " + Twine(tiles.mostFeatures) +
+                                        " features");
       }
       sums.push_back(own);
       return success();
@@ -245,8 +262,8 @@ LogicalResult PairLoop::emit(PairsOp op) {
   if (pairs.getScore())
     carried.push_back(tiles.spread(tiles.constant(-infinity), {kRow}));
   for (const Sum &sum : sums)
-    carried.push_back(sum.feature ? tiles.spread(tiles.constant(0), {kRow, *sum.feature})
-                                  : tiles.spread(tiles.constant(0), {kRow}));
+    carried.push_back(tiles.spread(tiles.identity(sum.kind),
+                                   sum.feature ? Axes{kRow, *sum.feature} : Axes{kRow}));
   auto emitRuns = [&]() -> LogicalResult {
     const int64_t all =
         static_cast<int64_t>(cuts.size() + 1) * static_cast<int64_t>(intervals.size());
@@ -427,6 +444,13 @@ LogicalResult PairLoop::emitSums(SmallVector<Value> &carried) {
   }
   std::map<int64_t, PairValue> weights;
   for (const Sum &sum : sums) {
+    if (sum.kind != ReduceKind::Sum) {
+      auto after = reductionOf(sum, carried[next]);
+      if (failed(after))
+        return failure();
+      carried[next++] = *after;
+      continue;
+    }
     auto [entry, isNew] = weights.try_emplace(sum.weight);
     if (isNew) {
       PairValue own = tiles.constant(1);
@@ -472,6 +496,25 @@ LogicalResult PairLoop::emitEach() {
               &expr.columnsOfTile());
   }
   return success();
+}
+
+FailureOr<Value> PairLoop::reductionOf(const Sum &sum, Value before) {
+  Block *value = pairs.getPart(sum.value);
+  if (!value || sum.weight >= 0)
+    return expr.refuse(pairs, "weights of what is no sum"), failure();
+  SmallVector<PairValue> arguments = ofPair();
+  if (sum.feature) {
+    for (int64_t place : sum.places)
+      arguments.push_back(PairValue::index(place));
+    arguments.push_back(PairValue::along(*sum.feature));
+    return expr.reducedByFeature(*value, arguments, *sum.feature, sum.kind, mask, before);
+  }
+  auto own = expr.body(*value, arguments);
+  if (failed(own))
+    return failure();
+  PairValue terms =
+      tiles.reduce(tiles.select(mask, *own, tiles.identity(sum.kind)), kColumn, sum.kind);
+  return tiles.combine(sum.kind, before, tiles.spread(terms, {kRow}));
 }
 
 FailureOr<Value> PairLoop::sumOf(const Sum &sum, const PairValue &weights, Value before) {

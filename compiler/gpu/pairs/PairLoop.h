@@ -35,9 +35,11 @@ public:
   mlir::LogicalResult emit(mlir::seq::PairsOp pairs);
 
 private:
-  /// What is carried from tile to tile: the maximum of the scores, or a sum.
+  /// What is carried from tile to tile beside the maximum of the scores: a sum, or another
+  /// reduction of values.
   struct Sum {
     int64_t weight = -1, value = -1;
+    mlir::seq::ReduceKind kind = mlir::seq::ReduceKind::Sum;
     mlir::StringAttr name;
     llvm::SmallVector<int64_t> places; ///< of the features but the last one
     std::optional<Axis> feature;
@@ -68,6 +70,7 @@ private:
       llvm::SmallVector<mlir::Value> &carried,
       llvm::function_ref<mlir::LogicalResult(mlir::Value, llvm::SmallVector<mlir::Value> &)> body);
   mlir::FailureOr<PairValue> insideOfDomain(mlir::Value count);
+  mlir::FailureOr<mlir::Value> reductionOf(const Sum &sum, mlir::Value before);
   mlir::FailureOr<mlir::Value> sumOf(const Sum &sum, const PairValue &weights, mlir::Value before);
   /// The arguments of parts: the row, if there is one, and the column.
   llvm::SmallVector<PairValue> ofPair();

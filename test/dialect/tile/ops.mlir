@@ -45,6 +45,15 @@ func.func @k(%t: !tile.smem<64x32xbf16>) {
 
 // -----
 
+func.func @k(%t: !tile.smem<64x32xbf16>, %i: i64) {
+  // c10
+  // expected-error@below {{loads a part of a matrix: some of its rows, of a multiple of eight}}
+  %x = tile.load %t part %i : !tile.smem<64x32xbf16> -> tensor<16x16xbf16>
+  return
+}
+
+// -----
+
 func.func @k(%a: tensor<64x32xbf16>, %b: tensor<64x64xbf16>, %c: tensor<64x64xf32>) {
   // c11
   // expected-error@below {{has matrices whose shapes do not fit}}
