@@ -60,6 +60,14 @@ def Tile_GatherOp : Tile_Op<"gather", !listconcat([MemoryEffects<[MemRead]>], El
   let hasVerifier = 1;
 }
 
+def Tile_ScatterOp : Tile_Op<"scatter", [MemoryEffects<[MemWrite]>]> {
+  let summary = "elements to places in global memory that are tiles themselves";
+  let description = [{ Element [i, j] is stored `offsets[i, j]` elements behind `base` where `exists[i, j]`. No two elements have one place. }];
+  let arguments = (ins Tile_Tile:$value, Tile_Global:$base, Tile_Tile:$offsets, Tile_Tile:$exists);
+  let assemblyFormat = "$value `to` $base `at` $offsets `where` $exists attr-dict `:` type($value) `,` type($offsets) `,` type($exists)";
+  let hasVerifier = 1;
+}
+
 def Tile_CopyAsyncOp : Tile_GlobalOp<"copy_async", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "begins to copy a tile from global to shared memory";
   let description = [{

@@ -149,6 +149,19 @@ LogicalResult GatherOp::verify() {
   return success();
 }
 
+LogicalResult ScatterOp::verify() {
+  // c23
+  auto offsets = getOffsets().getType(), exists = getExists().getType(),
+       value = getValue().getType();
+  Type number = offsets.getElementType();
+  if (!(number.isInteger(32) || number.isInteger(64)) || !exists.getElementType().isInteger(1) ||
+      offsets.getShape() != value.getShape() || exists.getShape() != value.getShape() ||
+      layoutOf(offsets) != layoutOf(value) || layoutOf(exists) != layoutOf(value))
+    return emitOpError(
+        "has a value, offsets in i32 or i64 and conditions in i1 of one shape and layout");
+  return success();
+}
+
 LogicalResult CopyAsyncOp::verify() {
   SmemType tile = getTile().getType();
   if (failed(checkAccess(*this, tile.getShape())))

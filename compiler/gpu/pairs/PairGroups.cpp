@@ -246,8 +246,12 @@ private:
           kept.insert(name);
     };
     for (auto [number, group] : llvm::enumerate(result.groups)) {
-      for (PairsOp pairs : group.pairs)
+      for (PairsOp pairs : group.pairs) {
         keep(readsOf(pairs), number);
+        for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
+          if (own.getKind() == PairKind::Places)
+            kept.insert(own.getProduced().getAttr());
+      }
       for (StringAttr name : group.once) {
         kept.insert(name);
         keep(readsOf(chunk::lookup(mixer, name)), number);
@@ -273,6 +277,17 @@ const KeptValue *PairGroups::find(StringAttr name) const {
 bool PairGroups::isMadeOnce(StringAttr name) const {
   return llvm::any_of(groups,
                       [&](const PairGroup &group) { return llvm::is_contained(group.once, name); });
+}
+
+bool PairGroups::isStoredEarly(StringAttr name) const {
+  return isMadeOnce(name) || llvm::any_of(groups, [&](const PairGroup &group) {
+           return llvm::any_of(group.pairs, [&](PairsOp pairs) {
+             return llvm::any_of(
+                 pairs.getOuts().getAsRange<PairResultAttr>(), [&](PairResultAttr own) {
+                   return own.getKind() == PairKind::Places && own.getProduced().getAttr() == name;
+                 });
+           });
+         });
 }
 
 FailureOr<PairGroups> groupPairs(MixerOp mixer, const Names &divided) {

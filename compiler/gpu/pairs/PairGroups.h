@@ -36,6 +36,8 @@ struct PairGroups {
   const KeptValue *find(mlir::StringAttr name) const;
   /// Whether a definition is made once and then read.
   bool isMadeOnce(mlir::StringAttr name) const;
+  /// Whether it is in the workspace before the kernel that makes it makes results.
+  bool isStoredEarly(mlir::StringAttr name) const;
 };
 
 /// Of sums in `divided` each block has some features only: what reads them is made by later

@@ -52,9 +52,9 @@ LogicalResult forEachRowOfFeatures(Operation *at, PairExpr &expr, PairTiles &til
 }
 
 PairLoop::PairLoop(MixerOp mixer, PairExpr &expr, PairTiles &tiles, const PairRows &rows,
-                   Value position)
+                   Value position, const PairGroups &groups)
     : mixer(mixer), expr(expr), tiles(tiles), block(tiles.block), builder(tiles.builder),
-      loc(tiles.loc), rows(rows), position(position) {}
+      loc(tiles.loc), rows(rows), position(position), groups(groups) {}
 
 SmallVector<PairValue> PairLoop::ofPair() {
   SmallVector<PairValue> places;
@@ -88,6 +88,7 @@ static ReduceKind kindOf(PairKind kind) {
 LogicalResult PairLoop::collectSums() {
   sums.clear();
   each.clear();
+  places.clear();
   for (auto result : pairs.getOuts().getAsRange<PairResultAttr>()) {
     Sum sum;
     sum.weight = result.getWeight();
@@ -102,8 +103,10 @@ LogicalResult PairLoop::collectSums() {
       each.push_back(*own);
       continue;
     }
-    if (result.getKind() == PairKind::Places)
-      return expr.refuse(pairs, "places of the greatest at pairs of positions");
+    if (result.getKind() == PairKind::Places) {
+      places.push_back(result);
+      continue;
+    }
     sum.kind = kindOf(result.getKind());
     auto addSum = [&](ArrayRef<PairValue> places) -> LogicalResult {
       Sum own = sum;
@@ -257,6 +260,11 @@ LogicalResult PairLoop::emit(PairsOp op) {
   pairs = op;
   if (failed(collectSums()) || failed(findBounds()))
     return failure();
+  for (PairResultAttr result : places)
+    if (failed(emitPlaces(result)))
+      return failure();
+  if (!pairs.getScore() && sums.empty() && each.empty())
+    return success();
   SmallVector<Value> carried;
   const double infinity = std::numeric_limits<double>::infinity();
   if (pairs.getScore())
@@ -264,15 +272,12 @@ LogicalResult PairLoop::emit(PairsOp op) {
   for (const Sum &sum : sums)
     carried.push_back(tiles.spread(tiles.identity(sum.kind),
                                    sum.feature ? Axes{kRow, *sum.feature} : Axes{kRow}));
-  auto emitRuns = [&]() -> LogicalResult {
-    const int64_t all =
-        static_cast<int64_t>(cuts.size() + 1) * static_cast<int64_t>(intervals.size());
-    if (all == 1)
-      return emitRun(Value(), carried);
-    return emitLoop(block.i64(0), block.i64(all), block.i64(1), true, carried,
-                    [&](Value run, SmallVector<Value> &inside) { return emitRun(run, inside); });
+  auto inTile = [&](SmallVector<Value> &inside) -> LogicalResult {
+    if (failed(emitSums(inside)))
+      return failure();
+    return emitEach();
   };
-  if (failed(emitRuns()))
+  if (failed(emitRuns(carried, inTile, /*isOutermost=*/true)))
     return failure();
   expr.leaveLoop();
   size_t next = 0;
@@ -291,10 +296,21 @@ LogicalResult PairLoop::emit(PairsOp op) {
   return success();
 }
 
+LogicalResult PairLoop::emitRuns(SmallVector<Value> &carried, InTile inTile, bool isOutermost) {
+  const int64_t all =
+      static_cast<int64_t>(cuts.size() + 1) * static_cast<int64_t>(intervals.size());
+  if (all == 1)
+    return emitRun(Value(), carried, inTile, isOutermost);
+  auto loop = emitLoop(
+      block.i64(0), block.i64(all), block.i64(1), isOutermost, carried,
+      [&](Value run, SmallVector<Value> &inside) { return emitRun(run, inside, inTile, false); });
+  return failure(failed(loop));
+}
+
 /// Columns of an interval that stand behind each other: rows of the carry (of the last positions
 /// two runs, as they may begin behind the first row), then those of the call.
-LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
-  const bool isInLoop = static_cast<bool>(number);
+LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried, InTile inTile,
+                                bool isOutermost) {
   Value low = intervals[0].low, high = intervals[0].high;
   if (const auto count = static_cast<int64_t>(intervals.size()); count > 1) {
     Value interval = number;
@@ -327,9 +343,10 @@ LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
     first = greatest(low, from);
     findCarried(from);
   }
-  auto loop = emitLoop(
-      first, end, block.i64(tiles.sizeOf(kColumn)), !isInLoop, carried,
-      [&](Value own, SmallVector<Value> &inside) { return emitTile(own, end, isCarry, inside); });
+  auto loop = emitLoop(first, end, block.i64(tiles.sizeOf(kColumn)), isOutermost, carried,
+                       [&](Value own, SmallVector<Value> &inside) {
+                         return emitTile(own, end, isCarry, inside, inTile);
+                       });
   if (failed(loop))
     return failure();
   (*loop)->setAttr(tile::pipelinedName, builder.getUnitAttr());
@@ -357,8 +374,8 @@ PairLoop::emitLoop(Value first, Value end, Value step, bool isOutermost,
   return loop;
 }
 
-LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry,
-                                 SmallVector<Value> &carried) {
+LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, SmallVector<Value> &carried,
+                                 InTile inTile) {
   PairColumns columns;
   columns.dim = pairs.getOverAttr();
   columns.count = minus(end, first);
@@ -377,9 +394,7 @@ LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry,
   if (failed(inside))
     return failure();
   mask = *inside;
-  if (failed(emitSums(carried)))
-    return failure();
-  return emitEach();
+  return inTile(carried);
 }
 
 /// Which pairs of the tile count: those of the domain whose column exists.

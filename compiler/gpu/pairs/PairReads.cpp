@@ -335,11 +335,11 @@ PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairV
   if (!component)
     return refuse(at, "rows of earlier calls that the carry does not have"), failure();
   const int64_t length = carryComponents(mixer)[*component].shape[0];
+  PairValue isEarlier = isBelow(arith::CmpIPredicate::slt, inside[*tokens], position);
   if (length > 0)
     inside[*tokens] = *integer(at, BinaryFn::Mod, inside[*tokens], PairValue::index(length));
   PairValue inCarry = exists;
-  if (failed(restrict(inCarry,
-                      isBelow(arith::CmpIPredicate::slt, tiles.number(places[*tokens]), position))))
+  if (failed(restrict(inCarry, isEarlier)))
     return failure();
   // Rows of the carry are in the tensor's own order.
   SmallVector<int64_t> inOrder(slots.size());

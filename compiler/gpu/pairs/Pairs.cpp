@@ -256,7 +256,7 @@ private:
 
     PairExpr expr(mixer, tiles, products, rows, groups);
     llvm::scope_exit note([&] { across = expr.readAcross(); });
-    PairLoop loop(mixer, expr, tiles, rows, position);
+    PairLoop loop(mixer, expr, tiles, rows, position, groups);
     for (PairsOp pairs : group.pairs)
       if (failed(loop.emit(pairs)))
         return failure();
@@ -268,7 +268,7 @@ private:
                             tiles, rows)))
         return failure();
     for (const KeptValue &kept : groups.kept)
-      if (kept.maker == number && !llvm::is_contained(group.once, kept.name) &&
+      if (kept.maker == number && !groups.isStoredEarly(kept.name) &&
           failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
         return failure();
     if (isStep) {
@@ -322,7 +322,8 @@ private:
     };
     for (PairsOp pairs : group.pairs)
       for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
-        note(own.getProduced().getAttr());
+        if (own.getKind() != PairKind::Places) // a block has all of its rows
+          note(own.getProduced().getAttr());
     for (auto [number, output] : group.outputs)
       note(output.getSourceAttr().getAttr());
     return llvm::divideCeil(most, featureLimit);
@@ -339,7 +340,8 @@ private:
     for (PairsOp pairs : group.pairs) {
       pairs.walk([&](ReduceOp reduce) { note(reduce.getDims()); });
       for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
-        note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
+        if (result.getKind() != PairKind::Places)
+          note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
     }
     if (ofOutputs)
       for (StringAttr name : group.once)
@@ -427,7 +429,7 @@ private:
 
 } // namespace
 
-bool hasPairs(MixerOp mixer) { return !mixer.getOps<PairsOp>().empty(); }
+bool hasPairs(MixerOp mixer) { return !mixer.getOps<PairsOp>().empty() || carriesRows(mixer); }
 
 FailureOr<PairLaunches> emitPairKernels(MixerOp mixer, const MixerPlan &plan,
                                         mlir::gpu::GPUModuleOp module, StringRef name,

@@ -45,6 +45,15 @@ func.func @k(%t: !tile.smem<64x32xbf16>) {
 
 // -----
 
+func.func @k(%v: tensor<64xf32>, %base: !llvm.ptr<1>, %at: tensor<32xi32>, %where: tensor<64xi1>) {
+  // c23
+  // expected-error@below {{has a value, offsets in i32 or i64 and conditions in i1 of one shape and layout}}
+  tile.scatter %v to %base at %at where %where : tensor<64xf32>, tensor<32xi32>, tensor<64xi1>
+  return
+}
+
+// -----
+
 func.func @k(%t: !tile.smem<64x32xbf16>, %i: i64) {
   // c10
   // expected-error@below {{loads a part of a matrix: some of its rows, of a multiple of eight}}
