@@ -354,7 +354,10 @@ private:
   }
 
   int64_t rowsOfBlock(const PairGroup &group, int64_t bytes) {
-    const int64_t rows = (bytes > 2 ? kMostSums / 2 : kMostSums) / mostFeatures(group, true);
+    int64_t rows = (bytes > 2 ? kMostSums / 2 : kMostSums) / mostFeatures(group, true);
+    // Rows at given places are gathered, each with an address of its own.
+    if (mixer.getOps<PairsOp>().empty())
+      rows /= 2;
     return std::clamp(rows, kRowsOfWarp, kRowsOfWarp * kWarps);
   }
 
