@@ -60,6 +60,14 @@ def Tile_GatherOp : Tile_Op<"gather", !listconcat([MemoryEffects<[MemRead]>], El
   let hasVerifier = 1;
 }
 
+def Tile_ScatterOp : Tile_Op<"scatter", [MemoryEffects<[MemWrite]>]> {
+  let summary = "elements to places in global memory that are tiles themselves";
+  let description = [{ Element [i, j] is stored `offsets[i, j]` elements behind `base` where `exists[i, j]`. No two elements have one place. }];
+  let arguments = (ins Tile_Tile:$value, Tile_Global:$base, Tile_Tile:$offsets, Tile_Tile:$exists);
+  let assemblyFormat = "$value `to` $base `at` $offsets `where` $exists attr-dict `:` type($value) `,` type($offsets) `,` type($exists)";
+  let hasVerifier = 1;
+}
+
 def Tile_CopyAsyncOp : Tile_GlobalOp<"copy_async", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "begins to copy a tile from global to shared memory";
   let description = [{
@@ -97,10 +105,16 @@ def Tile_AllocSmemOp : Tile_Op<"alloc_smem", [MemoryEffects<[MemAlloc]>]> {
 
 def Tile_LoadOp : Tile_Op<"load", [MemoryEffects<[MemRead]>]> {
   let summary = "a tile from shared memory";
-  let description = [{ With `transposed`, element [i, j] is [j, i] of shared memory. }];
-  let arguments = (ins Tile_SmemType:$tile, UnitAttr:$transposed);
+  let description = [{
+    With `transposed`, element [i, j] is [j, i] of shared memory. With `part`, the matrix in shared memory is parts that stand behind each other, along its first dim, and the part of this
+    number is loaded.
+  }];
+  let arguments = (ins Tile_SmemType:$tile, Optional<I64>:$part, UnitAttr:$transposed);
   let results = (outs Tile_Tile:$result);
-  let assemblyFormat = "$tile (`transposed` $transposed^)? attr-dict `:` qualified(type($tile)) `->` type($result)";
+  let builders = [OpBuilder<(ins "::mlir::Type":$type, "::mlir::Value":$tile, "bool":$transposed), [{
+    build($_builder, $_state, type, tile, ::mlir::Value(), transposed);
+  }]>];
+  let assemblyFormat = "$tile (`part` $part^)? (`transposed` $transposed^)? attr-dict `:` qualified(type($tile)) `->` type($result)";
   let hasVerifier = 1;
 }
 

@@ -149,6 +149,19 @@ LogicalResult GatherOp::verify() {
   return success();
 }
 
+LogicalResult ScatterOp::verify() {
+  // c23
+  auto offsets = getOffsets().getType(), exists = getExists().getType(),
+       value = getValue().getType();
+  Type number = offsets.getElementType();
+  if (!(number.isInteger(32) || number.isInteger(64)) || !exists.getElementType().isInteger(1) ||
+      offsets.getShape() != value.getShape() || exists.getShape() != value.getShape() ||
+      layoutOf(offsets) != layoutOf(value) || layoutOf(exists) != layoutOf(value))
+    return emitOpError(
+        "has a value, offsets in i32 or i64 and conditions in i1 of one shape and layout");
+  return success();
+}
+
 LogicalResult CopyAsyncOp::verify() {
   SmemType tile = getTile().getType();
   if (failed(checkAccess(*this, tile.getShape())))
@@ -187,7 +200,18 @@ static LogicalResult checkShared(Operation *op, RankedTensorType tile, SmemType 
 }
 
 LogicalResult LoadOp::verify() {
-  return checkShared(*this, getType(), getTile().getType(), getTransposed());
+  if (!getPart())
+    return checkShared(*this, getType(), getTile().getType(), getTransposed());
+  // c10
+  SmallVector<int64_t> shape(getType().getShape());
+  if (getTransposed())
+    std::reverse(shape.begin(), shape.end());
+  const SmemType shared = getTile().getType();
+  if (shape.size() != 2 || shared.getShape().size() != 2 || shape[1] != shared.getShape()[1] ||
+      shape[0] > shared.getShape()[0] || shape[0] % 8 != 0 ||
+      getType().getElementType() != shared.getElementType())
+    return emitOpError("loads a part of a matrix: some of its rows, of a multiple of eight");
+  return success();
 }
 LogicalResult StoreOp::verify() {
   return checkShared(*this, getValue().getType(), getTile().getType(), getTransposed());

@@ -339,8 +339,8 @@ PairExpr::Result PairExpr::binary(BinaryOp op) {
   return PairValue{BinaryOp::create(builder, loc, fn, a, b), axes, 0};
 }
 
-/// Whether a value is made of reductions over features.
-bool PairExpr::hasReductions(Value value) {
+/// Whether a value is made of sums over features that are not made once.
+bool PairExpr::hasSums(Value value) {
   llvm::SetVector<Operation *> all;
   auto add = [&](Value next) {
     if (Operation *op = next.getDefiningOp())
@@ -349,11 +349,16 @@ bool PairExpr::hasReductions(Value value) {
   add(value);
   for (size_t number = 0; number < all.size(); ++number) {
     Operation *op = all[number];
-    if (isa<ReduceOp>(op))
-      return true;
     for (Value operand : op->getOperands())
       add(operand);
-    if (auto read = dyn_cast<ReadOp>(op))
+    if (auto reduce = dyn_cast<ReduceOp>(op)) {
+      // Maxima and minima are the same in every order.
+      if (!llvm::is_contained({ReduceKind::Max, ReduceKind::Min}, reduce.getKind()))
+        return true;
+      add(reduce.getBody().front().getTerminator()->getOperand(0));
+    }
+    auto read = dyn_cast<ReadOp>(op);
+    if (read && !groups.isMadeOnce(read.getSourceAttr().getAttr()))
       if (auto define = dyn_cast<DefineOp>(chunk::lookup(mixer, read.getSourceAttr())))
         add(define.getBody().front().getTerminator()->getOperand(0));
   }
@@ -364,7 +369,7 @@ PairExpr::Result PairExpr::compare(CompareOp op) {
   // They may be made anew elsewhere, in another order.
   if (op.getLhs().getType().isF64() &&
       llvm::is_contained({Predicate::Eq, Predicate::Ne}, op.getPredicate()) &&
-      (hasReductions(op.getLhs()) || hasReductions(op.getRhs())))
+      (hasSums(op.getLhs()) || hasSums(op.getRhs())))
     return refuse(op, "whether sums over features are equal"), failure();
   Result left = eval(op.getLhs()), right = eval(op.getRhs());
   if (failed(left) || failed(right))

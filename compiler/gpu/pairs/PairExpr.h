@@ -73,6 +73,11 @@ public:
   /// sum + the sum over columns of weights [row, column] times values, which are a term of a part.
   Result weighted(mlir::Block &part, llvm::ArrayRef<PairValue> arguments, Axis feature,
                   const PairValue &weights, mlir::Value sum);
+  /// The same for another reduction, of the values of those pairs that count.
+  mlir::FailureOr<mlir::Value> reducedByFeature(mlir::Block &part,
+                                                llvm::ArrayRef<PairValue> arguments, Axis feature,
+                                                mlir::seq::ReduceKind kind, const PairValue &mask,
+                                                mlir::Value before);
   /// What loops over columns have made: by the constant places of all features but the last.
   void setProduced(mlir::StringAttr name, llvm::ArrayRef<int64_t> places, const PairValue &value);
 
@@ -85,6 +90,12 @@ public:
   const LaneArray &kept(const KeptValue &value);
   PairValue widened(const PairValue &stored, SeqDType dtype);
 
+  /// Makes a definition that is made once, which the workspace does not have yet.
+  void setMaking(mlir::StringAttr name) { making = name; }
+  /// The sum whose features are divided among blocks and whose others were asked for, which has
+  /// failed without an error; null if there is none.
+  mlir::StringAttr readAcross() const { return across; }
+
   mlir::InFlightDiagnostic refuse(mlir::Operation *op, const llvm::Twine &what);
   int64_t sizeOf(mlir::Attribute dim) const;
   /// The extent of a run-time dim, i64; of that of tokens, all so far.
@@ -96,6 +107,7 @@ private:
     llvm::SmallVector<mlir::Value> factors;
   };
   using Key = std::pair<const void *, llvm::SmallVector<int64_t>>;
+  using ResultKey = std::pair<std::string, llvm::SmallVector<int64_t>>;
   /// A loop around the builder, over columns, slices of features or features. What depends on none
   /// of them is made in front of it.
   struct Level {
@@ -112,7 +124,7 @@ private:
   Result integer(mlir::Operation *op, mlir::seq::BinaryFn fn, const PairValue &left,
                  const PairValue &right);
   Result compare(mlir::seq::CompareOp op);
-  bool hasReductions(mlir::Value value);
+  bool hasSums(mlir::Value value);
   Result select(mlir::seq::SelectOp op);
   Result read(mlir::seq::ReadOp op);
   Result reduce(mlir::seq::ReduceOp op);
@@ -127,6 +139,8 @@ private:
   Result gatherFrom(mlir::Operation *at, const LaneArray &array, llvm::ArrayRef<PairValue> places,
                     llvm::ArrayRef<int64_t> slots, mlir::ArrayAttr dims, const PairValue &exists);
   Result produced(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
+  Result fromShared(mlir::Operation *at, const ResultKey &key, const PairValue &value,
+                    const PairValue &feature);
   Result stateOfStep(mlir::Operation *at, mlir::seq::StateOp state,
                      llvm::ArrayRef<PairValue> places);
   Result loadKept(mlir::Operation *at, const KeptValue &value, llvm::ArrayRef<PairValue> places);
@@ -146,6 +160,9 @@ private:
       llvm::ArrayRef<Term> terms, mlir::BlockArgument argument, int64_t size, mlir::Value start,
       llvm::function_ref<mlir::FailureOr<mlir::Value>(const PairValue &, mlir::Value, mlir::Value)>
           body);
+  /// A value of rows at the feature of this number, and elsewhere what changes nothing.
+  mlir::Value atFeature(const PairValue &value, Axis feature, mlir::Value number,
+                        mlir::seq::ReduceKind kind);
   void collectLines(mlir::Value value, mlir::BlockArgument argument, Axis feature,
                     llvm::SetVector<mlir::Value> &found);
 
@@ -188,7 +205,9 @@ private:
   llvm::DenseMap<mlir::Value, PairValue> lines; // values at the feature of the loop
   llvm::DenseSet<mlir::Value> numbers;          // of features, in loops over them
   Dependencies dependencies;
-  std::map<std::pair<std::string, llvm::SmallVector<int64_t>>, PairValue> results; // by name
+  std::map<ResultKey, PairValue> results;         // by name
+  std::map<ResultKey, mlir::Value> sharedResults; // a line for each feature
+  mlir::StringAttr across, making;
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<Axis>> featuresOf; // that reductions bind
 };
 

@@ -17,6 +17,8 @@ namespace seqmix::gpu {
 
 /// Features that are reduced at once; more are in slices.
 static constexpr int64_t kMostWhole = 128;
+/// Slices of a score's features that are written down one after the other.
+static constexpr int64_t kMostUnrolled = 4;
 
 SmallVector<PairExpr::Term> PairExpr::termsOf(Value value) {
   if (auto unary = value.getDefiningOp<UnaryOp>(); unary && unary.getFn() == UnaryFn::Neg) {
@@ -271,12 +273,28 @@ PairExpr::Result PairExpr::combined(ReduceOp op, const Axes &axes) {
 PairExpr::Result PairExpr::productOf(ReduceOp op, ArrayRef<Term> terms, const Axes &axes,
                                      BlockArgument argument, int64_t size) {
   Value zero = block.zero(tiles.typeOf(axes, tiles.real));
-  if (axes[1] == kColumn && size <= PairTiles::kMostFeatures) {
+  if (axes[1] == kColumn && size <= kMostUnrolled * PairTiles::kMostFeatures) {
+    // The row's side of each slice is made once.
     auto &features = featuresOf[op];
-    if (features.empty())
-      features.push_back(tiles.addFeature(size));
-    bindings[argument] = PairValue::along(features[0]);
-    return product(op, terms, axes, features[0], zero);
+    auto addFeatures = [&]() -> LogicalResult {
+      if (size <= PairTiles::kMostFeatures)
+        features.push_back(tiles.addFeature(size));
+      else
+        for (int64_t first = 0; first < size; first += PairTiles::kMostFeatures)
+          features.push_back(tiles.addSlice(size, PairTiles::kMostFeatures, block.i64(first)));
+      return success();
+    };
+    if (features.empty() && failed(atLevel(0, addFeatures)))
+      return failure();
+    PairValue sum{zero, axes, 0};
+    for (Axis feature : SmallVector<Axis>(features)) {
+      bindings[argument] = PairValue::along(feature);
+      Result more = product(op, terms, axes, feature, sum.value);
+      if (failed(more))
+        return failure();
+      sum = *more;
+    }
+    return sum;
   }
   auto sum = inSlices(size, zero, [&](Axis feature, Value before) -> FailureOr<Value> {
     bindings[argument] = PairValue::along(feature);
@@ -361,12 +379,8 @@ PairExpr::Result PairExpr::weighted(Block &part, ArrayRef<PairValue> arguments, 
                 [&](const PairValue &value, Value number, Value before) -> FailureOr<Value> {
                   PairValue own =
                       tiles.reduce(tiles.multiply(weights, value), kColumn, ReduceKind::Sum);
-                  PairValue places[] = {tiles.number(PairValue::along(feature)), {number, {}, 0}};
-                  tiles.unify(places);
-                  Value isOwn = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq,
-                                                      places[0].value, places[1].value);
-                  PairValue more = tiles.select({isOwn, {feature}, 0}, own, tiles.constant(0));
-                  return tiles.add({before, axes, 0}, more).value;
+                  return tiles.combine(ReduceKind::Sum, before,
+                                       atFeature(own, feature, number, ReduceKind::Sum));
                 });
   if (failed(made))
     return failure();

@@ -17,11 +17,23 @@ namespace {
 
 using Names = llvm::SetVector<StringAttr>;
 
+/// Whether a definition has sums or products of its own, which depend on the order of terms.
+bool hasSums(DefineOp define) {
+  return define
+      .walk([](ReduceOp reduce) {
+        const bool isExact =
+            llvm::is_contained({ReduceKind::Max, ReduceKind::Min}, reduce.getKind());
+        return isExact ? WalkResult::advance() : WalkResult::interrupt();
+      })
+      .wasInterrupted();
+}
+
 class Grouping {
 public:
-  explicit Grouping(MixerOp mixer) : mixer(mixer) {}
+  Grouping(MixerOp mixer, const Names &divided) : mixer(mixer), divided(divided) {}
 
   FailureOr<PairGroups> run() {
+    findComparedSums();
     if (failed(addRecurrences()))
       return failure();
     for (auto pairs : mixer.getOps<PairsOp>())
@@ -44,12 +56,65 @@ private:
   static constexpr size_t kMostGroups = 3;
 
   MixerOp mixer;
+  const Names &divided;
   PairGroups result;
   llvm::DenseMap<StringAttr, size_t> makers; // groups, by what they make
+  Names once;
   llvm::DenseMap<StringAttr, Names> known;
 
   InFlightDiagnostic refuse(Operation *op, const Twine &what) {
     return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
+  }
+
+  /// Definitions over tokens whose sums are compared for equality, through others that take one of
+  /// several values.
+  void findComparedSums() {
+    Names seen;
+    auto addReads = [&](Value value) {
+      SmallVector<Value> values = {value};
+      for (size_t number = 0; number < values.size(); ++number)
+        if (Operation *op = values[number].getDefiningOp()) {
+          llvm::append_range(values, op->getOperands());
+          op->walk([&](ReadOp read) { seen.insert(read.getSourceAttr().getAttr()); });
+        }
+    };
+    mixer.walk([&](CompareOp compare) {
+      if (compare.getLhs().getType().isF64() &&
+          llvm::is_contained({Predicate::Eq, Predicate::Ne}, compare.getPredicate())) {
+        addReads(compare.getLhs());
+        addReads(compare.getRhs());
+      }
+    });
+    for (size_t number = 0; number < seen.size(); ++number) {
+      auto define = dyn_cast<DefineOp>(chunk::lookup(mixer, seen[number]));
+      if (!define)
+        continue;
+      if (!hasSums(define))
+        define.walk([&](ReadOp read) { seen.insert(read.getSourceAttr().getAttr()); });
+      else if (isTokenIndexed(mixer, chunk::dimsOf(define)))
+        once.insert(seen[number]);
+    }
+    if (once.empty())
+      return;
+    // What pairs read of them.
+    for (auto pairs : mixer.getOps<PairsOp>())
+      pairs.walk([&](ReadOp read) {
+        StringAttr name = read.getSourceAttr().getAttr();
+        auto define = dyn_cast<DefineOp>(chunk::lookup(mixer, name));
+        if (define && isTokenIndexed(mixer, chunk::dimsOf(define)) && dependsOnOnce(define))
+          once.insert(name);
+      });
+  }
+
+  bool dependsOnOnce(DefineOp define) {
+    Names all = namesIn(define);
+    for (size_t number = 0; number < all.size(); ++number) {
+      if (once.contains(all[number]))
+        return true;
+      if (auto other = dyn_cast<DefineOp>(chunk::lookup(mixer, all[number])))
+        all.insert_range(namesIn(other));
+    }
+    return false;
   }
 
   /// What an op reads of reductions over pairs, through definitions.
@@ -72,6 +137,14 @@ private:
       own.insert(name);
     else if (isa<DefineOp>(source))
       own = readsOf(source);
+    if (once.contains(name)) {
+      const size_t group = groupFor(tokenDimOf(mixer), own, /*isOnce=*/true);
+      result.groups[group].once.push_back(name);
+      makers[name] = group;
+      own.clear();
+      own.insert(name);
+      return known[name] = std::move(own);
+    }
     // Reals that are made of states alone are made with them.
     auto isReal = [](DefineOp define) {
       return define.getBody().front().getTerminator()->getOperand(0).getType().isF64();
@@ -88,17 +161,20 @@ private:
   }
 
   /// The group for what depends on these, with rows of this kind.
-  size_t groupFor(FlatSymbolRefAttr rows, const Names &reads) {
+  size_t groupFor(FlatSymbolRefAttr rows, const Names &reads, bool isOnce = false) {
     size_t least = 0;
     for (StringAttr name : reads) {
       const size_t maker = makers.lookup(name);
       const PairGroup &group = result.groups[maker];
-      least = std::max(least, maker + (!group.isRecurrent && group.rows == rows ? 0 : 1));
+      // Blocks have what is made once at their own rows only.
+      const bool isSame = !group.isRecurrent && group.rows == rows && !divided.contains(name) &&
+                          (isOnce || !once.contains(name));
+      least = std::max(least, maker + (isSame ? 0 : 1));
     }
     for (size_t number = result.groups.size(); number > least; --number)
       if (!result.groups[number - 1].isRecurrent && result.groups[number - 1].rows == rows)
         return number - 1;
-    result.groups.push_back({false, rows, {}, {}});
+    result.groups.push_back({false, rows, {}, {}, {}});
     return result.groups.size() - 1;
   }
 
@@ -108,7 +184,7 @@ private:
       return success();
     for (auto affine : mixer.getOps<AffineOp>())
       return refuse(affine, "matrix states beside reductions over pairs of positions");
-    result.groups.push_back({true, {}, {}, {}});
+    result.groups.push_back({true, {}, {}, {}, {}});
     for (auto state : mixer.getOps<StateOp>())
       makers[state.getSymNameAttr()] = 0;
     for (auto next : mixer.getOps<NextOp>())
@@ -170,8 +246,16 @@ private:
           kept.insert(name);
     };
     for (auto [number, group] : llvm::enumerate(result.groups)) {
-      for (PairsOp pairs : group.pairs)
+      for (PairsOp pairs : group.pairs) {
         keep(readsOf(pairs), number);
+        for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
+          if (own.getKind() == PairKind::Places)
+            kept.insert(own.getProduced().getAttr());
+      }
+      for (StringAttr name : group.once) {
+        kept.insert(name);
+        keep(readsOf(chunk::lookup(mixer, name)), number);
+      }
       for (auto [output, op] : group.outputs)
         keep(readsOf(op.getSourceAttr().getAttr()), number);
     }
@@ -190,6 +274,24 @@ const KeptValue *PairGroups::find(StringAttr name) const {
   return found == kept.end() ? nullptr : &*found;
 }
 
-FailureOr<PairGroups> groupPairs(MixerOp mixer) { return Grouping(mixer).run(); }
+bool PairGroups::isMadeOnce(StringAttr name) const {
+  return llvm::any_of(groups,
+                      [&](const PairGroup &group) { return llvm::is_contained(group.once, name); });
+}
+
+bool PairGroups::isStoredEarly(StringAttr name) const {
+  return isMadeOnce(name) || llvm::any_of(groups, [&](const PairGroup &group) {
+           return llvm::any_of(group.pairs, [&](PairsOp pairs) {
+             return llvm::any_of(
+                 pairs.getOuts().getAsRange<PairResultAttr>(), [&](PairResultAttr own) {
+                   return own.getKind() == PairKind::Places && own.getProduced().getAttr() == name;
+                 });
+           });
+         });
+}
+
+FailureOr<PairGroups> groupPairs(MixerOp mixer, const Names &divided) {
+  return Grouping(mixer, divided).run();
+}
 
 } // namespace seqmix::gpu

@@ -5,7 +5,9 @@
 //===----------------------------------------------------------------------===//
 //
 // Reductions whose rows are of one kind (the tokens, the places of a fixed dim, or none) are made
-// by one kernel as far as they do not depend on what a kernel of another kind makes. States, and
+// by one kernel as far as they do not depend on what a kernel of another kind makes. Sums over
+// features that are compared for equality are made once, since in another order they could differ,
+// and so is what pairs read of them at columns. States, and
 // definitions that are made of them, are a kernel in the form of lanes. What a kernel makes and
 // another one reads is kept in the workspace.
 //
@@ -23,6 +25,7 @@ struct PairGroup {
   bool isRecurrent = false;     ///< it walks the states token by token
   mlir::FlatSymbolRefAttr rows; ///< else the dim of its rows; null for a row of its own
   std::vector<mlir::seq::PairsOp> pairs;
+  std::vector<mlir::StringAttr> once; ///< definitions that it makes for all who read them, in order
   std::vector<std::pair<int32_t, mlir::seq::OutputOp>> outputs; ///< with the number of each
 };
 
@@ -31,10 +34,16 @@ struct PairGroups {
   std::vector<KeptValue> kept;   ///< by region; made by the group of a number
 
   const KeptValue *find(mlir::StringAttr name) const;
+  /// Whether a definition is made once and then read.
+  bool isMadeOnce(mlir::StringAttr name) const;
+  /// Whether it is in the workspace before the kernel that makes it makes results.
+  bool isStoredEarly(mlir::StringAttr name) const;
 };
 
-/// Fails with a located error for what has no such division.
-llvm::FailureOr<PairGroups> groupPairs(mlir::seq::MixerOp mixer);
+/// Of sums in `divided` each block has some features only: what reads them is made by later
+/// kernels. Fails with a located error for what has no such division.
+llvm::FailureOr<PairGroups> groupPairs(mlir::seq::MixerOp mixer,
+                                       const llvm::SetVector<mlir::StringAttr> &divided = {});
 
 } // namespace seqmix::gpu
 

@@ -52,9 +52,9 @@ LogicalResult forEachRowOfFeatures(Operation *at, PairExpr &expr, PairTiles &til
 }
 
 PairLoop::PairLoop(MixerOp mixer, PairExpr &expr, PairTiles &tiles, const PairRows &rows,
-                   Value position)
+                   Value position, const PairGroups &groups)
     : mixer(mixer), expr(expr), tiles(tiles), block(tiles.block), builder(tiles.builder),
-      loc(tiles.loc), rows(rows), position(position) {}
+      loc(tiles.loc), rows(rows), position(position), groups(groups) {}
 
 SmallVector<PairValue> PairLoop::ofPair() {
   SmallVector<PairValue> places;
@@ -72,11 +72,28 @@ Value PairLoop::greatest(Value a, Value b) { return arith::MaxSIOp::create(build
 // What there is
 //===----------------------------------------------------------------------===//
 
+static ReduceKind kindOf(PairKind kind) {
+  switch (kind) {
+  case PairKind::Prod:
+    return ReduceKind::Prod;
+  case PairKind::Max:
+    return ReduceKind::Max;
+  case PairKind::Min:
+    return ReduceKind::Min;
+  default:
+    return ReduceKind::Sum;
+  }
+}
+
 LogicalResult PairLoop::collectSums() {
   sums.clear();
   each.clear();
+  places.clear();
   for (auto result : pairs.getOuts().getAsRange<PairResultAttr>()) {
-    Sum sum{result.getWeight(), result.getValue(), result.getProduced().getAttr(), {}, {}};
+    Sum sum;
+    sum.weight = result.getWeight();
+    sum.value = result.getValue();
+    sum.name = result.getProduced().getAttr();
     if (result.getKind() == PairKind::ScoreMax)
       continue;
     if (result.getKind() == PairKind::Each) {
@@ -86,17 +103,20 @@ LogicalResult PairLoop::collectSums() {
       each.push_back(*own);
       continue;
     }
-    if (result.getKind() != PairKind::Sum)
-      return expr.refuse(pairs, "a reduction over pairs other than a sum");
+    if (result.getKind() == PairKind::Places) {
+      places.push_back(result);
+      continue;
+    }
+    sum.kind = kindOf(result.getKind());
     auto addSum = [&](ArrayRef<PairValue> places) -> LogicalResult {
       Sum own = sum;
       if (!places.empty()) {
         own.feature = places.back().axes[0];
         for (const PairValue &place : places.drop_back())
           own.places.push_back(place.offset);
-        if (tiles.paddedOf(*own.feature) > PairTiles::kMostFeatures)
-          return expr.refuse(pairs, "sums over pairs of more than " +
-                                        Twine(PairTiles::kMostFeatures) + " features");
+        if (tiles.paddedOf(*own.feature) > tiles.mostFeatures)
+          return expr.refuse(pairs, "sums over pairs of more than " + Twine(tiles.mostFeatures) +
+                                        " features");
       }
       sums.push_back(own);
       return success();
@@ -240,22 +260,24 @@ LogicalResult PairLoop::emit(PairsOp op) {
   pairs = op;
   if (failed(collectSums()) || failed(findBounds()))
     return failure();
+  for (PairResultAttr result : places)
+    if (failed(emitPlaces(result)))
+      return failure();
+  if (!pairs.getScore() && sums.empty() && each.empty())
+    return success();
   SmallVector<Value> carried;
   const double infinity = std::numeric_limits<double>::infinity();
   if (pairs.getScore())
     carried.push_back(tiles.spread(tiles.constant(-infinity), {kRow}));
   for (const Sum &sum : sums)
-    carried.push_back(sum.feature ? tiles.spread(tiles.constant(0), {kRow, *sum.feature})
-                                  : tiles.spread(tiles.constant(0), {kRow}));
-  auto emitRuns = [&]() -> LogicalResult {
-    const int64_t all =
-        static_cast<int64_t>(cuts.size() + 1) * static_cast<int64_t>(intervals.size());
-    if (all == 1)
-      return emitRun(Value(), carried);
-    return emitLoop(block.i64(0), block.i64(all), block.i64(1), true, carried,
-                    [&](Value run, SmallVector<Value> &inside) { return emitRun(run, inside); });
+    carried.push_back(tiles.spread(tiles.identity(sum.kind),
+                                   sum.feature ? Axes{kRow, *sum.feature} : Axes{kRow}));
+  auto inTile = [&](SmallVector<Value> &inside) -> LogicalResult {
+    if (failed(emitSums(inside)))
+      return failure();
+    return emitEach();
   };
-  if (failed(emitRuns()))
+  if (failed(emitRuns(carried, inTile, /*isOutermost=*/true)))
     return failure();
   expr.leaveLoop();
   size_t next = 0;
@@ -274,10 +296,21 @@ LogicalResult PairLoop::emit(PairsOp op) {
   return success();
 }
 
+LogicalResult PairLoop::emitRuns(SmallVector<Value> &carried, InTile inTile, bool isOutermost) {
+  const int64_t all =
+      static_cast<int64_t>(cuts.size() + 1) * static_cast<int64_t>(intervals.size());
+  if (all == 1)
+    return emitRun(Value(), carried, inTile, isOutermost);
+  auto loop = emitLoop(
+      block.i64(0), block.i64(all), block.i64(1), isOutermost, carried,
+      [&](Value run, SmallVector<Value> &inside) { return emitRun(run, inside, inTile, false); });
+  return failure(failed(loop));
+}
+
 /// Columns of an interval that stand behind each other: rows of the carry (of the last positions
 /// two runs, as they may begin behind the first row), then those of the call.
-LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
-  const bool isInLoop = static_cast<bool>(number);
+LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried, InTile inTile,
+                                bool isOutermost) {
   Value low = intervals[0].low, high = intervals[0].high;
   if (const auto count = static_cast<int64_t>(intervals.size()); count > 1) {
     Value interval = number;
@@ -310,9 +343,10 @@ LogicalResult PairLoop::emitRun(Value number, SmallVector<Value> &carried) {
     first = greatest(low, from);
     findCarried(from);
   }
-  auto loop = emitLoop(
-      first, end, block.i64(tiles.sizeOf(kColumn)), !isInLoop, carried,
-      [&](Value own, SmallVector<Value> &inside) { return emitTile(own, end, isCarry, inside); });
+  auto loop = emitLoop(first, end, block.i64(tiles.sizeOf(kColumn)), isOutermost, carried,
+                       [&](Value own, SmallVector<Value> &inside) {
+                         return emitTile(own, end, isCarry, inside, inTile);
+                       });
   if (failed(loop))
     return failure();
   (*loop)->setAttr(tile::pipelinedName, builder.getUnitAttr());
@@ -340,8 +374,8 @@ PairLoop::emitLoop(Value first, Value end, Value step, bool isOutermost,
   return loop;
 }
 
-LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry,
-                                 SmallVector<Value> &carried) {
+LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry, SmallVector<Value> &carried,
+                                 InTile inTile) {
   PairColumns columns;
   columns.dim = pairs.getOverAttr();
   columns.count = minus(end, first);
@@ -360,9 +394,7 @@ LogicalResult PairLoop::emitTile(Value first, Value end, Value isCarry,
   if (failed(inside))
     return failure();
   mask = *inside;
-  if (failed(emitSums(carried)))
-    return failure();
-  return emitEach();
+  return inTile(carried);
 }
 
 /// Which pairs of the tile count: those of the domain whose column exists.
@@ -427,6 +459,13 @@ LogicalResult PairLoop::emitSums(SmallVector<Value> &carried) {
   }
   std::map<int64_t, PairValue> weights;
   for (const Sum &sum : sums) {
+    if (sum.kind != ReduceKind::Sum) {
+      auto after = reductionOf(sum, carried[next]);
+      if (failed(after))
+        return failure();
+      carried[next++] = *after;
+      continue;
+    }
     auto [entry, isNew] = weights.try_emplace(sum.weight);
     if (isNew) {
       PairValue own = tiles.constant(1);
@@ -472,6 +511,25 @@ LogicalResult PairLoop::emitEach() {
               &expr.columnsOfTile());
   }
   return success();
+}
+
+FailureOr<Value> PairLoop::reductionOf(const Sum &sum, Value before) {
+  Block *value = pairs.getPart(sum.value);
+  if (!value || sum.weight >= 0)
+    return expr.refuse(pairs, "weights of what is no sum"), failure();
+  SmallVector<PairValue> arguments = ofPair();
+  if (sum.feature) {
+    for (int64_t place : sum.places)
+      arguments.push_back(PairValue::index(place));
+    arguments.push_back(PairValue::along(*sum.feature));
+    return expr.reducedByFeature(*value, arguments, *sum.feature, sum.kind, mask, before);
+  }
+  auto own = expr.body(*value, arguments);
+  if (failed(own))
+    return failure();
+  PairValue terms =
+      tiles.reduce(tiles.select(mask, *own, tiles.identity(sum.kind)), kColumn, sum.kind);
+  return tiles.combine(sum.kind, before, tiles.spread(terms, {kRow}));
 }
 
 FailureOr<Value> PairLoop::sumOf(const Sum &sum, const PairValue &weights, Value before) {

@@ -29,15 +29,17 @@ forEachRowOfFeatures(mlir::Operation *at, PairExpr &expr, PairTiles &tiles,
 class PairLoop {
 public:
   PairLoop(mlir::seq::MixerOp mixer, PairExpr &expr, PairTiles &tiles, const PairRows &rows,
-           mlir::Value position);
+           mlir::Value position, const PairGroups &groups);
 
   /// Emits the loop of a seq.pairs, whose results the expressions behind it read.
   mlir::LogicalResult emit(mlir::seq::PairsOp pairs);
 
 private:
-  /// What is carried from tile to tile: the maximum of the scores, or a sum.
+  /// What is carried from tile to tile beside the maximum of the scores: a sum, or another
+  /// reduction of values.
   struct Sum {
     int64_t weight = -1, value = -1;
+    mlir::seq::ReduceKind kind = mlir::seq::ReduceKind::Sum;
     mlir::StringAttr name;
     llvm::SmallVector<int64_t> places; ///< of the features but the last one
     std::optional<Axis> feature;
@@ -54,20 +56,39 @@ private:
   mlir::LogicalResult findBounds();
   void divideIntervals();
   void findCuts(bool isOfTokens);
-  mlir::LogicalResult emitRun(mlir::Value number, llvm::SmallVector<mlir::Value> &carried);
+  /// A loop over all columns that carries values, which `inTile` replaces in each tile.
+  using InTile = llvm::function_ref<mlir::LogicalResult(llvm::SmallVector<mlir::Value> &)>;
+  mlir::LogicalResult emitRuns(llvm::SmallVector<mlir::Value> &carried, InTile inTile,
+                               bool isOutermost = false);
+  mlir::LogicalResult emitRun(mlir::Value number, llvm::SmallVector<mlir::Value> &carried,
+                              InTile inTile, bool isOutermost);
   mlir::LogicalResult emitTile(mlir::Value first, mlir::Value end, mlir::Value isCarry,
-                               llvm::SmallVector<mlir::Value> &carried);
+                               llvm::SmallVector<mlir::Value> &carried, InTile inTile);
   /// Where the columns of a run stand in the carry's components: in those of each length, the
   /// position that stands in the first row, and whether the columns are there at all.
   void findCarried(mlir::Value from);
   mlir::LogicalResult emitSums(llvm::SmallVector<mlir::Value> &carried);
   mlir::LogicalResult emitEach();
+  /// Places of the greatest, in the workspace.
+  struct List {
+    LaneArray array;
+    int64_t count = 0;
+    mlir::Value greater; ///< how many are greater than the least one
+  };
+  mlir::LogicalResult emitPlaces(mlir::seq::PairResultAttr result);
+  void emptyLists(const List &list);
+  void storePlaces(const List &list, mlir::Value isGreater, mlir::Value isEqual,
+                   mlir::Value greaterBefore, mlir::Value equalBefore);
+  PairValue numbersOf(const PairValue &scores);
+  mlir::Value countOf(mlir::Value condition);
+  void addIntegers(mlir::Region &region);
   /// A loop that carries values, which `body` replaces.
   mlir::FailureOr<mlir::scf::ForOp> emitLoop(
       mlir::Value first, mlir::Value end, mlir::Value step, bool isOutermost,
       llvm::SmallVector<mlir::Value> &carried,
       llvm::function_ref<mlir::LogicalResult(mlir::Value, llvm::SmallVector<mlir::Value> &)> body);
   mlir::FailureOr<PairValue> insideOfDomain(mlir::Value count);
+  mlir::FailureOr<mlir::Value> reductionOf(const Sum &sum, mlir::Value before);
   mlir::FailureOr<mlir::Value> sumOf(const Sum &sum, const PairValue &weights, mlir::Value before);
   /// The arguments of parts: the row, if there is one, and the column.
   llvm::SmallVector<PairValue> ofPair();
@@ -85,9 +106,11 @@ private:
   mlir::Location loc;
   const PairRows rows;
   mlir::Value position;
+  const PairGroups &groups;
   mlir::seq::PairsOp pairs;
   std::vector<Sum> sums;
   std::vector<Each> each;
+  std::vector<mlir::seq::PairResultAttr> places;
   llvm::SmallVector<Bounds> intervals; // of columns
   /// Rows that the carry has of some symbols: of the last positions, or of all.
   struct Length {

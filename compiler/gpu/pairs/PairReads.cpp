@@ -119,97 +119,11 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
   llvm_unreachable("tensors are in the plan");
 }
 
-PairExpr::Result PairExpr::produced(Operation *at, StringAttr name, ArrayRef<PairValue> places) {
-  // What another launch has made, and what this one keeps, too, if it is read at other rows.
-  const KeptValue *kept = groups.find(name);
-  const bool isMade =
-      llvm::any_of(results, [&](const auto &own) { return own.first.first == name.getValue(); });
-  if (kept && !isMade)
-    return loadKept(at, *kept, places);
-  ArrayRef<PairValue> features = places;
-  if (rows.dim) {
-    if (places.empty() || ArrayRef<Axis>(places[0].axes) != ArrayRef<Axis>{kRow} ||
-        places[0].offset)
-      return refuse(at, "sums over pairs at other rows than the own one"), failure();
-    features = places.drop_front();
-  }
-  SmallVector<int64_t> constants;
-  for (const PairValue &place : features.empty() ? features : features.drop_back()) {
-    if (!place.isConstant())
-      return refuse(at, "sums over pairs at several features in another order"), failure();
-    constants.push_back(place.offset);
-  }
-  auto found = results.find({name.str(), constants});
-  if (found == results.end())
-    return refuse(at, "'" + name.getValue() + "', which another form makes"), failure();
-  PairValue value = found->second;
-  if (value.axes.size() < 2)
-    return value;
-  const PairValue &last = places.back();
-  const Value begin = tiles.firstOf(value.axes[1]);
-  if (!last.isKnownIndex() || (last.isConstant() && begin) ||
-      (!last.axes.empty() && tiles.paddedOf(last.axes[0]) != tiles.paddedOf(value.axes[1])))
-    return refuse(at, "single features of sums over pairs"), failure();
-  if (last.isConstant())
-    return PairValue{tile::PickOp::create(builder, loc, tiles.typeOf({kRow}, tiles.real),
-                                          value.value, 1, static_cast<uint32_t>(last.offset)),
-                     {kRow},
-                     0};
-  value.axes = {kRow, last.axes[0]};
-  return value;
-}
-
-const LaneArray &PairExpr::kept(const KeptValue &value) {
-  auto [entry, isNew] = regions.try_emplace(value.name);
-  if (isNew)
-    entry->second = block.kept(static_cast<int32_t>(&value - groups.kept.data()), value.dtype,
-                               value.isOfTokens, value.extents);
-  return entry->second;
-}
-
-PairExpr::Result PairExpr::loadKept(Operation *at, const KeptValue &value,
-                                    ArrayRef<PairValue> places) {
-  Key key = keyOf(&value, places);
-  if (const PairValue *found = find(key))
-    return *found;
-  if (columns.isCarry && value.isOfTokens && places[0].varies(kColumn))
-    return refuse(at, "rows of earlier calls that the carry does not have"), failure();
-  Result result = loadFrom(at, kept(value), places, value.dims, nullptr);
-  if (failed(result))
-    return failure();
-  *result = widened(*result, value.dtype);
-  remember(key, *result);
-  return result;
-}
-
 std::optional<int32_t> PairExpr::rowsComponent(StringAttr name) const {
   for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
     if (component.kind == CarryComponent::Rows && component.of.getAttr() == name)
       return static_cast<int32_t>(number);
   return std::nullopt;
-}
-
-/// A state behind the call's one token, or in front of it.
-PairExpr::Result PairExpr::stateOfStep(Operation *at, StateOp state, ArrayRef<PairValue> places) {
-  const PairValue &token = places[0];
-  const bool isOfToken = token.isKnownIndex() && token.axes.size() == 1 &&
-                         (token.axes[0] == kRow || token.axes[0] == kColumn);
-  if (isOfToken && token.offset == 0)
-    for (auto next : mixer.getOps<NextOp>())
-      if (next.getStateAttr().getAttr() == state.getSymNameAttr())
-        return body(next.getBody().front(), places);
-  if (!isOfToken || token.offset != -1)
-    return refuse(at, "states at other tokens than the last"), failure();
-  for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
-    if (component.kind == CarryComponent::State &&
-        component.of.getAttr() == state.getSymNameAttr()) {
-      Result stored = loadFrom(at, block.carryIn(static_cast<int32_t>(number)), places.drop_front(),
-                               state.getDims(), nullptr);
-      if (failed(stored))
-        return failure();
-      return widened(*stored, block.plan.components[number].dtype);
-    }
-  llvm_unreachable("states are carried");
 }
 
 PairColumns::Carried PairExpr::columnsIn(int32_t component) const {
@@ -226,7 +140,7 @@ PairExpr::Result PairExpr::definition(Operation *at, Operation *source,
   auto made = [&]() -> Result {
     if (auto state = dyn_cast<StateOp>(source); state && rows.isStep)
       return stateOfStep(at, state, places);
-    if (const KeptValue *kept = groups.find(name); kept && !rows.isStep)
+    if (const KeptValue *kept = groups.find(name); kept && !rows.isStep && name != making)
       return loadKept(at, *kept, places);
     if (!define)
       return refuse(at, "'" + name.getValue() + "', which another form makes"), failure();
@@ -421,11 +335,11 @@ PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairV
   if (!component)
     return refuse(at, "rows of earlier calls that the carry does not have"), failure();
   const int64_t length = carryComponents(mixer)[*component].shape[0];
+  PairValue isEarlier = isBelow(arith::CmpIPredicate::slt, inside[*tokens], position);
   if (length > 0)
     inside[*tokens] = *integer(at, BinaryFn::Mod, inside[*tokens], PairValue::index(length));
   PairValue inCarry = exists;
-  if (failed(restrict(inCarry,
-                      isBelow(arith::CmpIPredicate::slt, tiles.number(places[*tokens]), position))))
+  if (failed(restrict(inCarry, isEarlier)))
     return failure();
   // Rows of the carry are in the tensor's own order.
   SmallVector<int64_t> inOrder(slots.size());

@@ -61,7 +61,7 @@ SmallVector<PairExpr::Term> PairExpr::expanded(SmallVector<Term> terms, const Ax
 FailureOr<Value> PairExpr::inSlices(int64_t size, Value start,
                                     llvm::function_ref<FailureOr<Value>(Axis, Value)> body) {
   if (size <= kSlice)
-    return body(tiles.addSlice(size, kSlice, Value()), start);
+    return body(tiles.addFeature(size), start);
   auto loop = scf::ForOp::create(builder, loc, block.i64(0), block.i64(size), block.i64(kSlice),
                                  ValueRange{start});
   block.noteLoop(loop);
@@ -86,7 +86,7 @@ void PairExpr::collectLines(Value value, BlockArgument argument, Axis feature,
   llvm::erase(axes, feature);
   if (axes.empty())
     return;
-  if (axes.size() == 1 && isa<FloatType>(value.getType())) {
+  if (axes.size() == 1 && (isa<FloatType>(value.getType()) || value.getType().isInteger(1))) {
     found.insert(value);
     return;
   }
@@ -118,9 +118,11 @@ PairExpr::byFeature(ArrayRef<Term> terms, BlockArgument argument, int64_t size, 
       if (failed(value))
         return failure();
       Axes axes = axesOf(part);
+      if (part.getType().isInteger(1)) // as a number
+        *value = tiles.select(*value, tiles.constant(1), tiles.constant(0));
       Value whole = tiles.spread(*value, axes);
-      Type type = tile::SmemType::get(builder.getContext(), {kSlice, tiles.paddedOf(axes[0])},
-                                      tiles.real, 0);
+      Type type = tile::SmemType::get(
+          builder.getContext(), {tiles.paddedOf(feature), tiles.paddedOf(axes[0])}, tiles.real, 0);
       Value memory = tile::AllocSmemOp::create(builder, loc, type, IntegerAttr());
       tile::StoreOp::create(builder, loc, whole, memory,
                             /*transposed=*/true);
@@ -145,6 +147,11 @@ PairExpr::byFeature(ArrayRef<Term> terms, BlockArgument argument, int64_t size, 
       auto type = cast<RankedTensorType>(tiles.typeOf({memory.second}, tiles.real));
       lines[part] = {
           tile::LoadLineOp::create(builder, loc, type, memory.first, own), {memory.second}, 0};
+      if (part.getType().isInteger(1)) {
+        Value line = lines[part].value;
+        lines[part].value = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNE, line,
+                                                  block.zero(line.getType()));
+      }
     }
     PairValue sum;
     for (const Term &term : terms) {
@@ -165,6 +172,40 @@ PairExpr::byFeature(ArrayRef<Term> terms, BlockArgument argument, int64_t size, 
     scf::YieldOp::create(builder, loc, *after);
     return loop.getResult(0);
   });
+}
+
+Value PairExpr::atFeature(const PairValue &value, Axis feature, Value number, ReduceKind kind) {
+  PairValue places[] = {tiles.number(PairValue::along(feature)), {number, {}, 0}};
+  tiles.unify(places);
+  Value isOwn = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, places[0].value,
+                                      places[1].value);
+  PairValue result = tiles.select({isOwn, {feature}, 0}, value, tiles.identity(kind));
+  return tiles.spread(result, {kRow, feature});
+}
+
+FailureOr<Value> PairExpr::reducedByFeature(Block &part, ArrayRef<PairValue> arguments,
+                                            Axis feature, ReduceKind kind, const PairValue &mask,
+                                            Value before) {
+  for (auto [argument, value] : llvm::zip_equal(part.getArguments(), arguments))
+    bindings[argument] = value;
+  Value whole = part.getTerminator()->getOperand(0);
+  // What is the same for all rows is reduced at once.
+  if (!varies(whole, kRow) && !mask.varies(kRow)) {
+    Result own = eval(whole);
+    if (failed(own))
+      return failure();
+    PairValue terms = tiles.select(mask, *own, tiles.identity(kind));
+    terms = {tiles.spread(terms, {kColumn, feature}), {kColumn, feature}, 0};
+    return tiles.combine(kind, before,
+                         tiles.spread(tiles.reduce(terms, kColumn, kind), {kRow, feature}));
+  }
+  const Term term{false, {whole}};
+  return byFeature(term, part.getArguments().back(), tiles.sizeOf(feature), before,
+                   [&](const PairValue &value, Value number, Value sum) -> FailureOr<Value> {
+                     PairValue own = tiles.reduce(tiles.select(mask, value, tiles.identity(kind)),
+                                                  kColumn, kind);
+                     return tiles.combine(kind, sum, atFeature(own, feature, number, kind));
+                   });
 }
 
 } // namespace seqmix::gpu

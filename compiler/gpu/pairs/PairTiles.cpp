@@ -46,10 +46,19 @@ Axis PairTiles::addSlice(int64_t size, int64_t width, Value first) {
 }
 
 Axis PairTiles::addFeatureOrSlice(int64_t size) {
-  if (size <= kMostFeatures || !slice)
+  if (size <= mostFeatures || !slice)
     return addFeature(size);
-  return addSlice(size, kMostFeatures,
-                  arith::MulIOp::create(builder, loc, slice, block.i64(kMostFeatures)));
+  const Axis axis = addSlice(size, kMostFeatures,
+                             arith::MulIOp::create(builder, loc, slice, block.i64(kMostFeatures)));
+  slices[axis] = slice;
+  return axis;
+}
+
+bool PairTiles::areSame(Axis a, Axis b) const {
+  if (padded[a] != padded[b])
+    return false;
+  return a == b ||
+         (firsts[a] ? slices.lookup(a) && slices.lookup(a) == slices.lookup(b) : !firsts[b]);
 }
 
 Value PairTiles::extentOf(Axis axis) {

@@ -83,7 +83,10 @@ public:
   /// where there is one only.
   static constexpr int64_t kMostFeatures = 256;
   mlir::Value slice;
+  int64_t mostFeatures = kMostFeatures; ///< of sums that a block has at once
   Axis addFeatureOrSlice(int64_t size);
+  /// Whether two axes of features have the same places: all, or those of the block's slice.
+  bool areSame(Axis a, Axis b) const;
 
   /// The positions that the first places of rows and columns stand for, as i32.
   mlir::Value firstRow, firstColumn;
@@ -91,6 +94,7 @@ public:
 private:
   llvm::SmallVector<int64_t> sizes, padded;
   llvm::SmallVector<mlir::Value> firsts;
+  llvm::SmallDenseMap<Axis, mlir::Value> slices; ///< of a block, by axis
 };
 
 /// A factor of matrix products: the tile itself, or bf16 tiles whose sum it is.

@@ -16,9 +16,12 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 #include <fmt/format.h>
 
@@ -38,6 +41,8 @@ constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
 /// Sums of a block: half as many where factors are cut into three parts or are f64. Beyond that
 /// warps divide the features, too, and a block has fewer rows.
 constexpr int64_t kMostSums = 8192;
+/// Features of the sums of a step whose results read all of them.
+constexpr int64_t kMostOfStep = 512;
 /// Bytes of a row of features up to which the registers of a multiprocessor are enough for three
 /// blocks.
 constexpr int64_t kBytesOfThreeBlocks = 128;
@@ -51,20 +56,19 @@ public:
   FailureOr<PairLaunches> run() {
     if (failed(check()))
       return failure();
-    auto divided = groupPairs(mixer);
-    if (failed(divided))
-      return failure();
-    groups = std::move(*divided);
-    for (size_t number = 0; number < groups.groups.size(); ++number)
-      if (failed(groups.groups[number].isRecurrent ? emitRecurrences()
-                                                   : emitGroup(number, nameOf(number), false)))
+    const size_t before = llvm::range_size(module.getOps<LLVM::LLVMFuncOp>());
+    const int32_t start = first;
+    while (failed(emitForward())) {
+      // What reads sums across slices of features takes a launch behind that of all slices.
+      if (!across || !divided.insert(across))
         return failure();
-    if (failed(emitCarryKernel(mixer, plan, groups, module, name, first, result.launches)))
-      return failure();
-    for (const KeptValue &kept : groups.kept)
-      result.regions.push_back(
-          LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
-    if (hasStep())
+      for (auto kernel : llvm::to_vector(
+               llvm::drop_begin(module.getOps<LLVM::LLVMFuncOp>(), static_cast<ptrdiff_t>(before))))
+        kernel.erase();
+      first = start;
+      result = {};
+    }
+    if (!plan.noStep)
       emitStep();
     return std::move(result);
   }
@@ -77,6 +81,27 @@ private:
   int32_t first;
   PairGroups groups;
   PairLaunches result;
+  llvm::SetVector<StringAttr> divided;             // sums that are read across slices
+  StringAttr across;                               // the last of them, by a kernel that has failed
+  int64_t featureLimit = PairTiles::kMostFeatures; // of sums that a block has at once
+
+  LogicalResult emitForward() {
+    across = {};
+    auto own = groupPairs(mixer, divided);
+    if (failed(own))
+      return failure();
+    groups = std::move(*own);
+    for (size_t number = 0; number < groups.groups.size(); ++number)
+      if (failed(groups.groups[number].isRecurrent ? emitRecurrences()
+                                                   : emitGroup(number, nameOf(number), false)))
+        return failure();
+    if (failed(emitCarryKernel(mixer, plan, groups, module, name, first, result.launches)))
+      return failure();
+    for (const KeptValue &kept : groups.kept)
+      result.regions.push_back(
+          LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+    return success();
+  }
 
   LogicalResult refuse(Operation *op, const Twine &what) {
     return emitError(op->getLoc()) << "not lowered for CUDA yet: " << what;
@@ -130,7 +155,7 @@ private:
   /// one kernel, and the row of a token fits in a tile.
   bool hasStep() {
     const PairGroup &last = groups.groups.back();
-    if (plan.noStep || last.isRecurrent || last.rows != tokenDimOf(mixer))
+    if (last.isRecurrent || last.rows != tokenDimOf(mixer))
       return false;
     // States are those behind the token that the group itself is at.
     if (!llvm::all_of(ArrayRef(groups.groups).drop_back(),
@@ -148,18 +173,24 @@ private:
       // Blocks have all features, or each a slice of them.
       const bool isOfRows = component.kind == CarryComponent::Rows;
       ArrayRef<int64_t> features = ArrayRef(component.shape).drop_front(isOfRows ? 1 : 0);
-      const int64_t parts =
-          features.empty() ? 1 : llvm::divideCeil(features.back(), PairTiles::kMostFeatures);
+      const int64_t parts = features.empty() ? 1 : llvm::divideCeil(features.back(), featureLimit);
       return parts == 1 || (isOfRows && parts == slicesOf(last));
     });
   }
 
-  /// Without it the launches of a forward pass serve, which explanations say.
+  /// Without it the launches of a forward pass serve, which explanations say. One block has all
+  /// features that are read across slices.
   void emitStep() {
     ScopedDiagnosticHandler quiet(mixer.getContext(), [](Diagnostic &) { return success(); });
     const std::string kernel = (name + "_step").str();
     const int32_t before = first;
-    if (succeeded(emitGroup(groups.groups.size() - 1, kernel, true)))
+    auto own = groupPairs(mixer);
+    if (failed(own))
+      return;
+    groups = std::move(*own);
+    if (!divided.empty())
+      featureLimit = kMostOfStep;
+    if (!hasStep() || succeeded(emitGroup(groups.groups.size() - 1, kernel, true)))
       return;
     SymbolTable::lookupSymbolIn(module, kernel)->erase();
     first = before;
@@ -180,6 +211,7 @@ private:
     if (!isStep && mostFeatures(group) * bytes <= kBytesOfThreeBlocks)
       kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), block.builder.getI32IntegerAttr(3));
     PairTiles tiles(block, blockRows, columns);
+    tiles.mostFeatures = featureLimit;
     PairProducts products(tiles, order);
     LaunchPlan launch = launchOf(plan, shape, 32 * kWarps, regions);
     launch.kernel = first++;
@@ -223,16 +255,20 @@ private:
     tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, rows.first);
 
     PairExpr expr(mixer, tiles, products, rows, groups);
-    PairLoop loop(mixer, expr, tiles, rows, position);
+    llvm::scope_exit note([&] { across = expr.readAcross(); });
+    PairLoop loop(mixer, expr, tiles, rows, position, groups);
     for (PairsOp pairs : group.pairs)
       if (failed(loop.emit(pairs)))
+        return failure();
+    for (StringAttr own : group.once)
+      if (failed(emitOnce(own, tiles, products, rows)))
         return failure();
     for (auto [tensor, output] : group.outputs)
       if (failed(emitResult(output, output.getSourceAttr().getAttr(), block.tensor(tensor), expr,
                             tiles, rows)))
         return failure();
     for (const KeptValue &kept : groups.kept)
-      if (kept.maker == number &&
+      if (kept.maker == number && !groups.isStoredEarly(kept.name) &&
           failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
         return failure();
     if (isStep) {
@@ -246,6 +282,15 @@ private:
     arith::populateCeilFloorDivExpandOpsPatterns(patterns);
     walkAndApplyPatterns(kernel, std::move(patterns));
 
+    if (!isStep && group.pairs.empty()) {
+      kernel->setAttr(formName,
+                      StringAttr::get(mixer.getContext(),
+                                      fmt::format("a block makes {} rows of results, on tensor "
+                                                  "cores",
+                                                  blockRows)));
+      result.launches.push_back(std::move(launch));
+      return success();
+    }
     const std::string of = isStep      ? "a block for a row walks its columns"
                            : !rows.dim ? "a block walks the columns of all"
                            : rows.dim == tokenDimOf(mixer)
@@ -277,10 +322,11 @@ private:
     };
     for (PairsOp pairs : group.pairs)
       for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
-        note(own.getProduced().getAttr());
+        if (own.getKind() != PairKind::Places) // a block has all of its rows
+          note(own.getProduced().getAttr());
     for (auto [number, output] : group.outputs)
       note(output.getSourceAttr().getAttr());
-    return llvm::divideCeil(most, PairTiles::kMostFeatures);
+    return llvm::divideCeil(most, featureLimit);
   }
 
   /// Of sums, and of results if these are asked for, padded.
@@ -294,17 +340,24 @@ private:
     for (PairsOp pairs : group.pairs) {
       pairs.walk([&](ReduceOp reduce) { note(reduce.getDims()); });
       for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
-        note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
+        if (result.getKind() != PairKind::Places)
+          note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
     }
+    if (ofOutputs)
+      for (StringAttr name : group.once)
+        note(chunk::dimsOf(chunk::lookup(mixer, name)));
     if (ofOutputs)
       for (auto [number, output] : group.outputs)
         note(chunk::dimsOf(chunk::lookup(mixer, output.getSourceAttr())));
-    features = std::min(features, PairTiles::kMostFeatures);
+    features = std::min(features, featureLimit);
     return static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(features)));
   }
 
   int64_t rowsOfBlock(const PairGroup &group, int64_t bytes) {
-    const int64_t rows = (bytes > 2 ? kMostSums / 2 : kMostSums) / mostFeatures(group, true);
+    int64_t rows = (bytes > 2 ? kMostSums / 2 : kMostSums) / mostFeatures(group, true);
+    // Rows at given places are gathered, each with an address of its own.
+    if (mixer.getOps<PairsOp>().empty())
+      rows /= 2;
     return std::clamp(rows, kRowsOfWarp, kRowsOfWarp * kWarps);
   }
 
@@ -312,6 +365,35 @@ private:
     const int64_t columns = kFactorRegisters * 32 * 4 / (mostFeatures(group) * bytes);
     return std::clamp(static_cast<int64_t>(llvm::bit_floor(static_cast<uint64_t>(columns))),
                       kLeastColumns, kMostColumns);
+  }
+
+  /// Makes a definition for all who read it: later launches, and what this one makes behind it, of
+  /// the same rows.
+  LogicalResult emitOnce(StringAttr symbol, PairTiles &tiles, PairProducts &products,
+                         const PairRows &rows) {
+    LaneBlock &block = tiles.block;
+    Operation *source = chunk::lookup(mixer, symbol);
+    const KeptValue &kept = *groups.find(symbol);
+    // What is known of loops over slices is of no use behind them.
+    PairExpr expr(mixer, tiles, products, rows, groups);
+    expr.setMaking(symbol);
+    const LaneArray &array = expr.kept(kept);
+    {
+      OpBuilder::InsertionGuard guard(block.builder);
+      llvm::SaveAndRestore<Value> whole(tiles.slice, Value());
+      const int64_t size = kept.extents.empty() ? 1 : kept.extents.back();
+      if (const int64_t slices = llvm::divideCeil(size, featureLimit); slices > 1) {
+        auto loop = scf::ForOp::create(block.builder, block.loc, block.i64(0), block.i64(slices),
+                                       block.i64(1));
+        block.noteLoop(loop);
+        block.builder.setInsertionPointToStart(loop.getBody());
+        tiles.slice = loop.getInductionVar();
+      }
+      if (failed(emitResult(source, symbol, array, expr, tiles, rows)))
+        return failure();
+    }
+    tile::BarrierOp::create(block.builder, block.loc);
+    return success();
   }
 
   /// Stores a symbol at the block's rows.
@@ -350,7 +432,7 @@ private:
 
 } // namespace
 
-bool hasPairs(MixerOp mixer) { return !mixer.getOps<PairsOp>().empty(); }
+bool hasPairs(MixerOp mixer) { return !mixer.getOps<PairsOp>().empty() || carriesRows(mixer); }
 
 FailureOr<PairLaunches> emitPairKernels(MixerOp mixer, const MixerPlan &plan,
                                         mlir::gpu::GPUModuleOp module, StringRef name,

@@ -19,7 +19,8 @@
 
 namespace seqmix::gpu {
 
-/// Whether a mixer at the structure stage has reductions over pairs.
+/// Whether a mixer at the structure stage has reductions over pairs, or rows of earlier tokens,
+/// which are read at places that data choose where there are no pairs.
 bool hasPairs(mlir::seq::MixerOp mixer);
 
 /// The launches of a forward pass and the regions of their workspace, and that of a step; without

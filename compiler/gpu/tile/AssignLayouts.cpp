@@ -132,6 +132,8 @@ private:
         SmallVector<Value> all(scan.getInputs());
         llvm::append_range(all, scan.getOutputs());
         tie(all);
+      } else if (auto scatter = dyn_cast<ScatterOp>(op)) {
+        tie({scatter.getValue(), scatter.getOffsets(), scatter.getExists()});
       } else if (OpTrait::hasElementwiseMappableTraits(op)) {
         SmallVector<Value> all(op->getOperands());
         llvm::append_range(all, op->getResults());

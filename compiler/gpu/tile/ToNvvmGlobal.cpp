@@ -136,10 +136,42 @@ struct GatherLowering : OpConversionPattern<GatherOp> {
   }
 };
 
+struct ScatterLowering : OpConversionPattern<ScatterOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(ScatterOp op, OneToNOpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    const Layout layout = *layoutOf(op.getValue().getType());
+    Emitter emit(rewriter, op.getLoc());
+    // Of copies one thread writes one, once.
+    uint32_t copies = 0;
+    for (auto [bit, column] : llvm::enumerate(layout.threadBases()))
+      if (!column)
+        copies |= 1U << bit;
+    Value isFirst = copies ? emit.hasBits(emit.threadId(), copies, false) : Value();
+    Type element = op.getValue().getType().getElementType();
+    Value base = adaptor.getBase()[0];
+    for (auto [value, offset, exists] :
+         llvm::zip_equal(adaptor.getValue(), adaptor.getOffsets(), adaptor.getExists())) {
+      Value isOwn = exists;
+      if (isFirst)
+        isOwn = arith::AndIOp::create(rewriter, op.getLoc(), isFirst, isOwn);
+      auto choice = scf::IfOp::create(rewriter, op.getLoc(), isOwn, /*withElse=*/false);
+      OpBuilder::InsertionGuard guard(rewriter);
+      rewriter.setInsertionPointToStart(choice.thenBlock());
+      Value address = LLVM::GEPOp::create(rewriter, op.getLoc(), base.getType(), element, base,
+                                          ArrayRef<LLVM::GEPArg>{offset});
+      LLVM::StoreOp::create(rewriter, op.getLoc(), value, address);
+    }
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
 } // namespace
 
 void populateGlobalPatterns(TypeConverter &types, RewritePatternSet &patterns) {
-  patterns.add<LoadGlobalLowering, StoreGlobalLowering>(types, patterns.getContext());
+  patterns.add<LoadGlobalLowering, StoreGlobalLowering, ScatterLowering>(types,
+                                                                         patterns.getContext());
   // It is an elementwise op, too.
   patterns.add<GatherLowering>(types, patterns.getContext(), /*benefit=*/2);
 }

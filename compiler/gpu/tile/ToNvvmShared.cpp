@@ -109,6 +109,13 @@ std::optional<MatrixLoad> matrixLoad(const LinearMap &offsets, const Layout &lay
   return load;
 }
 
+/// Where the one of this number stands, of those that take as many bytes.
+Value behind(Emitter &emit, Value base, Value number, int64_t bytes) {
+  Value offset = arith::MulIOp::create(emit.builder, emit.loc, number, emit.i64(bytes));
+  return LLVM::GEPOp::create(emit.builder, emit.loc, base.getType(), emit.builder.getI8Type(), base,
+                             ArrayRef<LLVM::GEPArg>{offset});
+}
+
 /// Loads in vectors, as far as registers follow each other.
 void loadVectors(Emitter &emit, const Layout &layout, const LinearMap &offsets, Value base,
                  Type element, Registers &results) {
@@ -130,20 +137,27 @@ struct LoadLowering : OpConversionPattern<LoadOp> {
   LogicalResult matchAndRewrite(LoadOp op, OpAdaptor adaptor,
                                 ConversionPatternRewriter &rewriter) const override {
     const Layout layout = *layoutOf(op.getType());
-    const SmemType tile = op.getTile().getType();
-    const LinearMap offsets = sharedOffsets(tile, layout, op.getTransposed());
+    SmemType tile = op.getTile().getType();
     Emitter emit(rewriter, op.getLoc());
+    Value base = adaptor.getTile();
+    if (Value part = adaptor.getPart()) {
+      const int64_t rows = op.getType().getDimSize(op.getTransposed() ? 1 : 0);
+      tile = SmemType::get(op.getContext(), {rows, tile.getShape()[1]}, tile.getElementType(),
+                           tile.getSwizzle());
+      base = behind(emit, base, part, int64_t(tile.bytes()));
+    }
+    const LinearMap offsets = sharedOffsets(tile, layout, op.getTransposed());
     Registers results(layout.registers());
     Type element = op.getType().getElementType();
     std::optional<MatrixLoad> matrices;
     if (tile.elementBytes() == 2)
       matrices = matrixLoad(offsets, layout);
     if (matrices) {
-      loadMatrices(emit, *matrices, offsets, adaptor.getTile(), element, results);
+      loadMatrices(emit, *matrices, offsets, base, element, results);
       rewriter.replaceOpWithMultiple(op, {results});
       return success();
     }
-    loadVectors(emit, layout, offsets, adaptor.getTile(), element, results);
+    loadVectors(emit, layout, offsets, base, element, results);
     rewriter.replaceOpWithMultiple(op, {results});
     return success();
   }
@@ -205,12 +219,7 @@ struct LoadLineLowering : OpConversionPattern<LoadLineOp> {
     Type element = op.getType().getElementType();
     const auto line = SmemType::get(op.getContext(), op.getType().getShape(), element, 0);
     Emitter emit(rewriter, op.getLoc());
-    Value bytes = arith::ConstantOp::create(rewriter, op.getLoc(),
-                                            rewriter.getI64IntegerAttr(int64_t(line.bytes())));
-    Value offset = arith::MulIOp::create(rewriter, op.getLoc(), adaptor.getLine(), bytes);
-    Value base = LLVM::GEPOp::create(rewriter, op.getLoc(), adaptor.getTile().getType(),
-                                     rewriter.getI8Type(), adaptor.getTile(),
-                                     ArrayRef<LLVM::GEPArg>{offset});
+    Value base = behind(emit, adaptor.getTile(), adaptor.getLine(), int64_t(line.bytes()));
     Registers results(layout.registers());
     loadVectors(emit, layout, sharedOffsets(line, layout, false), base, element, results);
     rewriter.replaceOpWithMultiple(op, {results});

@@ -45,6 +45,24 @@ func.func @k(%t: !tile.smem<64x32xbf16>) {
 
 // -----
 
+func.func @k(%v: tensor<64xf32>, %base: !llvm.ptr<1>, %at: tensor<32xi32>, %where: tensor<64xi1>) {
+  // c23
+  // expected-error@below {{has a value, offsets in i32 or i64 and conditions in i1 of one shape and layout}}
+  tile.scatter %v to %base at %at where %where : tensor<64xf32>, tensor<32xi32>, tensor<64xi1>
+  return
+}
+
+// -----
+
+func.func @k(%t: !tile.smem<64x32xbf16>, %i: i64) {
+  // c10
+  // expected-error@below {{loads a part of a matrix: some of its rows, of a multiple of eight}}
+  %x = tile.load %t part %i : !tile.smem<64x32xbf16> -> tensor<16x16xbf16>
+  return
+}
+
+// -----
+
 func.func @k(%a: tensor<64x32xbf16>, %b: tensor<64x64xbf16>, %c: tensor<64x64xf32>) {
   // c11
   // expected-error@below {{has matrices whose shapes do not fit}}

@@ -49,6 +49,12 @@ llvm.func @without_layouts(%x: !llvm.ptr<1>, %n: i64, %s: i64) attributes {tile.
   %matrix = tile.alloc_smem : !tile.smem<16x64xf32>
   // CHECK: tile.load_line %{{.*}} at %{{.*}} : !tile.smem<16x64xf32> -> tensor<64xf32>
   %row = tile.load_line %matrix at %n : !tile.smem<16x64xf32> -> tensor<64xf32>
+  // CHECK: tile.scatter %{{.*}} to %{{.*}} at %{{.*}} where %{{.*}} : tensor<64xf32>, tensor<64xi32>, tensor<64xi1>
+  %places = tile.iota dim 0 : tensor<64xi32>
+  %all = arith.constant dense<true> : tensor<64xi1>
+  tile.scatter %row to %x at %places where %all : tensor<64xf32>, tensor<64xi32>, tensor<64xi1>
+  // CHECK: tile.load %{{.*}} part %{{.*}} transposed : !tile.smem<16x64xf32> -> tensor<64x8xf32>
+  %part = tile.load %matrix part %n transposed : !tile.smem<16x64xf32> -> tensor<64x8xf32>
   // CHECK: tile.reduce %{{.*}} dim 0 {
   %total = tile.reduce %f dim 0 {
   ^bb0(%u: f32, %v: f32):
