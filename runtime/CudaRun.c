@@ -28,6 +28,10 @@ static int64_t factorOf(const SeqCall *call, const SeqFactor *factor, int64_t se
     if (call->seqlens)
       return factor->divisor == 1 ? call->tokens : call->tokens / factor->divisor + call->sequences;
     return seqMultiply(size, call->sequences, dividedUp(call->tokens, factor->divisor));
+  case SEQ_FACTOR_PARTS: {
+    int64_t parts = dividedUp(call->extent[factor->dim], factor->divisor);
+    return parts > 0 ? parts : 1;
+  }
   default:
     return dividedUp(call->extent[factor->dim], factor->divisor);
   }

@@ -202,6 +202,7 @@ enum SeqFactorKind {
                         // next; of packed ones an upper bound: tokens / divisor + sequences,
                         // or the tokens themselves
   SEQ_FACTOR_SEGMENTS = 2, // segments that each sequence is cut into
+  SEQ_FACTOR_PARTS = 3,    // parts of `divisor` places of a dim, one at least
 };
 
 typedef struct SeqFactor {

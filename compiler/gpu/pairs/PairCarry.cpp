@@ -320,23 +320,13 @@ LogicalResult emitCarryKernel(MixerOp mixer, const MixerPlan &plan, const PairGr
                               std::vector<LaunchPlan> &launches) {
   const auto regions = static_cast<int32_t>(groups.kept.size());
   const LaneShape shape{{0}, 32, 32, 1, 32};
-  if (carriesRows(mixer)) {
-    LLVM::LLVMFuncOp kernel =
-        makeKernel(module, mixer.getLoc(), (name + "_rows").str(), plan, kCarryWarps, regions);
-    if (failed(RowsLowering(mixer, plan, kernel, groups).run()))
-      return failure();
-    LaunchPlan launch = launchOf(plan, shape, 32 * kCarryWarps, regions);
-    launch.kernel = first++;
-    launch.grid[2].number = kCarryBlocks;
-    launches.push_back(std::move(launch));
-    return success();
-  }
-  LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), (name + "_position").str(), plan, 1);
-  LaneBlock block(plan, shape, kernel, mixer.getCompute());
-  block.storePosition();
-  LLVM::ReturnOp::create(block.builder, block.loc, ValueRange());
-  LaunchPlan launch = launchOf(plan, shape, 32);
+  LLVM::LLVMFuncOp kernel =
+      makeKernel(module, mixer.getLoc(), (name + "_rows").str(), plan, kCarryWarps, regions);
+  if (failed(RowsLowering(mixer, plan, kernel, groups).run()))
+    return failure();
+  LaunchPlan launch = launchOf(plan, shape, 32 * kCarryWarps, regions);
   launch.kernel = first++;
+  launch.grid[2].number = kCarryBlocks;
   launches.push_back(std::move(launch));
   return success();
 }

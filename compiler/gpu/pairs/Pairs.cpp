@@ -95,7 +95,8 @@ private:
       if (failed(groups.groups[number].isRecurrent ? emitRecurrences()
                                                    : emitGroup(number, nameOf(number), false)))
         return failure();
-    if (failed(emitCarryKernel(mixer, plan, groups, module, name, first, result.launches)))
+    if (carriesRows(mixer) &&
+        failed(emitCarryKernel(mixer, plan, groups, module, name, first, result.launches)))
       return failure();
     for (const KeptValue &kept : groups.kept)
       result.regions.push_back(
@@ -196,6 +197,23 @@ private:
     first = before;
   }
 
+  /// Blocks that have read the position count themselves; else one writes it.
+  void storePosition(LaneBlock &block) {
+    OpBuilder::InsertionGuard guard(block.builder);
+    if (!block.readsPosition()) {
+      Type i32 = block.builder.getI32Type();
+      Value isFirst = arith::CmpIOp::create(
+          block.builder, block.loc, arith::CmpIPredicate::eq,
+          NVVM::BlockIdZOp::create(block.builder, block.loc, i32),
+          arith::ConstantOp::create(block.builder, block.loc, block.builder.getI32IntegerAttr(0)));
+      auto choice = scf::IfOp::create(block.builder, block.loc, isFirst, /*withElse=*/false);
+      block.builder.setInsertionPointToStart(choice.thenBlock());
+      block.storePosition();
+      return;
+    }
+    block.storePosition();
+  }
+
   /// The kernel of a group, or that of a step.
   LogicalResult emitGroup(size_t number, const std::string &kernelName, bool isStep) {
     const PairGroup &group = groups.groups[number];
@@ -242,7 +260,7 @@ private:
     if (rows.dim == tokenDimOf(mixer)) {
       all = block.tokens;
       rows.first = arith::AddIOp::create(builder, block.loc, position, rows.inCall);
-      launch.grid[2].factors.push_back({SEQ_FACTOR_DIM, plan.tokenDim, blockRows});
+      launch.grid[2].factors.push_back({SEQ_FACTOR_PARTS, plan.tokenDim, blockRows});
     } else if (rows.dim) {
       const auto size =
           static_cast<int64_t>(*cast<DimOp>(chunk::lookup(mixer, rows.dim)).getSize());
@@ -274,7 +292,9 @@ private:
     if (isStep) {
       if (failed(storeCarryOfStep(mixer, expr, tiles, position)))
         return failure();
-      block.storePosition();
+      storePosition(block);
+    } else if (number + 1 == groups.groups.size() && !carriesRows(mixer)) {
+      storePosition(block);
     }
     LLVM::ReturnOp::create(builder, block.loc, ValueRange());
     // Bounds of columns may be quotients.
