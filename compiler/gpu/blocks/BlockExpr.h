@@ -134,6 +134,9 @@ private:
   Result reduceOver(mlir::seq::ReduceOp op, int64_t size, llvm::ArrayRef<int> retained);
   mlir::Value inShared(mlir::seq::DefineOp define, llvm::ArrayRef<Evaluated> arguments);
   Result sumOfProducts(mlir::seq::ReduceOp op, int64_t size, int token);
+  llvm::SmallVector<mlir::Value, 2> sharedFactorOf(llvm::ArrayRef<mlir::Value> leaves, int axis,
+                                                   mlir::seq::ReduceOp op, const BlockAxis &summed,
+                                                   int64_t slice);
   mlir::Value factorOf(llvm::ArrayRef<mlir::Value> leaves, int axis, mlir::seq::ReduceOp op,
                        const BlockAxis &summed);
   unsigned partsOfProducts() const;
@@ -165,6 +168,13 @@ private:
   llvm::DenseMap<mlir::Value, Evaluated> bindings, values;
   std::map<std::pair<const void *, llvm::SmallVector<int64_t>>, Evaluated> known;
   llvm::DenseMap<mlir::Operation *, mlir::Value> sums; ///< by reduction, over tokens
+  /// Factors of products that are of tokens, by sum and slice: in shared memory, as those of all
+  /// places take them.
+  struct SharedFactor {
+    mlir::Block *block;
+    llvm::SmallVector<mlir::Value, 2> parts;
+  };
+  llvm::DenseMap<std::pair<mlir::Operation *, int64_t>, SharedFactor> sharedFactors;
 };
 
 } // namespace seqmix::gpu

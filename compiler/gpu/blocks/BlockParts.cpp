@@ -38,9 +38,6 @@ public:
     BlockParts result;
     for (const auto &[name, part] : kept)
       result.kept.push_back(keptValueOf(mixer, name, part));
-    for (auto define : mixer.getOps<DefineOp>())
-      if (define.getDims().size() > 1)
-        define.walk([&](ReduceOp) { result.hasProducts = true; });
     for (size_t part = 0; part < order.size(); ++part)
       result.parts.push_back(makePart(part, result.kept));
     return result;
@@ -262,6 +259,18 @@ private:
 };
 
 } // namespace
+
+int64_t summandsOfProducts(MixerOp mixer) {
+  int64_t most = 0;
+  for (auto define : mixer.getOps<DefineOp>())
+    if (define.getDims().size() > 1)
+      define.walk([&](ReduceOp reduce) {
+        for (auto dim : reduce.getDims().getAsRange<FlatSymbolRefAttr>())
+          if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
+            most = std::max(most, static_cast<int64_t>(*size));
+      });
+  return most;
+}
 
 std::optional<BlockParts> divideStates(MixerOp mixer, std::string &reason) {
   return PartFinder(mixer, reason).run();

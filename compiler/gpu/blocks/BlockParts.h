@@ -35,10 +35,11 @@ struct BlockPart {
 struct BlockParts {
   std::vector<BlockPart> parts; ///< in the order of their launches
   std::vector<KeptValue> kept;  ///< by region
-  /// Definitions have sums for each of their places, which tensor cores make, and other forms do
-  /// not.
-  bool hasProducts = false;
 };
+
+/// Whether definitions have sums for each of their places: products of matrices, which tensor cores
+/// make. The greatest number of summands; 0: none have.
+int64_t summandsOfProducts(mlir::seq::MixerOp mixer);
 
 /// Divides a mixer with an affine recurrence beside other states; nothing, with the reason, where
 /// states depend on each other in both directions.

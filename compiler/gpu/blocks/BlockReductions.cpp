@@ -21,7 +21,7 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 
 /// Elements of a tile that is summed, and of a product's factor.
-static constexpr int64_t kMostElements = 4096, kMostOfProduct = 1024;
+static constexpr int64_t kMostElements = 2048, kMostOfProduct = 1024;
 
 /// What a reduction of nothing is.
 static double neutralOf(ReduceKind kind) {
@@ -235,18 +235,34 @@ BlockExpr::Result BlockExpr::sumOfProducts(ReduceOp op, int64_t size, int token)
   const BlockFrame results = frame;
   Value total = tiles->zeros(results);
   const int64_t most = std::clamp<int64_t>(kMostOfProduct / frame[other].size, 16, 64);
-  for (const BlockAxis &summed : slicesOf(dim, size, most)) {
-    Value first = factorOf(ofTokens, token, op, summed);
-    Value second = first ? factorOf(ofPlaces, other, op, summed) : Value();
-    if (!second)
+  for (auto [number, summed] : llvm::enumerate(slicesOf(dim, size, most))) {
+    Parts first = sharedFactorOf(ofTokens, token, op, summed, static_cast<int64_t>(number));
+    Value places = first.empty() ? Value() : factorOf(ofPlaces, other, op, summed);
+    if (!places)
       return failure();
+    Parts second = tiles->split(places, partsOfProducts());
     if (token == 1)
       std::swap(first, second);
-    const unsigned parts = partsOfProducts();
-    total = tiles->dot(tiles->split(first, parts), tiles->transpose(tiles->split(second, parts)),
-                       total);
+    total = tiles->dot(first, tiles->transpose(second), total);
   }
   return Evaluated{false, -1, 0, total, 3};
+}
+
+/// The parts of the factor that is of tokens; none for an error.
+Parts BlockExpr::sharedFactorOf(ArrayRef<Value> leaves, int axis, ReduceOp op,
+                                const BlockAxis &summed, int64_t slice) {
+  SharedFactor &shared = sharedFactors[{op, slice}];
+  if (shared.parts.empty() || shared.block != builder.getInsertionBlock()) {
+    const int64_t rows = frame[static_cast<size_t>(axis)].size;
+    Value tile = factorOf(leaves, axis, op, summed);
+    if (!tile)
+      return {};
+    Parts parts = tiles->split(tile, partsOfProducts());
+    shared = {builder.getInsertionBlock(),
+              tiles->allocate(rows, summed.size, static_cast<unsigned>(parts.size()))};
+    tiles->store(parts, shared.parts);
+  }
+  return tiles->load(shared.parts, /*transposed=*/false);
 }
 
 /// The product of values that vary over an axis and the summed dim, zero beyond their ends.

@@ -28,7 +28,8 @@ namespace seqmix::gpu {
 namespace {
 
 constexpr int32_t kWarps = 8;
-/// Elements of a slice: 32 of a thread, beside as many of each read's sums.
+/// Elements of a slice: 32 of a thread, beside as many of each read's sums; a quarter of them where
+/// factors are sums for each row.
 constexpr int64_t kElements = 8192;
 /// Reads that are summed up at once.
 constexpr size_t kMostReads = 3;
@@ -201,7 +202,8 @@ private:
     columns = axisOf(mixer, block, dimOf(affine.getCols()[0]));
     BlockAxis rows = axisOf(mixer, block, dimOf(affine.getRows()[0]));
     const int64_t count = fixedSize(mixer, FlatSymbolRefAttr::get(rows.dim));
-    const int64_t most = std::min(rows.size, kElements / columns.size);
+    const int64_t elements = summandsOfProducts(mixer) > 0 ? kElements / 4 : kElements;
+    const int64_t most = std::min(rows.size, elements / columns.size);
     if (most < kLeastPlaces)
       return refuse(fmt::format("{} columns, which are too many for registers", columns.size));
     for (int64_t first = 0; first < count; first += most) {

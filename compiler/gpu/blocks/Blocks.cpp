@@ -166,6 +166,8 @@ int64_t BlockLowering::sharedBytes(int64_t columns) {
     bytes += 8 * tokens * tokens;
   if (decaysByColumn)
     bytes += 4 * tokens * columns;
+  // Of each factor that is a product, what it is made of.
+  bytes += static_cast<int64_t>(rowFactors.size()) * factor * tokens * summandsOfProducts(mixer);
   if (parksScores())
     bytes += reads * updates * 4 * tokens * tokens;
   bytes += solved * updates * 4 * tokens * tokens;

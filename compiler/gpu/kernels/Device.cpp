@@ -193,7 +193,7 @@ static bool emitParts(seq::MixerOp mixer, const MixerPlan &plan, mlir::gpu::GPUM
   result.regions = keptRegions(*divided, plan);
   emitStep(mixer, &*divided, plan, kernels, result);
   const int32_t uncut = countKernels(kernels);
-  if (divided->hasProducts) {
+  if (summandsOfProducts(blocks) > 0) {
     result.uncut = "sums for each place of a dim are slow in the sequential form";
     return true;
   }
