@@ -31,6 +31,10 @@ public:
   std::optional<BlockParts> run() {
     if (!mixer.getOps<PairsOp>().empty() || !mixer.getOps<ConvolutionOp>().empty())
       return refuse("other structure than recurrences");
+    // Parts would have windows of what other parts make; the form takes none anyhow.
+    for (const CarryComponent &component : carryComponents(mixer))
+      if (component.kind != CarryComponent::State)
+        return refuse("earlier tokens of inputs in the carry");
     if (!findUnits() || !orderUnits())
       return std::nullopt;
     for (size_t part = order.size(); part-- > 0;)

@@ -246,7 +246,7 @@ private:
     return tile;
   }
 
-  /// A factor of the rows times the columns', or either.
+  /// A tile of the slice times a factor of its rows.
   Value timesRows(Value tile, Value factor, size_t slice) {
     return tiles.multiply(tile, tiles.broadcast(factor, 1, {slices[slice], columns}));
   }
@@ -365,8 +365,8 @@ std::optional<LaunchPlan> emitStepKernel(const BlockParts &parts, const MixerPla
                                          mlir::gpu::GPUModuleOp module, StringRef name,
                                          std::string &reason) {
   MixerOp mixer = parts.parts.back().mixer();
-  if (plan.noStep || !mixer.getCompute().isF32()) {
-    reason = "tensor cores compute in f32";
+  if (!mixer.getCompute().isF32()) {
+    reason = "another type of computation than f32"; // as for the forward pass
     return std::nullopt;
   }
   const auto regions = static_cast<int32_t>(parts.kept.size());

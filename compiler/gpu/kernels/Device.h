@@ -23,11 +23,11 @@ inline constexpr llvm::StringLiteral kBlocksOf = "seq.blocks_of";
 struct MixerLaunches {
   mlir::seq::MixerOp form; ///< what the kernels of a forward pass are made from
   std::vector<LaunchPlan> forward;
-  std::vector<AmountPlan> regions; ///< of the workspace, of `forward`
-  std::vector<LaunchPlan> step;    ///< if they are others
-  std::vector<AmountPlan> stepRegions;
-  std::optional<SchedulePlan> cut; ///< of sequences in segments
-  std::string uncut;               ///< why there is no such schedule
+  std::vector<AmountPlan> regions;     ///< of the workspace, of `forward`
+  std::vector<LaunchPlan> step;        ///< if they are others
+  std::vector<AmountPlan> stepRegions; ///< of the workspace, of `step`
+  std::optional<SchedulePlan> cut;     ///< of sequences in segments
+  std::string uncut;                   ///< why there is no such schedule
 };
 
 /// The kernels of a module's mixers, as ops on tiles in a gpu.module, and their launches.

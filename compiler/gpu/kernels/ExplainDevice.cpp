@@ -74,6 +74,8 @@ static void explainKernels(StringAttr mixer, const MixerPlan &plan, const Device
                    launches.regions.empty() ? ", no workspace" : ""));
   if (!launches.regions.empty())
     line("  workspace: " + sumWords(launches.regions, plan));
+  if (!launches.stepRegions.empty())
+    line("  workspace of a step: " + sumWords(launches.stepRegions, plan));
   if (!launches.cut) {
     line("no segments: " + launches.uncut);
     return;

@@ -27,8 +27,8 @@ mlir::Value onceOfSlices(PairTiles &tiles, llvm::ArrayRef<PairValue> places, mli
 mlir::LogicalResult storeCarryOfStep(mlir::seq::MixerOp mixer, PairExpr &expr, PairTiles &tiles,
                                      mlir::Value position);
 
-/// Adds the kernel that writes the carry's rows, and the position with them, when those before have read
-/// them, and its launch.
+/// Adds the kernel that writes the carry's rows, and the position with them, when those before have
+/// read them, and its launch.
 mlir::LogicalResult emitCarryKernel(mlir::seq::MixerOp mixer, const MixerPlan &plan,
                                     const PairGroups &groups, mlir::gpu::GPUModuleOp module,
                                     llvm::StringRef name, int32_t &first,
