@@ -7,6 +7,7 @@
 #include "compiler/gpu/Serialize.h"
 
 #include "compiler/gpu/Assemble.h"
+#include "dialect/tile/Tile.h"
 
 #include "mlir/Conversion/NVVMToLLVM/NVVMToLLVM.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -19,8 +20,10 @@
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
+#include "llvm/IR/OptBisect.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -77,6 +80,31 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(module, modules);
 }
 
+/// Lets kernels that ask for it keep the order that they are written in: code sinking moves sums
+/// behind the last of many stores, where all that is summed up is in registers until then.
+class KeepOrder : public llvm::OptPassGate {
+public:
+  explicit KeepOrder(llvm::Module &module) : context(module.getContext()) {
+    for (const llvm::Function &function : module)
+      if (function.hasFnAttribute(tile::keepsOrderName))
+        functions.insert(("function (" + function.getName() + ")").str());
+    context.setOptPassGate(*this);
+  }
+  ~KeepOrder() override { context.setOptPassGate(before); }
+  KeepOrder(const KeepOrder &) = delete;
+  KeepOrder &operator=(const KeepOrder &) = delete;
+
+  bool isEnabled() const override { return !functions.empty(); }
+  bool shouldRunPass(llvm::StringRef pass, llvm::StringRef description) const override {
+    return pass != "machine-sink" || !functions.contains(description);
+  }
+
+private:
+  llvm::LLVMContext &context;
+  llvm::OptPassGate &before = context.getOptPassGate();
+  llvm::StringSet<> functions;
+};
+
 /// A copy of the module whose ops can all be translated. Some nvvm ops have inline PTX as their
 /// only form, which a pass writes.
 OwningOpRef<ModuleOp> lowered(Operation *module) {
@@ -110,6 +138,7 @@ llvm::Expected<std::string> emitPtx(llvm::Module &module, const Chip &chip) {
   llvm::legacy::PassManager emit;
   if ((*machine)->addPassesToEmitFile(emit, stream, nullptr, llvm::CodeGenFileType::AssemblyFile))
     return llvm::createStringError("the target does not write assembly");
+  KeepOrder gate(module);
   emit.run(module);
   return text.str().str();
 }

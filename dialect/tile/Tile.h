@@ -37,6 +37,8 @@ namespace mlir::tile {
 constexpr llvm::StringLiteral warpsName = "tile.warps";
 /// The attribute of a kernel with the bytes of shared memory that its launch must give it.
 constexpr llvm::StringLiteral sharedBytesName = "tile.shared_bytes";
+/// The attribute of an LLVM function whose order of ops code generation is to keep.
+constexpr llvm::StringLiteral keepsOrderName = "tile-keeps-order";
 
 /// The attribute of a loop whose tiles are to be copied ahead of their use.
 constexpr llvm::StringLiteral pipelinedName = "tile.pipelined";

@@ -139,7 +139,7 @@ private:
                                                    int64_t slice);
   mlir::Value factorOf(llvm::ArrayRef<mlir::Value> leaves, int axis, mlir::seq::ReduceOp op,
                        const BlockAxis &summed);
-  unsigned partsOfProducts() const;
+  unsigned partsOf(llvm::ArrayRef<mlir::Value> leaves) const;
   llvm::SmallVector<BlockAxis> slicesOf(mlir::StringAttr dim, int64_t size, int64_t most);
   bool dependsOn(mlir::Value value, int axis);
   bool hasSumsWithin(mlir::seq::ReduceOp op);

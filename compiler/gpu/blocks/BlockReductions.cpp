@@ -240,7 +240,7 @@ BlockExpr::Result BlockExpr::sumOfProducts(ReduceOp op, int64_t size, int token)
     Value places = first.empty() ? Value() : factorOf(ofPlaces, other, op, summed);
     if (!places)
       return failure();
-    Parts second = tiles->split(places, partsOfProducts());
+    Parts second = tiles->split(places, partsOf(ofPlaces));
     if (token == 1)
       std::swap(first, second);
     total = tiles->dot(first, tiles->transpose(second), total);
@@ -257,7 +257,7 @@ Parts BlockExpr::sharedFactorOf(ArrayRef<Value> leaves, int axis, ReduceOp op,
     Value tile = factorOf(leaves, axis, op, summed);
     if (!tile)
       return {};
-    Parts parts = tiles->split(tile, partsOfProducts());
+    Parts parts = tiles->split(tile, partsOf(leaves));
     shared = {builder.getInsertionBlock(),
               tiles->allocate(rows, summed.size, static_cast<unsigned>(parts.size()))};
     tiles->store(parts, shared.parts);
@@ -282,8 +282,11 @@ Value BlockExpr::factorOf(ArrayRef<Value> leaves, int axis, ReduceOp op, const B
   return mask(widen(all, 3), frame, 0);
 }
 
-/// Parts of factors: functions of their products want f32's precision where results have it.
-unsigned BlockExpr::partsOfProducts() const {
+/// Parts of a factor: functions of their products want f32's precision where results have it.
+unsigned BlockExpr::partsOf(ArrayRef<Value> leaves) const {
+  auto read = leaves.size() == 1 ? leaves.front().getDefiningOp<ReadOp>() : ReadOp();
+  if (read && storedAs(read.getSourceAttr().getAttr()) == SEQ_BF16)
+    return 1;
   return llvm::any_of(block.plan.tensors,
                       [](const TensorPlan &tensor) {
                         return tensor.role == SEQ_ROLE_OUTPUT && tensor.dtype == SEQ_F32;

@@ -371,6 +371,7 @@ std::optional<LaunchPlan> emitStepKernel(const BlockParts &parts, const MixerPla
   }
   const auto regions = static_cast<int32_t>(parts.kept.size());
   LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), name, plan, kWarps, regions);
+  keepOrder(kernel);
   const LaneShape shape{{0}, 32, 32, 1, static_cast<int64_t>(32) * kWarps};
   LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
   for (const BlockPart &part : parts.parts) {

@@ -24,8 +24,10 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 namespace {
 
-/// Tokens of a chunk: half of what fills the tensor cores best, as fragments are in registers.
-constexpr int64_t kTokens = 32;
+/// Tokens of a chunk: half of what fills the tensor cores best, as fragments are in registers; a
+/// quarter where there are many rows, or factors that a later launch made, which are more parts.
+/// Then registers leave room for more blocks, which hide the waits at twice as many barriers.
+constexpr int64_t kTokens = 32, kTokensOfManyRows = 16;
 /// Columns of the state that a block of threads has, a warp for 16 of them.
 constexpr int64_t kMostColumns = 64, kColumnsOfWarp = 16;
 /// Rows, and those of a slice: half of them are the registers of a thread that hold its part of the
@@ -137,7 +139,7 @@ LogicalResult BlockLowering::checkDims() {
     shape.dims = {static_cast<int32_t>(number)};
     shape.size = dim.size;
   }
-  tokenAxis.size = kTokens;
+  tokenAxis.size = rowCount > kRowsOfSlice || share ? kTokensOfManyRows : kTokens;
   if (rowCount > kMostRows)
     return refuse(fmt::format("a state of more than {} rows", kMostRows));
   return chooseColumns();
@@ -218,6 +220,7 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
   const auto warps = static_cast<int32_t>(shape.threads / 32);
   const int32_t regions = borders ? Borders::kRegions : share ? share->regions() : 0;
   LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), name, plan, warps, regions);
+  keepOrder(kernel);
   LaneBlock own(plan, shape, kernel, mixer.getCompute(), regions);
   BlockExpr values(mixer, own);
   if (share)
@@ -240,7 +243,7 @@ std::optional<LaunchPlan> BlockLowering::run(mlir::gpu::GPUModuleOp module, Stri
     return std::nullopt;
   }
   std::string words = fmt::format("chunks of {} tokens, {} columns of {} a block, tensor cores",
-                                  kTokens, shape.lanes, plan.dims[shape.dims.front()].name);
+                                  tokenAxis.size, shape.lanes, plan.dims[shape.dims.front()].name);
   if (isDense)
     words += fmt::format(", then {} of the transition", rowCount);
   kernel->setAttr(formName, StringAttr::get(mixer.getContext(), words));

@@ -38,6 +38,12 @@ LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, Location loc, StringR
   return kernel;
 }
 
+void keepOrder(LLVM::LLVMFuncOp kernel) {
+  MLIRContext *context = kernel.getContext();
+  kernel.setPassthroughAttr(
+      ArrayAttr::get(context, {StringAttr::get(context, tile::keepsOrderName)}));
+}
+
 LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads,
                     int32_t regions) {
   LaunchPlan result;

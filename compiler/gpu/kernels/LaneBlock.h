@@ -189,6 +189,8 @@ inline constexpr llvm::StringLiteral formName = "form";
 mlir::LLVM::LLVMFuncOp makeKernel(mlir::gpu::GPUModuleOp module, mlir::Location loc,
                                   llvm::StringRef name, const MixerPlan &plan, int32_t warps,
                                   int32_t regions = 0);
+/// For kernels of long straight code: what is summed up is not to be moved behind it.
+void keepOrder(mlir::LLVM::LLVMFuncOp kernel);
 
 /// The launch of such a kernel: blocks for the parts of the shape's dim and all batch elements.
 LaunchPlan launchOf(const MixerPlan &plan, const LaneShape &shape, int32_t threads,
