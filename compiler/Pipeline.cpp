@@ -152,6 +152,55 @@ LogicalResult runStructure(ModuleOp module, const Options &options) {
   return success();
 }
 
+/// Why kernels for GPUs do not take a mixer, on its own and at the stage of equations; empty where
+/// they do.
+static std::string whyNotOnDevice(seq::MixerOp mixer, const Options &options) {
+  OwningOpRef<ModuleOp> alone = ModuleOp::create(mixer.getLoc());
+  StringAttr name = mixer.getSymNameAttr();
+  for (auto other : mixer->getParentOfType<ModuleOp>().getOps<seq::MixerOp>())
+    if (auto of = other.getFormOfAttr(); other == mixer || (of && of.getAttr() == name))
+      alone->push_back(other->clone());
+  std::string reason;
+  ScopedDiagnosticHandler handler(mixer.getContext(), [&](mlir::Diagnostic &diagnostic) {
+    if (reason.empty())
+      reason = diagnostic.str();
+    return success();
+  });
+  auto plan = planMixer(mixer);
+  if (succeeded(plan) && succeeded(runStructure(*alone, options)) &&
+      succeeded(
+          gpu::emitDeviceKernels(*alone, [&](seq::MixerOp) -> const MixerPlan & { return *plan; })))
+    return std::string();
+  return reason;
+}
+
+OwningOpRef<ModuleOp> importForTarget(const SourceFile &source, const Overrides &sizes,
+                                      const Options &options, MLIRContext &context,
+                                      llvm::raw_ostream &errors) {
+  auto module = importSource(source, sizes, options.dtype, context, errors);
+  if (!module || options.target != Target::Cuda)
+    return module;
+  OwningOpRef<ModuleOp> written;
+  for (auto mixer : llvm::to_vector(module->getOps<seq::MixerOp>())) {
+    if (!mixer.getNoStep() || mixer.getFormOf() || mixer.getOps<seq::StateOp>().empty())
+      continue;
+    const std::string reason = whyNotOnDevice(mixer, options);
+    if (reason.empty())
+      continue;
+    if (!written)
+      written = importSource(source, sizes, options.dtype, context, errors, Sums::AsWritten);
+    if (!written)
+      return {};
+    auto other = written->lookupSymbol<seq::MixerOp>(mixer.getSymNameAttr());
+    if (!other.getOps<seq::StateOp>().empty() || !whyNotOnDevice(other, options).empty())
+      continue;
+    other->setAttr(gpu::kWhyAsWritten, StringAttr::get(&context, reason));
+    other->moveBefore(mixer);
+    mixer.erase();
+  }
+  return module;
+}
+
 namespace {
 
 /// The chips of a library for CUDA.
@@ -262,7 +311,7 @@ private:
     OwningOpRef<ModuleOp> module;
     {
       Timer timer(times, Stage::Seq);
-      module = importSource(source, sizes, options.dtype, *context, errors);
+      module = importForTarget(source, sizes, options, *context, errors);
     }
     if (!module)
       return failure();
@@ -469,7 +518,7 @@ LogicalResult forEachModule(llvm::ArrayRef<SourceFile> sources, Stage last, cons
   for (const SourceFile &source : sources)
     for (const Overrides &sizes : options.sizes) {
       auto context = createContext();
-      auto module = importSource(source, sizes, options.dtype, *context, errors);
+      auto module = importForTarget(source, sizes, options, *context, errors);
       if (!module)
         return failure();
       SourceReporter reporter(*context, source, errors);

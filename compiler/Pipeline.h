@@ -57,6 +57,14 @@ mlir::OwningOpRef<mlir::ModuleOp> importSource(const SourceFile &source, const O
                                                ast::DType dtype, mlir::MLIRContext &context,
                                                llvm::raw_ostream &errors, Sums sums = Sums::Linear);
 
+/// As `importSource` with linear sums. Where sums over all positions became recurrences both ways
+/// that kernels for the target do not take, they are as the file has them. Such a mixer has no
+/// steps, so nothing of earlier calls would have to be kept for them.
+mlir::OwningOpRef<mlir::ModuleOp> importForTarget(const SourceFile &source, const Overrides &sizes,
+                                                  const Options &options,
+                                                  mlir::MLIRContext &context,
+                                                  llvm::raw_ostream &errors);
+
 /// Runs the structure stage on every mixer of a module. Located errors go to the context's
 /// diagnostic handler.
 mlir::LogicalResult runStructure(mlir::ModuleOp module, const Options &options);

@@ -75,6 +75,7 @@ constexpr llvm::StringLiteral kLowered[] = {
     "hstu",
     "hydra",
     "informer",
+    "jrt",
     "kda",
     "lama",
     "liger",
@@ -102,6 +103,7 @@ constexpr llvm::StringLiteral kLowered[] = {
     "monarch_matrix",
     "paragru",
     "paralstm",
+    "performer",
     "performer_relu",
     "pointer_network",
     "prefix_attention",
@@ -185,7 +187,7 @@ public:
     std::string errors;
     llvm::raw_string_ostream os(errors);
     kernels.context = createContext();
-    auto module = importSource(source, options.sizes[0], options.dtype, *kernels.context, os);
+    auto module = importForTarget(source, options.sizes[0], options, *kernels.context, os);
     if (!module)
       return errors;
     mlir::ScopedDiagnosticHandler handler(kernels.context.get(), [&](mlir::Diagnostic &diagnostic) {
@@ -377,7 +379,8 @@ TEST_P(CudaMixers, AgreeWithTheOracle) {
     ASSERT_EQ(errors, "");
     auto library = compileAndLoad(source, options, folder.file(std::to_string(number++) + ".so"));
     ASSERT_TRUE(bool(library)) << llvm::toString(library.takeError());
-    auto imported = importForTrial(source, line.overrides, options.dtype);
+    auto imported =
+        importForTrial(source, line.overrides, options.dtype, Sums::Linear, Target::Cuda);
     ASSERT_TRUE(bool(imported)) << llvm::toString(imported.takeError());
     Problem problem;
     problem.mixer = imported->find(line.mixer);

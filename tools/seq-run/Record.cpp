@@ -83,7 +83,7 @@ Error recordCase(const SourceFile &source, const CaseLine &line, const RecordOpt
   ast::DType dtype = options.dtype                       ? *options.dtype
                      : line.dtype == ast::DType::Default ? ast::DType::F32
                                                          : line.dtype;
-  auto imported = importForTrial(source, line.overrides, dtype);
+  auto imported = importForTrial(source, line.overrides, dtype, Sums::Linear, Target::Cuda);
   if (!imported)
     return imported.takeError();
   Problem problem;

@@ -59,11 +59,17 @@ mlir::seq::MixerOp Imported::find(StringRef mixer) {
 }
 
 Expected<Imported> importForTrial(const SourceFile &source, const Overrides &sizes,
-                                  ast::DType dtype, Sums sums) {
+                                  ast::DType dtype, Sums sums, Target target) {
   std::string messages;
   raw_string_ostream errors(messages);
   Imported imported{createContext(), {}};
-  imported.module = importSource(source, sizes, dtype, *imported.context, errors, sums);
+  Options options;
+  options.target = target;
+  options.dtype = dtype;
+  imported.module =
+      sums == Sums::Linear
+          ? importForTarget(source, sizes, options, *imported.context, errors)
+          : importSource(source, sizes, dtype, *imported.context, errors, Sums::AsWritten);
   if (!imported.module)
     return createStringError(messages);
   return std::move(imported);

@@ -46,7 +46,8 @@ struct Imported {
   mlir::seq::MixerOp find(llvm::StringRef mixer);
 };
 llvm::Expected<Imported> importForTrial(const SourceFile &source, const Overrides &sizes,
-                                        ast::DType dtype, Sums sums = Sums::Linear);
+                                        ast::DType dtype, Sums sums = Sums::Linear,
+                                        Target target = Target::Cpu);
 
 /// The equations as written, where the import has made states of sums over tokens.
 llvm::Expected<std::optional<Imported>> importAsWritten(Imported &imported,

@@ -18,6 +18,8 @@ namespace seqmix::gpu {
 
 /// On a mixer whose matrix states are canonical recurrences: the mixer that it is another form of.
 inline constexpr llvm::StringLiteral kBlocksOf = "seq.blocks_of";
+/// On a mixer whose sums over positions are as the file has them: why not as recurrences.
+inline constexpr llvm::StringLiteral kWhyAsWritten = "seq.why_as_written";
 
 /// How the calls of a mixer are launched.
 struct MixerLaunches {

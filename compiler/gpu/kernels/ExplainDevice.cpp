@@ -124,6 +124,9 @@ void explainOnDevice(seq::MixerOp mixer, const MixerPlan &plan, llvm::raw_ostrea
   options.isForDevice = true;
   options.name = mixer.getSymName();
   explain(succeeded(kernels) ? kernels->launches[name].form : mixer, os, options);
+  if (auto why = mixer->getAttrOfType<StringAttr>(kWhyAsWritten))
+    os << fmt::format("  {:<10}pair by pair, as written; as recurrences: {}\n", "sums",
+                      std::string_view(why.getValue()));
   if (succeeded(kernels))
     explainKernels(name, plan, *kernels, os);
   else
