@@ -41,6 +41,8 @@ constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
 /// Sums of a block: half as many where factors are cut into three parts or are f64. Beyond that
 /// warps divide the features, too, and a block has fewer rows.
 constexpr int64_t kMostSums = 8192;
+/// Elements of a block that are gathered at once, each with an address of its own: as much less.
+constexpr int64_t kMostGathered = kMostSums / 2;
 /// Features of the sums of a step whose results read all of them.
 constexpr int64_t kMostOfStep = 512;
 /// Bytes of a row of features up to which the registers of a multiprocessor are enough for three
@@ -374,11 +376,44 @@ private:
   }
 
   int64_t rowsOfBlock(const PairGroup &group, int64_t bytes) {
-    int64_t rows = (bytes > 2 ? kMostSums / 2 : kMostSums) / mostFeatures(group, true);
-    // Rows at given places are gathered, each with an address of its own.
-    if (mixer.getOps<PairsOp>().empty())
-      rows /= 2;
-    return std::clamp(rows, kRowsOfWarp, kRowsOfWarp * kWarps);
+    const int64_t part = bytes > 2 ? 2 : 1;
+    int64_t rows = kMostSums / part / mostFeatures(group, true);
+    if (const int64_t features = gatheredFeatures(group))
+      rows = std::min(rows, kMostGathered / part / features);
+    // Places of a fixed dim may be fewer, as the one row of what has none is.
+    int64_t places = rows;
+    if (!group.rows)
+      places = 1;
+    else if (auto size = cast<DimOp>(chunk::lookup(mixer, group.rows)).getSize())
+      places = static_cast<int64_t>(llvm::PowerOf2Ceil(*size));
+    return std::clamp(std::min(rows, places), kRowsOfWarp, kRowsOfWarp * kWarps);
+  }
+
+  /// Features of rows that a group reads at places that data choose; 0 if there are none.
+  int64_t gatheredFeatures(const PairGroup &group) {
+    llvm::SetVector<StringAttr> names;
+    for (auto [number, output] : group.outputs)
+      names.insert(output.getSourceAttr().getAttr());
+    names.insert(group.once.begin(), group.once.end());
+    int64_t most = 0;
+    for (size_t number = 0; number < names.size(); ++number)
+      if (auto define = dyn_cast<DefineOp>(chunk::lookup(mixer, names[number])))
+        define.walk([&](ReadOp read) {
+          names.insert(read.getSourceAttr().getAttr());
+          int64_t features = 1;
+          bool isGathered = false;
+          for (auto [slot, dim] :
+               llvm::enumerate(placesOf(mixer, chunk::lookup(mixer, read.getSourceAttr()))
+                                   .getAsRange<FlatSymbolRefAttr>())) {
+            if (read.isDataDependent(static_cast<unsigned>(slot)))
+              isGathered = true;
+            else if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
+              features = std::max(features, static_cast<int64_t>(*size));
+          }
+          if (isGathered)
+            most = std::max(most, std::min(features, featureLimit));
+        });
+    return static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(most)));
   }
 
   int64_t columnsOfTile(const PairGroup &group, int64_t bytes) {
