@@ -282,7 +282,8 @@ private:
     Type i32 = builder.getI32Type();
     Value count = wide(NVVM::GridDimZOp::create(builder, block.loc, i32));
     Value own = wide(NVVM::BlockIdZOp::create(builder, block.loc, i32));
-    const int64_t slices = isStep && isInTurns() ? 1 : sizes.slices();
+    const bool takesTurns = isStep ? isInTurns() : storesEarly(number);
+    const int64_t slices = takesTurns ? 1 : sizes.slices();
     if (slices > 1) {
       tiles.slice = arith::RemUIOp::create(builder, block.loc, own, block.i64(slices));
       own = arith::DivUIOp::create(builder, block.loc, own, block.i64(slices));
@@ -310,8 +311,9 @@ private:
     rows.count = arith::MaxSIOp::create(builder, block.loc, left, block.i64(0));
     tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, rows.first);
 
-    if (failed(isStep ? emitGroupsOfStep(tiles, products, rows, position)
-                      : emitGroup(number, tiles, products, rows, position)))
+    if (failed(isStep       ? emitGroupsOfStep(tiles, products, rows, position)
+               : takesTurns ? emitInTurns(number, tiles, products, rows, position)
+                            : emitGroup(number, tiles, products, rows, position)))
       return failure();
     if (isStep || (number + 1 == groups.groups.size() && !carriesRows(mixer)))
       storePosition(block);
@@ -383,19 +385,31 @@ private:
     for (auto [number, group] : llvm::enumerate(groups.groups)) {
       if (group.isRecurrent)
         continue;
-      auto make = [&, number = number]() -> LogicalResult {
-        if (failed(emitGroup(number, tiles, products, rows, position)))
-          return failure();
-        // What is kept is read by what follows, and made anew by the next turn.
-        tile::BarrierOp::create(tiles.builder, tiles.loc);
-        return success();
-      };
-      if (failed(inTurns(tiles, sizesOf(group).slices(), make)))
+      if (failed(emitInTurns(number, tiles, products, rows, position)))
         return failure();
     }
     return inTurns(tiles, slicesOfStep(), [&] {
       PairExpr expr(mixer, tiles, products, rows, groups);
       return storeCarryOfStep(mixer, expr, tiles, position);
+    });
+  }
+
+  LogicalResult emitInTurns(size_t number, PairTiles &tiles, PairProducts &products,
+                            const PairRows &rows, Value position) {
+    return inTurns(tiles, sizesOf(groups.groups[number]).slices(), [&]() -> LogicalResult {
+      if (failed(emitGroup(number, tiles, products, rows, position)))
+        return failure();
+      // What is kept is read by what follows, and made anew by the next turn.
+      tile::BarrierOp::create(tiles.builder, tiles.loc);
+      return success();
+    });
+  }
+
+  /// Whether a group reads what it has kept itself: blocks with slices of features would all write
+  /// it.
+  bool storesEarly(size_t number) const {
+    return llvm::any_of(groups.kept, [&](const KeptValue &kept) {
+      return kept.maker == number && groups.isStoredEarly(kept.name);
     });
   }
 
