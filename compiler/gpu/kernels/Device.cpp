@@ -245,6 +245,7 @@ static LogicalResult emitMixer(seq::MixerOp mixer, const MixerPlan &plan,
     result.forward = std::move(launches->launches);
     result.regions = std::move(launches->regions);
     result.step = std::move(launches->step);
+    result.stepRegions = std::move(launches->stepRegions);
     result.uncut = "its reductions are over pairs of positions";
     return success();
   }

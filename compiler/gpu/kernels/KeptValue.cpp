@@ -37,6 +37,11 @@ KeptValue keptValueOf(MixerOp mixer, StringAttr name, size_t maker) {
     Type type = define.getBody().front().getTerminator()->getOperand(0).getType();
     value.dtype = type.isInteger(1) ? SEQ_BOOL : type.isIndex() ? SEQ_I32 : value.dtype;
   }
+  // Reals have 24 bits only for places.
+  for (auto pairs : mixer.getOps<PairsOp>())
+    for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
+      if (own.getKind() == PairKind::Places && own.getProduced().getAttr() == name)
+        value.dtype = SEQ_I32;
   for (auto dim : value.dims.getAsRange<FlatSymbolRefAttr>())
     if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
       value.extents.push_back(static_cast<int64_t>(*size));

@@ -8,6 +8,7 @@
 
 #include "compiler/chunk/Reads.h"
 #include "compiler/gpu/pairs/PairLoop.h"
+#include "compiler/gpu/tile/Emitter.h"
 #include "dialect/Carry.h"
 #include "dialect/tile/Tile.h"
 
@@ -322,6 +323,8 @@ LogicalResult emitCarryKernel(MixerOp mixer, const MixerPlan &plan, const PairGr
   const LaneShape shape{{0}, 32, 32, 1, 32};
   LLVM::LLVMFuncOp kernel =
       makeKernel(module, mixer.getLoc(), (name + "_rows").str(), plan, kCarryWarps, regions);
+  // Of all elements that a thread copies there is an address, for each component.
+  kernel->setAttr(inPlaceName, UnitAttr::get(mixer.getContext()));
   if (failed(RowsLowering(mixer, plan, kernel, groups).run()))
     return failure();
   LaunchPlan launch = launchOf(plan, shape, 32 * kCarryWarps, regions);

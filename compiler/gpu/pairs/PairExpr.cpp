@@ -234,6 +234,10 @@ PairExpr::Result PairExpr::evalOp(Operation *op) {
 }
 
 PairExpr::Result PairExpr::unary(UnaryOp op) {
+  if (auto places = op.getOperand().getDefiningOp<ReadOp>(); places && op.getType().isIndex())
+    if (const KeptValue *kept = groups.find(places.getSourceAttr().getAttr());
+        kept && kept->dtype == SEQ_I32 && isa<ProducedOp>(chunk::lookup(mixer, kept->name)))
+      return integers(places);
   Result operand = eval(op.getOperand());
   if (failed(operand))
     return failure();

@@ -144,6 +144,8 @@ private:
   Result stateOfStep(mlir::Operation *at, mlir::seq::StateOp state,
                      llvm::ArrayRef<PairValue> places);
   Result loadKept(mlir::Operation *at, const KeptValue &value, llvm::ArrayRef<PairValue> places);
+  /// What a read of places of the greatest is rounded to: they are integers.
+  Result integers(mlir::seq::ReadOp read);
   Result place(mlir::Operation *op, mlir::AffineExpr expr, llvm::ArrayRef<PairValue> operands);
   /// The product of some factors, over all of `axes` at least; as stored if it is only one read.
   Result factorOf(mlir::Operation *op, llvm::ArrayRef<mlir::Value> factors,
@@ -208,6 +210,7 @@ private:
   std::map<ResultKey, PairValue> results;         // by name
   std::map<ResultKey, mlir::Value> sharedResults; // a line for each feature
   mlir::StringAttr across, making;
+  mlir::Operation *asIntegers = nullptr; // the read that `integers` makes
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<Axis>> featuresOf; // that reductions bind
 };
 

@@ -109,11 +109,10 @@ void PairLoop::storePlaces(const List &list, Value isGreater, Value isEqual, Val
   Value stride = arith::TruncIOp::create(builder, loc, i32, list.array.strides[0]);
   Value offset = arith::MulIOp::create(builder, loc, own, tiles.spread({stride, {}, 0}, {kRow}));
   offset = arith::AddIOp::create(builder, loc, spread(offset, {kRow}), slot);
-  Value place = arith::SIToFPOp::create(builder, loc, tiles.typeOf({kColumn}, tiles.real),
-                                        tiles.number(PairValue::along(kColumn)).value);
+  Value place = tiles.number(PairValue::along(kColumn)).value;
   Value first = arith::MulIOp::create(builder, loc, rows.inCall, list.array.strides[0]);
-  Value base = LLVM::GEPOp::create(builder, loc, list.array.base.getType(), tiles.real,
-                                   list.array.base, ArrayRef<LLVM::GEPArg>{first});
+  Value base = LLVM::GEPOp::create(builder, loc, list.array.base.getType(), i32, list.array.base,
+                                   ArrayRef<LLVM::GEPArg>{first});
   tile::ScatterOp::create(builder, loc, spread(place, {kColumn}), base, offset, isChosen);
 }
 
@@ -126,7 +125,7 @@ void PairLoop::emptyLists(const List &list) {
   builder.setInsertionPointToStart(loop.getBody());
   const Axis slots = tiles.addSlice(list.count, kEmptied, loop.getInductionVar());
   storeRows(tiles, list.array, {PairValue::along(kRow), PairValue::along(slots)},
-            tiles.constant(-1), rows.inCall, rows.count, kRow);
+            tiles.number(PairValue::index(-1)), rows.inCall, rows.count, kRow);
 }
 
 LogicalResult PairLoop::emitPlaces(PairResultAttr result) {

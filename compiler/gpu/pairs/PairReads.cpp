@@ -92,6 +92,9 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
         return PairValue{block.zero(builder.getI1Type()), {}, 0};
       return tiles.constant(0);
     }
+    // A step has the states of its token, and those in front of it.
+    if (rows.isStep && isa<StateOp>(source) && dim == tokenDimOf(mixer))
+      continue;
     if (size < 0 && (place.isConstant() || place.offset || place.axes[0] >= kFirstFeature))
       isComputed = true;
     if (size >= 0 && !place.isConstant() && !isRow(place, dim) &&
@@ -140,7 +143,7 @@ PairExpr::Result PairExpr::definition(Operation *at, Operation *source,
   auto made = [&]() -> Result {
     if (auto state = dyn_cast<StateOp>(source); state && rows.isStep)
       return stateOfStep(at, state, places);
-    if (const KeptValue *kept = groups.find(name); kept && !rows.isStep && name != making)
+    if (const KeptValue *kept = groups.find(name); kept && name != making)
       return loadKept(at, *kept, places);
     if (!define)
       return refuse(at, "'" + name.getValue() + "', which another form makes"), failure();

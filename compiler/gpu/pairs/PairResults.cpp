@@ -16,6 +16,7 @@
 #include "dialect/tile/Tile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace mlir::seq;
@@ -109,7 +110,7 @@ const LaneArray &PairExpr::kept(const KeptValue &value) {
 
 PairExpr::Result PairExpr::loadKept(Operation *at, const KeptValue &value,
                                     ArrayRef<PairValue> places) {
-  Key key = keyOf(&value, places);
+  Key key = keyOf(at == asIntegers ? static_cast<const void *>(&value.dtype) : &value, places);
   if (const PairValue *found = find(key))
     return *found;
   if (columns.isCarry && value.isOfTokens && places[0].varies(kColumn))
@@ -118,8 +119,18 @@ PairExpr::Result PairExpr::loadKept(Operation *at, const KeptValue &value,
   if (failed(result))
     return failure();
   *result = widened(*result, value.dtype);
+  // Places of the greatest are reals to the equations (PairExpr::unary).
+  if (value.dtype == SEQ_I32 && at != asIntegers &&
+      isa<ProducedOp>(chunk::lookup(mixer, value.name)))
+    result->value = arith::SIToFPOp::create(builder, loc, tiles.typeOf(result->axes, tiles.real),
+                                            result->value);
   remember(key, *result);
   return result;
+}
+
+PairExpr::Result PairExpr::integers(ReadOp read) {
+  llvm::SaveAndRestore<Operation *> stored(asIntegers, read);
+  return this->read(read);
 }
 
 /// A state behind the call's one token, or in front of it.

@@ -48,8 +48,8 @@ Axis PairTiles::addSlice(int64_t size, int64_t width, Value first) {
 Axis PairTiles::addFeatureOrSlice(int64_t size) {
   if (size <= mostFeatures || !slice)
     return addFeature(size);
-  const Axis axis = addSlice(size, kMostFeatures,
-                             arith::MulIOp::create(builder, loc, slice, block.i64(kMostFeatures)));
+  const Axis axis = addSlice(size, mostFeatures,
+                             arith::MulIOp::create(builder, loc, slice, block.i64(mostFeatures)));
   slices[axis] = slice;
   return axis;
 }

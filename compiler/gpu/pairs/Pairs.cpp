@@ -10,6 +10,7 @@
 #include "compiler/gpu/lanes/Lanes.h"
 #include "compiler/gpu/pairs/PairCarry.h"
 #include "compiler/gpu/pairs/PairLoop.h"
+#include "compiler/gpu/pairs/PairSizes.h"
 #include "dialect/Carry.h"
 #include "dialect/tile/Tile.h"
 
@@ -19,7 +20,6 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "llvm/ADT/ScopeExit.h"
-#include "llvm/ADT/bit.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/SaveAndRestore.h"
 
@@ -31,16 +31,8 @@ using namespace mlir::seq;
 namespace seqmix::gpu {
 namespace {
 
-/// A block's rows: 16 for each warp. A step has one; its warps divide columns and features.
-constexpr int32_t kWarps = 4;
-constexpr int64_t kThreads = 128;
-constexpr int64_t kRowsOfWarp = 16;
-/// Columns of a tile. Each warp has what they are multiplied with in registers, so many of a thread
-/// at most.
-constexpr int64_t kLeastColumns = 16, kMostColumns = 64, kFactorRegisters = 48;
-/// Sums of a block: half as many where factors are cut into three parts or are f64. Beyond that
-/// warps divide the features, too, and a block has fewer rows.
-constexpr int64_t kMostSums = 8192;
+constexpr int32_t kWarps = PairSizes::kWarps;
+constexpr int64_t kThreads = PairSizes::kThreads;
 /// Features of the sums of a step whose results read all of them.
 constexpr int64_t kMostOfStep = 512;
 /// Bytes of a row of features up to which the registers of a multiprocessor are enough for three
@@ -93,7 +85,7 @@ private:
     groups = std::move(*own);
     for (size_t number = 0; number < groups.groups.size(); ++number)
       if (failed(groups.groups[number].isRecurrent ? emitRecurrences()
-                                                   : emitGroup(number, nameOf(number), false)))
+                                                   : emitKernel(number, nameOf(number), false)))
         return failure();
     if (carriesRows(mixer) &&
         failed(emitCarryKernel(mixer, plan, groups, module, name, first, result.launches)))
@@ -152,49 +144,93 @@ private:
     return success();
   }
 
-  /// Whether steps have a kernel of their own, which writes what is carried, too: all is made by
-  /// one kernel, and the row of a token fits in a tile.
+  /// Whether steps have a kernel of their own, which writes what is carried, too: all but states is
+  /// made of the call's one token, whose row fits in a tile.
   bool hasStep() {
-    const PairGroup &last = groups.groups.back();
-    if (last.isRecurrent || last.rows != tokenDimOf(mixer))
+    const auto isOfStep = [&](const PairGroup &group) {
+      return !group.isRecurrent && group.rows == tokenDimOf(mixer);
+    };
+    if (!isOfStep(groups.groups.back()))
       return false;
     // States are those behind the token that the group itself is at.
-    if (!llvm::all_of(ArrayRef(groups.groups).drop_back(),
-                      [](const PairGroup &group) { return group.isRecurrent; }) ||
-        llvm::any_of(groups.kept,
-                     [&](const KeptValue &kept) { return !groups.groups[kept.maker].isRecurrent; }))
+    if (!llvm::all_of(groups.groups,
+                      [&](const PairGroup &group) { return group.isRecurrent || isOfStep(group); }))
       return false;
     const auto batchDims = llvm::count_if(
         mixer.getOps<DimOp>(), [](DimOp dim) { return dim.getKind() == DimKind::Batch; });
-    return llvm::all_of(carryComponents(mixer), [&](const CarryComponent &component) {
+    const int64_t slices = slicesOfStep();
+    const auto components = carryComponents(mixer);
+    const bool hasStates = llvm::any_of(components, [](const CarryComponent &component) {
+      return component.kind == CarryComponent::State;
+    });
+    // They are written by the first slice.
+    if (slices > 1 && isInTurns() && hasStates)
+      return false;
+    return llvm::all_of(components, [&](const CarryComponent &component) {
       if (component.kind == CarryComponent::State && // that no other block reads
           (static_cast<int64_t>(component.batch.size()) != batchDims ||
            llvm::any_of(component.batch, [](BatchAttr dim) { return dim.getDiv() > 1; })))
         return false;
       // Blocks have all features, or each a slice of them.
-      const bool isOfRows = component.kind == CarryComponent::Rows;
-      ArrayRef<int64_t> features = ArrayRef(component.shape).drop_front(isOfRows ? 1 : 0);
-      const int64_t parts = features.empty() ? 1 : llvm::divideCeil(features.back(), featureLimit);
-      return parts == 1 || (isOfRows && parts == slicesOf(last));
+      const int64_t parts = partsOf(component);
+      return parts == 1 || (component.kind == CarryComponent::Rows && parts == slices);
     });
   }
 
+  int64_t partsOf(const CarryComponent &component) const {
+    const bool isOfRows = component.kind == CarryComponent::Rows;
+    ArrayRef<int64_t> features = ArrayRef(component.shape).drop_front(isOfRows ? 1 : 0);
+    return features.empty() ? 1 : llvm::divideCeil(features.back(), featureLimit);
+  }
+
+  /// Whether a block of a step makes all slices of features, one after the other: it keeps values
+  /// that it reads again, of all of them.
+  bool isInTurns() const { return !groups.kept.empty(); }
+
+  /// Slices of what a step makes last: of blocks, or of turns that write what is carried.
+  int64_t slicesOfStep() {
+    int64_t slices = sizesOf(groups.groups.back()).slices();
+    if (isInTurns())
+      for (const CarryComponent &component : carryComponents(mixer))
+        if (component.kind == CarryComponent::Rows)
+          slices = std::max(slices, partsOf(component));
+    return slices;
+  }
+
   /// Without it the launches of a forward pass serve, which explanations say. One block has all
-  /// features that are read across slices.
+  /// features that are read across slices, or keeps them from one slice to the next.
   void emitStep() {
     ScopedDiagnosticHandler quiet(mixer.getContext(), [](Diagnostic &) { return success(); });
+    if (!divided.empty()) {
+      featureLimit = kMostOfStep;
+      if (tryStep({}))
+        return;
+      featureLimit = PairTiles::kMostFeatures;
+    }
+    tryStep(divided);
+  }
+
+  bool tryStep(const llvm::SetVector<StringAttr> &across) {
+    auto own = groupPairs(mixer, across);
+    if (failed(own))
+      return false;
+    groups = std::move(*own);
+    // States are made where they are read.
+    llvm::erase_if(groups.kept,
+                   [&](const KeptValue &kept) { return groups.groups[kept.maker].isRecurrent; });
+    if (!hasStep())
+      return false;
     const std::string kernel = (name + "_step").str();
     const int32_t before = first;
-    auto own = groupPairs(mixer);
-    if (failed(own))
-      return;
-    groups = std::move(*own);
-    if (!divided.empty())
-      featureLimit = kMostOfStep;
-    if (!hasStep() || succeeded(emitGroup(groups.groups.size() - 1, kernel, true)))
-      return;
+    if (succeeded(emitKernel(groups.groups.size() - 1, kernel, true))) {
+      for (const KeptValue &kept : groups.kept)
+        result.stepRegions.push_back(
+            LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+      return true;
+    }
     SymbolTable::lookupSymbolIn(module, kernel)->erase();
     first = before;
+    return false;
   }
 
   /// Blocks that have read the position count themselves; else one writes it.
@@ -214,23 +250,25 @@ private:
     block.storePosition();
   }
 
-  /// The kernel of a group, or that of a step.
-  LogicalResult emitGroup(size_t number, const std::string &kernelName, bool isStep) {
+  /// The kernel of a group; or that of a step, for it and all before it.
+  LogicalResult emitKernel(size_t number, const std::string &kernelName, bool isStep) {
     const PairGroup &group = groups.groups[number];
     const auto regions = static_cast<int32_t>(groups.kept.size());
     LLVM::LLVMFuncOp kernel = makeKernel(module, mixer.getLoc(), kernelName, plan, kWarps, regions);
     const LaneShape shape{{0}, 32, 32, 1, kThreads};
     LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
     OpBuilder &builder = block.builder;
-    const int64_t order = isStoredWide() ? 3 : 2;
-    const int64_t bytes = block.real.isF64() ? 8 : order == 3 ? 6 : 2;
-    const int64_t columns = columnsOfTile(group, bytes);
-    const int64_t blockRows = isStep ? kRowsOfWarp : rowsOfBlock(group, bytes);
-    if (!isStep && mostFeatures(group) * bytes <= kBytesOfThreeBlocks)
+    const PairSizes sizes = sizesOf(group);
+    int64_t columns = sizes.columnsOfTile();
+    if (isStep)
+      for (const PairGroup &other : groups.groups)
+        columns = std::min(columns, sizesOf(other).columnsOfTile());
+    const int64_t blockRows = isStep ? PairSizes::kRowsOfWarp : sizes.rowsOfBlock();
+    if (!isStep && sizes.mostFeatures() * bytesOfFactor() <= kBytesOfThreeBlocks)
       kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), block.builder.getI32IntegerAttr(3));
     PairTiles tiles(block, blockRows, columns);
     tiles.mostFeatures = featureLimit;
-    PairProducts products(tiles, order);
+    PairProducts products(tiles, isStoredWide() ? 3 : 2);
     LaunchPlan launch = launchOf(plan, shape, 32 * kWarps, regions);
     launch.kernel = first++;
 
@@ -244,7 +282,8 @@ private:
     Type i32 = builder.getI32Type();
     Value count = wide(NVVM::GridDimZOp::create(builder, block.loc, i32));
     Value own = wide(NVVM::BlockIdZOp::create(builder, block.loc, i32));
-    const int64_t slices = slicesOf(group);
+    const bool takesTurns = isStep ? isInTurns() : storesEarly(number);
+    const int64_t slices = takesTurns ? 1 : sizes.slices();
     if (slices > 1) {
       tiles.slice = arith::RemUIOp::create(builder, block.loc, own, block.i64(slices));
       own = arith::DivUIOp::create(builder, block.loc, own, block.i64(slices));
@@ -272,30 +311,12 @@ private:
     rows.count = arith::MaxSIOp::create(builder, block.loc, left, block.i64(0));
     tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, rows.first);
 
-    PairExpr expr(mixer, tiles, products, rows, groups);
-    llvm::scope_exit note([&] { across = expr.readAcross(); });
-    PairLoop loop(mixer, expr, tiles, rows, position, groups);
-    for (PairsOp pairs : group.pairs)
-      if (failed(loop.emit(pairs)))
-        return failure();
-    for (StringAttr own : group.once)
-      if (failed(emitOnce(own, tiles, products, rows)))
-        return failure();
-    for (auto [tensor, output] : group.outputs)
-      if (failed(emitResult(output, output.getSourceAttr().getAttr(), block.tensor(tensor), expr,
-                            tiles, rows)))
-        return failure();
-    for (const KeptValue &kept : groups.kept)
-      if (kept.maker == number && !groups.isStoredEarly(kept.name) &&
-          failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
-        return failure();
-    if (isStep) {
-      if (failed(storeCarryOfStep(mixer, expr, tiles, position)))
-        return failure();
+    if (failed(isStep       ? emitGroupsOfStep(tiles, products, rows, position)
+               : takesTurns ? emitInTurns(number, tiles, products, rows, position)
+                            : emitGroup(number, tiles, products, rows, position)))
+      return failure();
+    if (isStep || (number + 1 == groups.groups.size() && !carriesRows(mixer)))
       storePosition(block);
-    } else if (number + 1 == groups.groups.size() && !carriesRows(mixer)) {
-      storePosition(block);
-    }
     LLVM::ReturnOp::create(builder, block.loc, ValueRange());
     // Bounds of columns may be quotients.
     RewritePatternSet patterns(mixer.getContext());
@@ -331,60 +352,87 @@ private:
     });
   }
 
-  /// Parts of the features of sums and results that blocks of their own make.
-  int64_t slicesOf(const PairGroup &group) const {
-    int64_t most = 1;
-    auto note = [&](StringAttr symbol) {
-      for (Attribute dim : chunk::dimsOf(chunk::lookup(mixer, symbol)))
-        if (auto size = cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dim))).getSize();
-            size && dim != group.rows)
-          most = std::max(most, static_cast<int64_t>(*size));
-    };
+  /// What a group makes, with the slice of features that `tiles` have; and behind the last group of
+  /// a step what is carried.
+  LogicalResult emitGroup(size_t number, PairTiles &tiles, PairProducts &products,
+                          const PairRows &rows, Value position, bool storesCarry = false) {
+    const PairGroup &group = groups.groups[number];
+    PairExpr expr(mixer, tiles, products, rows, groups);
+    llvm::scope_exit note([&] { across = expr.readAcross(); });
+    PairLoop loop(mixer, expr, tiles, rows, position, groups);
     for (PairsOp pairs : group.pairs)
-      for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
-        if (own.getKind() != PairKind::Places) // a block has all of its rows
-          note(own.getProduced().getAttr());
-    for (auto [number, output] : group.outputs)
-      note(output.getSourceAttr().getAttr());
-    return llvm::divideCeil(most, featureLimit);
+      if (failed(loop.emit(pairs)))
+        return failure();
+    for (StringAttr own : group.once)
+      if (failed(emitOnce(own, tiles, products, rows)))
+        return failure();
+    for (auto [tensor, output] : group.outputs)
+      if (failed(emitResult(output, output.getSourceAttr().getAttr(), tiles.block.tensor(tensor),
+                            expr, tiles, rows)))
+        return failure();
+    for (const KeptValue &kept : groups.kept)
+      if (kept.maker == number && !groups.isStoredEarly(kept.name) &&
+          failed(emitResult(mixer, kept.name, expr.kept(kept), expr, tiles, rows)))
+        return failure();
+    return storesCarry ? storeCarryOfStep(mixer, expr, tiles, position) : success();
   }
 
-  /// Of sums, and of results if these are asked for, padded.
-  int64_t mostFeatures(const PairGroup &group, bool ofOutputs = false) {
-    int64_t features = 1;
-    auto note = [&](ArrayAttr dims) {
-      for (auto dim : dims.getAsRange<FlatSymbolRefAttr>())
-        if (auto size = cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
-          features = std::max(features, static_cast<int64_t>(*size));
-    };
-    for (PairsOp pairs : group.pairs) {
-      pairs.walk([&](ReduceOp reduce) { note(reduce.getDims()); });
-      for (auto result : pairs.getOuts().getAsRange<PairResultAttr>())
-        if (result.getKind() != PairKind::Places)
-          note(chunk::dimsOf(chunk::lookup(mixer, result.getProduced())));
+  /// One group after the other, by a block that has no other one's values to wait for.
+  LogicalResult emitGroupsOfStep(PairTiles &tiles, PairProducts &products, const PairRows &rows,
+                                 Value position) {
+    if (!isInTurns())
+      return emitGroup(groups.groups.size() - 1, tiles, products, rows, position, true);
+    for (auto [number, group] : llvm::enumerate(groups.groups)) {
+      if (group.isRecurrent)
+        continue;
+      if (failed(emitInTurns(number, tiles, products, rows, position)))
+        return failure();
     }
-    if (ofOutputs)
-      for (StringAttr name : group.once)
-        note(chunk::dimsOf(chunk::lookup(mixer, name)));
-    if (ofOutputs)
-      for (auto [number, output] : group.outputs)
-        note(chunk::dimsOf(chunk::lookup(mixer, output.getSourceAttr())));
-    features = std::min(features, featureLimit);
-    return static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(features)));
+    return inTurns(tiles, slicesOfStep(), [&] {
+      PairExpr expr(mixer, tiles, products, rows, groups);
+      return storeCarryOfStep(mixer, expr, tiles, position);
+    });
   }
 
-  int64_t rowsOfBlock(const PairGroup &group, int64_t bytes) {
-    int64_t rows = (bytes > 2 ? kMostSums / 2 : kMostSums) / mostFeatures(group, true);
-    // Rows at given places are gathered, each with an address of its own.
-    if (mixer.getOps<PairsOp>().empty())
-      rows /= 2;
-    return std::clamp(rows, kRowsOfWarp, kRowsOfWarp * kWarps);
+  LogicalResult emitInTurns(size_t number, PairTiles &tiles, PairProducts &products,
+                            const PairRows &rows, Value position) {
+    return inTurns(tiles, sizesOf(groups.groups[number]).slices(), [&]() -> LogicalResult {
+      if (failed(emitGroup(number, tiles, products, rows, position)))
+        return failure();
+      // What is kept is read by what follows, and made anew by the next turn.
+      tile::BarrierOp::create(tiles.builder, tiles.loc);
+      return success();
+    });
   }
 
-  int64_t columnsOfTile(const PairGroup &group, int64_t bytes) {
-    const int64_t columns = kFactorRegisters * 32 * 4 / (mostFeatures(group) * bytes);
-    return std::clamp(static_cast<int64_t>(llvm::bit_floor(static_cast<uint64_t>(columns))),
-                      kLeastColumns, kMostColumns);
+  /// Whether a group reads what it has kept itself: blocks with slices of features would all write
+  /// it.
+  bool storesEarly(size_t number) const {
+    return llvm::any_of(groups.kept, [&](const KeptValue &kept) {
+      return kept.maker == number && groups.isStoredEarly(kept.name);
+    });
+  }
+
+  /// Makes something with each slice of features.
+  static LogicalResult inTurns(PairTiles &tiles, int64_t slices,
+                               llvm::function_ref<LogicalResult()> make) {
+    LaneBlock &block = tiles.block;
+    OpBuilder::InsertionGuard guard(block.builder);
+    llvm::SaveAndRestore<Value> whole(tiles.slice, Value());
+    if (slices > 1) {
+      auto loop = scf::ForOp::create(block.builder, block.loc, block.i64(0), block.i64(slices),
+                                     block.i64(1));
+      block.noteLoop(loop);
+      block.builder.setInsertionPointToStart(loop.getBody());
+      tiles.slice = loop.getInductionVar();
+    }
+    return make();
+  }
+
+  int64_t bytesOfFactor() { return mixer.getCompute().isF64() ? 8 : isStoredWide() ? 6 : 2; }
+
+  PairSizes sizesOf(const PairGroup &group) {
+    return {mixer, group, featureLimit, bytesOfFactor()};
   }
 
   /// Makes a definition for all who read it: later launches, and what this one makes behind it, of
@@ -398,20 +446,10 @@ private:
     PairExpr expr(mixer, tiles, products, rows, groups);
     expr.setMaking(symbol);
     const LaneArray &array = expr.kept(kept);
-    {
-      OpBuilder::InsertionGuard guard(block.builder);
-      llvm::SaveAndRestore<Value> whole(tiles.slice, Value());
-      const int64_t size = kept.extents.empty() ? 1 : kept.extents.back();
-      if (const int64_t slices = llvm::divideCeil(size, featureLimit); slices > 1) {
-        auto loop = scf::ForOp::create(block.builder, block.loc, block.i64(0), block.i64(slices),
-                                       block.i64(1));
-        block.noteLoop(loop);
-        block.builder.setInsertionPointToStart(loop.getBody());
-        tiles.slice = loop.getInductionVar();
-      }
-      if (failed(emitResult(source, symbol, array, expr, tiles, rows)))
-        return failure();
-    }
+    const int64_t size = kept.extents.empty() ? 1 : kept.extents.back();
+    if (failed(inTurns(tiles, llvm::divideCeil(size, featureLimit),
+                       [&] { return emitResult(source, symbol, array, expr, tiles, rows); })))
+      return failure();
     tile::BarrierOp::create(block.builder, block.loc);
     return success();
   }

@@ -23,11 +23,11 @@ namespace seqmix::gpu {
 /// which are read at places that data choose where there are no pairs.
 bool hasPairs(mlir::seq::MixerOp mixer);
 
-/// The launches of a forward pass and the regions of their workspace, and that of a step; without
-/// it those of a forward pass serve for steps, too.
+/// The launches of a forward pass and the regions of their workspace, and those of a step; without
+/// them those of a forward pass serve for steps, too.
 struct PairLaunches {
   std::vector<LaunchPlan> launches, step;
-  std::vector<AmountPlan> regions;
+  std::vector<AmountPlan> regions, stepRegions;
 };
 
 /// Adds the kernels of a mixer that has, as ops on tiles, and says how they are launched, in order;
