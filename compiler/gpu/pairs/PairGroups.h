@@ -24,6 +24,8 @@ namespace seqmix::gpu {
 struct PairGroup {
   bool isRecurrent = false;     ///< it walks the states token by token
   mlir::FlatSymbolRefAttr rows; ///< else the dim of its rows; null for a row of its own
+  /// Further dims of the rows, which are fixed: a block has one place of each.
+  llvm::SmallVector<mlir::FlatSymbolRefAttr, 1> inner;
   std::vector<mlir::seq::PairsOp> pairs;
   std::vector<mlir::StringAttr> once; ///< definitions that it makes for all who read them, in order
   std::vector<std::pair<int32_t, mlir::seq::OutputOp>> outputs; ///< with the number of each
@@ -40,10 +42,20 @@ struct PairGroups {
   bool isStoredEarly(mlir::StringAttr name) const;
 };
 
+/// Makes features of dims of rows that only values vary along.
+void makeRowsFeatures(mlir::seq::MixerOp mixer);
+
 /// Of sums in `divided` each block has some features only: what reads them is made by later
 /// kernels. Fails with a located error for what has no such division.
 llvm::FailureOr<PairGroups> groupPairs(mlir::seq::MixerOp mixer,
                                        const llvm::SetVector<mlir::StringAttr> &divided = {});
+
+/// Features of all sums of a group together, padded.
+int64_t featuresOfSums(mlir::seq::MixerOp mixer, const PairGroup &group);
+/// Features of a reduction over several dims, whose rows are all there at once.
+int64_t mostReduced(mlir::seq::MixerOp mixer, const PairGroup &group);
+/// Whether a value that is summed up is a sum that depends on the row.
+bool hasSumsOfPairs(const PairGroup &group);
 
 } // namespace seqmix::gpu
 
