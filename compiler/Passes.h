@@ -21,12 +21,14 @@ namespace seqmix {
 
 /// Adds the passes that give reductions over positions their form, the first ones of the structure
 /// stage.
-void addPairPasses(mlir::OpPassManager &passes);
+/// Positions of chosen blocks are gathered, or else pairs that count.
+void addPairPasses(mlir::OpPassManager &passes, bool gathersBlocks = true);
 
 /// Adds the passes from the seq stage to the structure stage, in order. Block form is chosen for
 /// states with at least `minSize` rows and columns whose shape the tiles of `lanes` elements take
 /// (0: any).
-void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize = 8, int64_t lanes = 16);
+void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize = 8, int64_t lanes = 16,
+                        bool gathersBlocks = true);
 
 } // namespace seqmix
 

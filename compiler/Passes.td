@@ -82,9 +82,13 @@ def FormPairs : Pass<"seq-form-pairs", "::mlir::ModuleOp"> {
     sums of exponentials, a sum of exp(a - g) whose maximum is known one of exp(a - max), factors without s stand outside, conditions with a zero
     side become domains. A sum whose weights depend on t - s alone becomes a `seq.convolution`. What depends on one of t and s only gets a definition. Reductions with one domain and one score share a `seq.pairs`.
 
+    What is restricted to chosen positions reads those alone, and so do blocks of positions unless `gathers-blocks` is off: then all positions are pairs, of
+    which those of the chosen blocks count.
+
     *Requires*: `seq-unroll-windows`.
     *Produces*: no reduction over a run-time dim in equations; what has no such form is refused with a located error.
   }];
+  let options = [Option<"gathersBlocks", "gathers-blocks", "bool", "true", "read the positions of chosen blocks alone">];
   let dependentDialects = ["::mlir::seq::SeqDialect"];
 }
 

@@ -120,20 +120,25 @@ OwningOpRef<ModuleOp> importSource(const SourceFile &source, const Overrides &si
   return module;
 }
 
-static LogicalResult runStructurePasses(ModuleOp module, Form form) {
+static LogicalResult runStructurePasses(ModuleOp module, Form form, bool isForGpu) {
   PassManager passes(module.getContext());
   constexpr int64_t never = std::numeric_limits<int64_t>::max();
-  addStructurePasses(passes, form == Form::Sequential ? never : form == Form::Block ? 1 : 8);
+  // Tensor cores take pairs that do not count faster than other cores gather rows.
+  addStructurePasses(passes,
+                     form == Form::Sequential ? never
+                     : form == Form::Block    ? 1
+                                              : 8,
+                     /*lanes=*/16, /*gathersBlocks=*/!isForGpu);
   return passes.run(module);
 }
 
 LogicalResult runStructure(ModuleOp module, const Options &options) {
   if (options.target != Target::Cuda || options.form == Form::Sequential)
-    return runStructurePasses(module, options.form);
+    return runStructurePasses(module, options.form, options.target == Target::Cuda);
   // Kernels for GPUs are of either form, some mixers have both.
   OwningOpRef<ModuleOp> blocks = module.clone();
-  if (failed(runStructurePasses(module, Form::Sequential)) ||
-      failed(runStructurePasses(*blocks, options.form)))
+  if (failed(runStructurePasses(module, Form::Sequential, true)) ||
+      failed(runStructurePasses(*blocks, options.form, true)))
     return failure();
   for (seq::MixerOp mixer : llvm::to_vector(blocks->getOps<seq::MixerOp>())) {
     if (mixer.getSummaryOf() || mixer.getFormOf() || mixer.getOps<seq::AffineOp>().empty())

@@ -19,6 +19,17 @@
 
 static int64_t dividedUp(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
+// Whether rows of earlier tokens, whose number stands in the device's memory, count.
+static bool hasPast(const SeqCall *call) {
+  bool hasRows = false, hasPosition = false;
+  for (int32_t i = 0; i < call->mixer->component_count; ++i) {
+    const SeqComponent *part = &call->mixer->components[i];
+    hasRows |= part->kind == SEQ_CARRY_ROWS;
+    hasPosition |= part->kind == SEQ_CARRY_POSITION && call->carryIn[i].present;
+  }
+  return hasRows && hasPosition;
+}
+
 static int64_t factorOf(const SeqCall *call, const SeqFactor *factor, int64_t segments,
                         SeqSize *size) {
   switch (factor->kind) {
@@ -31,6 +42,12 @@ static int64_t factorOf(const SeqCall *call, const SeqFactor *factor, int64_t se
   case SEQ_FACTOR_PARTS: {
     int64_t parts = dividedUp(call->extent[factor->dim], factor->divisor);
     return parts > 0 ? parts : 1;
+  }
+  case SEQ_FACTOR_PLACES: {
+    int64_t extent = call->extent[factor->dim];
+    if (call->seqlens && !hasPast(call))
+      return extent + seqMultiply(size, call->sequences, factor->divisor);
+    return seqMultiply(size, call->sequences, extent + 2 * factor->divisor);
   }
   default:
     return dividedUp(call->extent[factor->dim], factor->divisor);

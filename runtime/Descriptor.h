@@ -203,6 +203,10 @@ enum SeqFactorKind {
                         // or the tokens themselves
   SEQ_FACTOR_SEGMENTS = 2, // segments that each sequence is cut into
   SEQ_FACTOR_PARTS = 3,    // parts of `divisor` places of a dim, one at least
+  SEQ_FACTOR_PLACES = 4, // places of a dim whose extent follows from the tokens, in all sequences.
+                         // Packed ones that begin with their first token stand where the tokens
+                         // do, each behind `divisor` more places than that before it; else there
+                         // is room for the longest, and 2 * `divisor` places more
 };
 
 typedef struct SeqFactor {

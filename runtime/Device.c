@@ -57,6 +57,13 @@ int seqCheckDevice(const SeqCall *call, const char *name, const DLTensor *tensor
   return SEQ_OK;
 }
 
+static bool hasDerivedDim(const SeqMixer *mixer, const SeqTensor *tensor) {
+  for (int32_t i = 0; i < tensor->rank; ++i)
+    if (tensor->axes[i].dim >= 0 && mixer->dims[tensor->axes[i].dim].derived)
+      return true;
+  return false;
+}
+
 // What is checked by values of the CPU's memory elsewhere is the caller's to see to here:
 // positions, lengths, and numbers of pages. A call must not wait for the device.
 int seqCheckDeviceCall(const SeqCall *call) {
@@ -64,10 +71,13 @@ int seqCheckDeviceCall(const SeqCall *call) {
     return seqFail(call, SEQ_UNSUPPORTED,
                    "a checked call would have to wait for the device: SEQ_CHECKED is for libraries "
                    "for the CPU");
-  if (call->seqlens && call->mixer->derive)
-    return seqFail(call, SEQ_UNSUPPORTED,
-                   "cu_seqlens does not go with lengths that follow from %s on a device",
-                   call->mixer->dims[call->mixer->token_dim].name);
+  // Which place of those a sequence begins at would stand in the device's memory.
+  for (int32_t i = 0; call->seqlens && i < call->mixer->tensor_count; ++i)
+    if (hasDerivedDim(call->mixer, &call->mixer->tensors[i]))
+      return seqFail(
+          call, SEQ_UNSUPPORTED,
+          "on a device, cu_seqlens does not go with %s, whose length follows from others",
+          call->mixer->tensors[i].name);
   if (call->tokens > INT32_MAX)
     return seqFail(call, SEQ_INVALID_SHAPE, "position %lld is beyond the largest, 2^31 - 1",
                    (long long)call->tokens);

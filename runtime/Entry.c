@@ -149,6 +149,8 @@ int seq_rt_workspace_size(const SeqMixerSet *set, const int64_t *extents, int32_
       return status;
     call.sequences = seqHasBatch(call.mixer) ? call.extent[0] : 1;
     call.longest = call.tokens = call.extent[call.mixer->token_dim];
+    if (call.mixer->device && call.mixer->derive)
+      seqExtentsFor(&call, call.longest, call.extent);
     SeqPlans plans;
     int64_t bytesHere = 0;
     bool fits = call.mixer->device ? seqDeviceWorkspace(&call, &bytesHere)

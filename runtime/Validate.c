@@ -434,6 +434,32 @@ static int checkLimits(SeqCall *call) {
   return SEQ_OK;
 }
 
+// Where positions stand in the device's memory, derived extents there are those of as many tokens
+// as the rows of the carry have room for.
+static void extendDerived(SeqCall *call) {
+  const SeqMixer *mixer = call->mixer;
+  int64_t tokens = call->extent[mixer->token_dim], reach = INT64_MAX;
+  bool hasPast = false;
+  for (int32_t i = 0; i < mixer->component_count; ++i) {
+    const SeqComponent *part = &mixer->components[i];
+    const SeqView *in = &call->carryIn[i], *out = &call->carryOut[i];
+    hasPast |= part->kind == SEQ_CARRY_POSITION && in->present;
+    if (part->kind != SEQ_CARRY_ROWS || part->window > 0)
+      continue;
+    int32_t axis = 0;
+    while (part->axes[axis].slot < 0)
+      ++axis;
+    int64_t room = out->present  ? out->extent[axis]
+                   : in->present ? in->extent[axis] + tokens
+                                 : INT64_MAX;
+    reach = room < reach ? room : reach;
+  }
+  if (!hasPast || reach == INT64_MAX)
+    return;
+  seqExtentsFor(call, reach > INT32_MAX ? INT32_MAX : reach, call->extent);
+  call->extent[mixer->token_dim] = tokens;
+}
+
 int seqValidate(SeqCall *call, const DLTensor *const *tensors, DLTensor *const *carry,
                 const seq_options *options) {
   int status = seqSelectSize(call, tensors);
@@ -468,5 +494,7 @@ int seqValidate(SeqCall *call, const DLTensor *const *tensors, DLTensor *const *
                               options ? options->carry_out : NULL);
   if (status == SEQ_OK)
     status = call->mixer->device ? seqCheckDeviceCall(call) : checkPositions(call);
+  if (status == SEQ_OK && call->mixer->device && call->mixer->derive)
+    extendDerived(call);
   return status == SEQ_OK ? seqCheckPages(call) : status;
 }

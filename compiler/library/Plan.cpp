@@ -315,7 +315,11 @@ FailureOr<MixerPlan> planMixer(MixerOp mixer) {
   auto plan = MixerPlanner(mixer).run();
   if (succeeded(plan)) {
     plan->usesPosition = usesTokenNumber(mixer);
-    plan->startsAtZero = (reducesOverTokens(mixer) || readsFarTokens(mixer)) && !carriesRows(mixer);
+    const bool hasPairs = llvm::any_of(mixer.getOps<PairsOp>(), [&](PairsOp pairs) {
+      return pairs.getOverAttr() == tokenDimOf(mixer);
+    });
+    plan->startsAtZero =
+        (hasPairs || reducesOverTokens(mixer) || readsFarTokens(mixer)) && !carriesRows(mixer);
     if (auto products = mixer.getFormProducts())
       plan->work = {double((*products)[0]), double((*products)[1]), double((*products)[2])};
   }

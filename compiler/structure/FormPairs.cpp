@@ -27,8 +27,9 @@ constexpr llvm::StringLiteral kExponential = "seq.exponential";
 
 class PairFormer {
 public:
-  explicit PairFormer(MixerOp mixer)
-      : model(mixer), context(model.exprs()), terms(model), selection(model, terms) {}
+  PairFormer(MixerOp mixer, bool gathersBlocks)
+      : model(mixer), context(model.exprs()), terms(model), selection(model, terms, gathersBlocks) {
+  }
 
   LogicalResult run() {
     if (failed(inlinePairs()))
@@ -367,9 +368,13 @@ private:
 };
 
 class FormPairs : public impl::FormPairsBase<FormPairs> {
+public:
+  using FormPairsBase::FormPairsBase;
+
+private:
   void runOnOperation() override {
     for (auto mixer : getOperation().getOps<MixerOp>())
-      if (failed(PairFormer(mixer).run()))
+      if (failed(PairFormer(mixer, gathersBlocks).run()))
         return signalPassFailure();
   }
 };

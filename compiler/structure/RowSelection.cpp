@@ -136,7 +136,7 @@ std::optional<RowSelection::Restriction> RowSelection::restrictionOf(ArrayRef<Ex
       return Restriction{condition, 1};
     bool isBlock = at->isBinary(BinaryFn::FloorDiv) && at->operand(0) == index &&
                    at->operand(1)->is(ExprKind::Integer) && at->operand(1)->integer() > 0;
-    if (isBlock)
+    if (isBlock && gathersBlocks)
       return Restriction{condition, at->operand(1)->integer()};
   }
   return std::nullopt;

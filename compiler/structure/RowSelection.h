@@ -15,8 +15,8 @@ namespace seqmix {
 /// over n places and not over all positions.
 class RowSelection {
 public:
-  RowSelection(Model &model, PairTerms &terms)
-      : model(model), context(model.exprs()), terms(terms) {}
+  RowSelection(Model &model, PairTerms &terms, bool gathersBlocks)
+      : model(model), context(model.exprs()), terms(terms), gathersBlocks(gathersBlocks) {}
 
   /// Makes a definition known that is nothing but a choice: a reduction that reads it at its own
   /// positions is restricted by it. False after an error.
@@ -66,6 +66,7 @@ private:
   Model &model;
   mlir::seq::ExprContext &context;
   PairTerms &terms;
+  bool gathersBlocks;
   llvm::DenseMap<mlir::StringAttr, Choice> choices;           // by marker
   llvm::DenseMap<mlir::StringAttr, mlir::StringAttr> markers; // by definition
   bool failed = false;

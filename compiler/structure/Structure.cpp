@@ -10,16 +10,17 @@
 
 namespace seqmix {
 
-void addPairPasses(mlir::OpPassManager &passes) {
+void addPairPasses(mlir::OpPassManager &passes, bool gathersBlocks) {
   passes.addPass(createFrontPositions());
   passes.addPass(createUnrollWindows());
   passes.addPass(createReduceTurns());
   // Before maps and domains are written in simpler terms: over positions they stay what they are.
-  passes.addPass(createFormPairs());
+  passes.addPass(createFormPairs({gathersBlocks}));
 }
 
-void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes) {
-  addPairPasses(passes);
+void addStructurePasses(mlir::OpPassManager &passes, int64_t minSize, int64_t lanes,
+                        bool gathersBlocks) {
+  addPairPasses(passes, gathersBlocks);
   // Classes are found on sums, products and functions only.
   passes.addPass(createNormalize());
   // Before groups are formed: what an affine state makes is no part of any loop.

@@ -227,9 +227,12 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
   }
   std::unique_ptr<Workspace> workspace;
   if (call.hasWorkspace || compiled.isOnDevice()) {
-    // Lengths that follow from the tokens count those of earlier calls.
+    // Lengths that follow from the tokens count those of earlier calls; on a device, which has the
+    // positions, all that the carry has room for.
     int64_t before = 0;
     bool grows = llvm::any_of(plan.dims, [](const DimPlan &dim) { return !dim.by.empty(); });
+    const int64_t room =
+        grows && compiled.isOnDevice() && !call.carry.empty() ? rowsOf(problem) : 0;
     if (auto position = call.carry.find("position"); grows && position != call.carry.end())
       for (double value : position->second.values)
         before = std::max(before, static_cast<int64_t>(value));
@@ -240,7 +243,7 @@ Expected<RunResult> TrialRunner::forward(const ForwardCall &call) {
                       : isPacked && dim == plan.tokenDim          ? *max_element(call.lengths)
                                                                   : call.extents[dim]);
       if (dim == plan.tokenDim)
-        query.back() += before;
+        query.back() = std::max(query.back() + before, room);
     }
     Expected<size_t> bytes = compiled.workspaceSize(query, call.threads);
     if (!bytes)
@@ -353,8 +356,8 @@ Expected<RunResult> TrialRunner::steps() {
   std::unique_ptr<Workspace> workspace;
   if (compiled.isOnDevice()) {
     std::vector<int64_t> query;
-    for (int32_t dim : workspaceDims(plan))
-      query.push_back(one[dim]);
+    for (int32_t dim : workspaceDims(plan)) // the carry has room for more than one token
+      query.push_back(dim == plan.tokenDim ? rowsOf(problem) : one[dim]);
     Expected<size_t> bytes = compiled.workspaceSize(query, options.threads);
     if (!bytes)
       return bytes.takeError();

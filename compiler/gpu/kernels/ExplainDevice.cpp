@@ -26,6 +26,7 @@ static std::string amountWords(const AmountPlan &amount, const MixerPlan &plan) 
                                                                 : ", ";
     words += between;
     words += factor.kind == SEQ_FACTOR_SEGMENTS ? "segment"
+             : factor.kind == SEQ_FACTOR_PLACES ? "place of " + plan.dims[factor.dim].name
              : factor.kind == SEQ_FACTOR_TILES
                  ? (factor.divisor > 1 ? fmt::format("{} tokens", factor.divisor) : "token")
                  : (factor.divisor > 1 ? fmt::format("{} of ", factor.divisor) : "") +

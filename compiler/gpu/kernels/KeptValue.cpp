@@ -31,7 +31,7 @@ KeptValue keptValueOf(MixerOp mixer, StringAttr name, size_t maker) {
   value.maker = maker;
   Operation *source = chunk::lookup(mixer, name);
   value.dims = placesOf(mixer, source);
-  value.isOfTokens = isTokenIndexed(mixer, value.dims);
+  value.isOfTokens = !value.dims.empty() && value.dims[0] == tokenDimOf(mixer);
   value.dtype = mixer.getCompute().isF64() ? SEQ_F64 : SEQ_F32;
   if (auto define = dyn_cast<DefineOp>(source)) {
     Type type = define.getBody().front().getTerminator()->getOperand(0).getType();

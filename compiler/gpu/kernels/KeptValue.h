@@ -26,7 +26,8 @@ struct KeptValue {
   size_t maker = 0;     ///< the number of the kernel that makes it
   mlir::ArrayAttr dims; ///< that of the tokens included
   bool isOfTokens = false;
-  llvm::SmallVector<int64_t> extents; ///< of the dims, but that of the tokens
+  int32_t places = -1;                ///< the number of another run-time dim that it has rows of
+  llvm::SmallVector<int64_t> extents; ///< of the dims that are fixed
   SeqDType dtype = SEQ_F32;
 };
 

@@ -310,9 +310,16 @@ AmountPlan LaneBlock::keptBytes(const MixerPlan &plan, int64_t bytes, bool isOfT
 }
 
 AmountPlan LaneBlock::keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOfTokens,
-                                ArrayRef<int64_t> extents) {
+                                ArrayRef<int64_t> extents, int32_t places) {
   const int64_t bytes = dtype == SEQ_F64 ? 8 : dtype == SEQ_BOOL ? 1 : 4;
-  return keptBytes(plan, productOf(extents) * bytes, isOfTokens);
+  // Where the tokens enter, the factor has all elements of the first batch dim.
+  const int64_t between = places < 0 ? 0 : freePlaces(plan, places).value_or(0);
+  AmountPlan result = keptBytes(plan, productOf(extents) * bytes, isOfTokens || between > 0);
+  if (between > 0)
+    result.factors.front() = {SEQ_FACTOR_PLACES, places, between};
+  else if (places >= 0)
+    result.factors.push_back({SEQ_FACTOR_DIM, places, 1});
+  return result;
 }
 
 Value LaneBlock::keptRow() {
@@ -337,10 +344,10 @@ Value LaneBlock::keptRow() {
 }
 
 LaneArray LaneBlock::kept(int32_t region, SeqDType dtype, bool isOfTokens,
-                          ArrayRef<int64_t> extents) {
+                          ArrayRef<int64_t> extents, int32_t places) {
   OpBuilder::InsertionGuard guard(builder);
   enterFront();
-  Value place = isOfTokens ? keptRow() : batchElement();
+  Value place = places >= 0 ? keptPlace(places) : isOfTokens ? keptRow() : batchElement();
   LaneArray array;
   array.dtype = dtype;
   int64_t stride = 1;
@@ -348,7 +355,7 @@ LaneArray LaneBlock::kept(int32_t region, SeqDType dtype, bool isOfTokens,
     array.strides.insert(array.strides.begin(), i64(stride));
     stride *= extent;
   }
-  if (isOfTokens)
+  if (isOfTokens || places >= 0)
     array.strides.insert(array.strides.begin(), i64(stride));
   Value base = workspace(region);
   Value offset = arith::MulIOp::create(builder, loc, place, i64(stride));

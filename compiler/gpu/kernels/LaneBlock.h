@@ -107,14 +107,19 @@ public:
   mlir::Value workspace(int32_t region) { return argument(SEQ_ARGUMENT_WORKSPACE, region); }
   /// A region in which a launch keeps values for later ones: of each batch element and, where they
   /// are of tokens, of each token, as many as `extents` say.
-  LaneArray kept(int32_t region, SeqDType dtype, bool isOfTokens, llvm::ArrayRef<int64_t> extents);
+  /// Or of each place of another run-time dim, whose number `places` is.
+  LaneArray kept(int32_t region, SeqDType dtype, bool isOfTokens, llvm::ArrayRef<int64_t> extents,
+                 int32_t places = -1);
   /// The bytes of such a region.
   static AmountPlan keptBytes(const MixerPlan &plan, SeqDType dtype, bool isOfTokens,
-                              llvm::ArrayRef<int64_t> extents);
+                              llvm::ArrayRef<int64_t> extents, int32_t places = -1);
   static AmountPlan keptBytes(const MixerPlan &plan, int64_t bytes, bool isOfTokens);
   /// The row of a sequence's first token in such a region: of packed sequences these are all tokens
   /// for each element of the other batch dims, else those of each batch element.
   mlir::Value keptRow();
+  /// The extent of a run-time dim for a sequence of so many tokens, those of earlier calls
+  /// included.
+  mlir::Value extentOf(int32_t dim, mlir::Value length);
   /// A number of the call (SeqDeviceSlot).
   mlir::Value frameSlot(int64_t slot);
   /// The number of the block's batch element among all.
@@ -153,6 +158,8 @@ public:
 
 private:
   mlir::Value argument(int32_t kind, int32_t index);
+  /// The row of a sequence's first place of a run-time dim in a region.
+  mlir::Value keptPlace(int32_t dim);
   void findTask();
   void findSequence();
   void countIn();
@@ -181,6 +188,11 @@ private:
   llvm::DenseMap<int32_t, LaneArray> tensors, ins, outs;
   mlir::Value lanePlaces, threadPlaces, existing, sequencePosition;
 };
+
+/// Places of a run-time dim that are left free behind those of each packed sequence, such that each
+/// begins where the dim's extent for all tokens in front of it says: zero where the tokens do not
+/// enter the extent. Nothing where it is not linear in them but for rounding.
+std::optional<int64_t> freePlaces(const MixerPlan &plan, int32_t dim);
 
 /// The attribute of a kernel that says its form in words, for explanations.
 inline constexpr llvm::StringLiteral formName = "form";

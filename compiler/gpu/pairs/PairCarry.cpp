@@ -13,8 +13,10 @@
 #include "dialect/tile/Tile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -58,6 +60,10 @@ void storeRows(PairTiles &tiles, const LaneArray &array, ArrayRef<PairValue> pla
     Value stride = array.strides[slot];
     if (place.isConstant()) {
       advance(block.i64(place.offset), stride);
+      continue;
+    }
+    if (place.axes.empty()) {
+      advance(arith::ExtSIOp::create(builder, loc, builder.getI64Type(), place.value), stride);
       continue;
     }
     const Axis axis = place.axes[0];
@@ -191,7 +197,10 @@ public:
     Value all = wide(NVVM::GridDimZOp::create(builder, loc, i32));
     start = arith::MulIOp::create(builder, loc, own, block.i64(tiles.sizeOf(kColumn)));
     step = arith::MulIOp::create(builder, loc, all, block.i64(tiles.sizeOf(kColumn)));
-    PairRows rows{tokenDimOf(mixer), block.i64(0), block.i64(0), block.i64(0), total};
+    PairRows rows;
+    rows.dim = tokenDimOf(mixer);
+    rows.count = rows.inCall = rows.first = block.i64(0);
+    rows.length = total;
     expr.emplace(mixer, tiles, products, rows, groups);
     for (auto [number, component] : llvm::enumerate(carryComponents(mixer)))
       if (component.kind == CarryComponent::Rows &&
@@ -316,6 +325,12 @@ private:
 
 } // namespace
 
+void expandQuotients(Operation *kernel) {
+  RewritePatternSet patterns(kernel->getContext());
+  arith::populateCeilFloorDivExpandOpsPatterns(patterns);
+  walkAndApplyPatterns(kernel, std::move(patterns));
+}
+
 LogicalResult emitCarryKernel(MixerOp mixer, const MixerPlan &plan, const PairGroups &groups,
                               mlir::gpu::GPUModuleOp module, StringRef name, int32_t &first,
                               std::vector<LaunchPlan> &launches) {
@@ -327,6 +342,7 @@ LogicalResult emitCarryKernel(MixerOp mixer, const MixerPlan &plan, const PairGr
   kernel->setAttr(inPlaceName, UnitAttr::get(mixer.getContext()));
   if (failed(RowsLowering(mixer, plan, kernel, groups).run()))
     return failure();
+  expandQuotients(kernel);
   LaunchPlan launch = launchOf(plan, shape, 32 * kCarryWarps, regions);
   launch.kernel = first++;
   launch.grid[2].number = kCarryBlocks;

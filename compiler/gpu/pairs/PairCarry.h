@@ -34,6 +34,9 @@ mlir::LogicalResult emitCarryKernel(mlir::seq::MixerOp mixer, const MixerPlan &p
                                     llvm::StringRef name, int32_t &first,
                                     std::vector<LaunchPlan> &launches);
 
+/// Writes quotients that are rounded down or up (bounds of columns, extents) as others.
+void expandQuotients(mlir::Operation *kernel);
+
 } // namespace seqmix::gpu
 
 #endif // SEQMIX_COMPILER_GPU_PAIRS_PAIRCARRY_H

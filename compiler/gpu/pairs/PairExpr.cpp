@@ -23,7 +23,23 @@ namespace seqmix::gpu {
 PairExpr::PairExpr(MixerOp mixer, PairTiles &tiles, PairProducts &products, const PairRows &rows,
                    const PairGroups &groups)
     : mixer(mixer), tiles(tiles), products(products), block(tiles.block), builder(tiles.builder),
-      loc(tiles.loc), rows(rows), groups(groups) {}
+      loc(tiles.loc), rows(rows), groups(groups) {
+  for (auto [dim, number] : rows.inner)
+    numbers.insert(number);
+}
+
+SmallVector<PairValue> PairRows::places() const {
+  SmallVector<PairValue> all;
+  if (dim)
+    all.push_back(PairValue::along(kRow));
+  for (auto [own, number] : inner)
+    all.push_back({number, {}, 0});
+  return all;
+}
+
+bool PairExpr::isInner(Value number) const {
+  return number && llvm::any_of(rows.inner, [&](const auto &own) { return own.second == number; });
+}
 
 void PairExpr::enterTile(const PairColumns &tile) {
   columns = tile;
@@ -46,9 +62,17 @@ int64_t PairExpr::sizeOf(Attribute dim) const {
 Value PairExpr::extentOf(FlatSymbolRefAttr dim) {
   if (dim == tokenDimOf(mixer))
     return rows.length;
-  for (auto [number, own] : llvm::enumerate(block.plan.dims))
-    if (own.name == dim.getValue())
-      return block.frameSlot(SEQ_DEVICE_FIRST + static_cast<int64_t>(number));
+  for (auto [number, own] : llvm::enumerate(block.plan.dims)) {
+    if (own.name != dim.getValue())
+      continue;
+    Value &extent = extents[static_cast<int32_t>(number)];
+    if (!extent) {
+      OpBuilder::InsertionGuard guard(builder);
+      block.enterFront();
+      extent = block.extentOf(static_cast<int32_t>(number), rows.length);
+    }
+    return extent;
+  }
   llvm_unreachable("dims are in the plan");
 }
 
@@ -101,7 +125,7 @@ size_t PairExpr::levelOf(const PairValue &value) const {
     if (value.varies(levels[level].axis) || (value.value && value.value == levels[level].number))
       return level;
   // Of what is computed nobody knows where.
-  return value.value ? levels.size() - 1 : 0;
+  return value.value && !isInner(value.value) ? levels.size() - 1 : 0;
 }
 
 size_t PairExpr::levelOf(Value value) {

@@ -17,6 +17,7 @@
 #include "compiler/gpu/pairs/PairGroups.h"
 #include "compiler/gpu/pairs/PairTiles.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/SetVector.h"
 
 #include <map>
@@ -40,12 +41,19 @@ struct PairColumns {
 
 /// The rows of a block.
 struct PairRows {
+  /// Dims of the rows.
+  size_t rank() const { return (dim ? 1 : 0) + inner.size(); }
+  /// The block's places of them.
+  llvm::SmallVector<PairValue> places() const;
+
   mlir::FlatSymbolRefAttr dim; ///< null: a row of its own
   mlir::Value count;           ///< that exist, i64
   mlir::Value inCall;          ///< the number of the first one in the call
   mlir::Value first;           ///< and in the sequence
   mlir::Value length;          ///< of the whole sequence so far, i64
-  bool isStep = false;         ///< of one token: states in front of it are the carry's
+  /// The block's place of each further dim of the rows, an i32.
+  llvm::SmallVector<std::pair<mlir::FlatSymbolRefAttr, mlir::Value>, 1> inner;
+  bool isStep = false; ///< of one token: states in front of it are the carry's
 };
 
 class PairExpr {
@@ -62,6 +70,8 @@ public:
   }
   /// Begins a tile of columns.
   void enterTile(const PairColumns &tile);
+  /// Begins a part of a tile that some blocks leave out.
+  void enterChoice(mlir::Operation *choice) { levels.push_back({choice, kColumn, {}, {}}); }
   void leaveLoop() { levels.pop_back(); }
 
   const PairColumns &columnsOfTile() const { return columns; }
@@ -72,6 +82,8 @@ public:
   Result symbol(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
   /// sum + the sum over columns of weights [row, column] times values, which are a term of a part.
   Result weighted(mlir::Block &part, llvm::ArrayRef<PairValue> arguments, Axis feature,
+                  const PairValue &weights, mlir::Value sum);
+  Result weighted(mlir::Value whole, mlir::BlockArgument argument, Axis feature,
                   const PairValue &weights, mlir::Value sum);
   /// The same for another reduction, of the values of those pairs that count.
   mlir::FailureOr<mlir::Value> reducedByFeature(mlir::Block &part,
@@ -136,6 +148,14 @@ private:
                    mlir::BlockArgument argument, int64_t size);
   Result definition(mlir::Operation *at, mlir::Operation *source, llvm::ArrayRef<PairValue> places);
   Result gather(mlir::Operation *at, mlir::seq::TensorOp tensor, llvm::ArrayRef<PairValue> places);
+  Result gatherKept(mlir::Operation *at, const KeptValue &value, llvm::ArrayRef<PairValue> places);
+  PairValue compared(mlir::arith::CmpIPredicate predicate, const PairValue &place,
+                     const PairValue &other);
+  mlir::LogicalResult restrict(mlir::Operation *at, PairValue &all, const PairValue &inside);
+  mlir::LogicalResult inside(mlir::Operation *at, llvm::ArrayRef<PairValue> places,
+                             mlir::ArrayAttr dims, llvm::SmallVector<PairValue> &numbersOfPlaces,
+                             PairValue &exists);
+  bool isInner(mlir::Value number) const;
   Result gatherFrom(mlir::Operation *at, const LaneArray &array, llvm::ArrayRef<PairValue> places,
                     llvm::ArrayRef<int64_t> slots, mlir::ArrayAttr dims, const PairValue &exists);
   Result produced(mlir::Operation *at, mlir::StringAttr name, llvm::ArrayRef<PairValue> places);
@@ -165,6 +185,12 @@ private:
   /// A value of rows at the feature of this number, and elsewhere what changes nothing.
   mlir::Value atFeature(const PairValue &value, Axis feature, mlir::Value number,
                         mlir::seq::ReduceKind kind);
+  /// A factor that is a sum over other features, the only one of a term that the feature enters:
+  /// its terms are weighted one after the other.
+  mlir::seq::ReduceOp sumInside(const Term &term, mlir::Value factor, Axis feature);
+  mlir::FailureOr<mlir::Value> weightedInside(const Term &term, mlir::seq::ReduceOp reduce,
+                                              mlir::BlockArgument argument, Axis feature,
+                                              const PairValue &weights, mlir::Value sum);
   void collectLines(mlir::Value value, mlir::BlockArgument argument, Axis feature,
                     llvm::SetVector<mlir::Value> &found);
 
@@ -201,11 +227,12 @@ private:
   PairRows rows;
   const PairGroups &groups;
   llvm::DenseMap<mlir::StringAttr, LaneArray> regions;
+  llvm::SmallDenseMap<int32_t, mlir::Value> extents; ///< of run-time dims, by number
   PairColumns columns;
   std::vector<Level> levels = std::vector<Level>(1); // the first is that of the block
   llvm::DenseMap<mlir::Value, PairValue> bindings;
   llvm::DenseMap<mlir::Value, PairValue> lines; // values at the feature of the loop
-  llvm::DenseSet<mlir::Value> numbers;          // of features, in loops over them
+  llvm::DenseSet<mlir::Value> numbers;          // of features: in loops over them, or the block's
   Dependencies dependencies;
   std::map<ResultKey, PairValue> results;         // by name
   std::map<ResultKey, mlir::Value> sharedResults; // a line for each feature

@@ -132,6 +132,8 @@ PairExpr::Result PairExpr::product(ReduceOp op, ArrayRef<Term> terms, Axes axes,
     size_t level = levelOf(PairValue{{}, {a, feature}, 0});
     for (Value factor : ofA)
       level = std::max(level, levelOf(factor));
+    if (level + 1 < levels.size() && !products.takesShared(a, feature))
+      level = levels.size() - 1;
     auto made = [&]() -> LogicalResult {
       Result own = factorOf(op, ofA, {a, feature});
       if (failed(own))
@@ -308,16 +310,29 @@ PairExpr::Result PairExpr::productOf(ReduceOp op, ArrayRef<Term> terms, const Ax
 
 PairExpr::Result PairExpr::weighted(Block &part, ArrayRef<PairValue> arguments, Axis feature,
                                     const PairValue &weights, Value sum) {
-  Operation *at = part.getParentOp();
   for (auto [argument, value] : llvm::zip_equal(part.getArguments(), arguments))
     bindings[argument] = value;
+  return weighted(part.getTerminator()->getOperand(0), part.getArguments().back(), feature, weights,
+                  sum);
+}
+
+PairExpr::Result PairExpr::weighted(Value whole, BlockArgument argument, Axis feature,
+                                    const PairValue &weights, Value sum) {
+  Operation *at = argument.getOwner()->getParentOp();
   const Axes pair = {kRow, kColumn};
   SmallVector<Term> mixed;
-  for (Term &term :
-       expanded(termsOf(part.getTerminator()->getOperand(0)), pair, part.getArguments().back())) {
-    if (llvm::any_of(term.factors, [&](Value factor) {
-          return varies(factor, feature) && variesAlong(factor, pair);
-        })) {
+  for (Term &term : expanded(termsOf(whole), pair, argument)) {
+    auto isMixed = [&](Value factor) {
+      return varies(factor, feature) && variesAlong(factor, pair);
+    };
+    if (const auto *factor = llvm::find_if(term.factors, isMixed); factor != term.factors.end()) {
+      if (auto reduce = sumInside(term, *factor, feature)) {
+        auto made = weightedInside(term, reduce, argument, feature, weights, sum);
+        if (failed(made))
+          return failure();
+        sum = *made;
+        continue;
+      }
       mixed.push_back(std::move(term));
       continue;
     }
@@ -339,7 +354,7 @@ PairExpr::Result PairExpr::weighted(Block &part, ArrayRef<PairValue> arguments, 
     }
     if (term.isNegative)
       own.value = arith::NegFOp::create(builder, loc, own.value);
-    Result values = factorOf(part.getTerminator(), ofColumn, {kColumn, feature});
+    Result values = factorOf(at, ofColumn, {kColumn, feature});
     if (failed(values))
       return failure();
     const bool isStored =
@@ -375,7 +390,7 @@ PairExpr::Result PairExpr::weighted(Block &part, ArrayRef<PairValue> arguments, 
   // The sum over columns for one feature after the other.
   const Axes axes = {kRow, feature};
   auto made =
-      byFeature(mixed, part.getArguments().back(), tiles.sizeOf(feature), sum,
+      byFeature(mixed, argument, tiles.sizeOf(feature), sum,
                 [&](const PairValue &value, Value number, Value before) -> FailureOr<Value> {
                   PairValue own =
                       tiles.reduce(tiles.multiply(weights, value), kColumn, ReduceKind::Sum);

@@ -34,6 +34,7 @@ public:
 
   FailureOr<PairGroups> run() {
     findComparedSums();
+    findReductionsOfPlaces();
     if (failed(addRecurrences()))
       return failure();
     for (auto pairs : mixer.getOps<PairsOp>())
@@ -44,16 +45,16 @@ public:
       if (failed(addOutput(inputs + static_cast<int32_t>(number), output)))
         return failure();
     if (result.groups.size() > kMostGroups)
-      return refuse(mixer, "reductions over pairs that would take more than "
-                           "three launches"),
+      return refuse(mixer, "reductions over pairs that would take more than " + Twine(kMostGroups) +
+                               " launches"),
              failure();
     keepWhatOthersRead();
     return std::move(result);
   }
 
 private:
-  /// Launches of a forward pass, beside those that write the carry.
-  static constexpr size_t kMostGroups = 3;
+  /// Launches of a forward pass, beside the one that writes the carry.
+  static constexpr size_t kMostGroups = 8;
 
   MixerOp mixer;
   const Names &divided;
@@ -91,7 +92,7 @@ private:
         continue;
       if (!hasSums(define))
         define.walk([&](ReadOp read) { seen.insert(read.getSourceAttr().getAttr()); });
-      else if (isTokenIndexed(mixer, chunk::dimsOf(define)))
+      else if (isOfTokens(chunk::dimsOf(define)))
         once.insert(seen[number]);
     }
     if (once.empty())
@@ -101,9 +102,22 @@ private:
       pairs.walk([&](ReadOp read) {
         StringAttr name = read.getSourceAttr().getAttr();
         auto define = dyn_cast<DefineOp>(chunk::lookup(mixer, name));
-        if (define && isTokenIndexed(mixer, chunk::dimsOf(define)) && dependsOnOnce(define))
+        if (define && isOfTokens(chunk::dimsOf(define)) && dependsOnOnce(define))
           once.insert(name);
       });
+  }
+
+  bool isOfTokens(ArrayAttr dims) { return !dims.empty() && dims[0] == tokenDimOf(mixer); }
+
+  /// Of a dim whose extent follows from others there are few places, which many rows read: what is
+  /// reduced for each of them is made once.
+  void findReductionsOfPlaces() {
+    for (auto define : mixer.getOps<DefineOp>())
+      if (ArrayAttr dims = chunk::dimsOf(define);
+          !dims.empty() &&
+          cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dims[0]))).getBy() &&
+          define.walk([](ReduceOp) { return WalkResult::interrupt(); }).wasInterrupted())
+        once.insert(define.getSymNameAttr());
   }
 
   bool dependsOnOnce(DefineOp define) {
@@ -138,7 +152,8 @@ private:
     else if (isa<DefineOp>(source))
       own = readsOf(source);
     if (once.contains(name)) {
-      const size_t group = groupFor(tokenDimOf(mixer), own, /*isOnce=*/true);
+      const auto rows = cast<FlatSymbolRefAttr>(chunk::dimsOf(source)[0]);
+      const size_t group = groupFor(rows, {}, own, {}, /*isOnce=*/true);
       result.groups[group].once.push_back(name);
       makers[name] = group;
       own.clear();
@@ -150,7 +165,7 @@ private:
       return define.getBody().front().getTerminator()->getOperand(0).getType().isF64();
     };
     if (isa<DefineOp>(source) && isReal(cast<DefineOp>(source)) &&
-        isTokenIndexed(mixer, chunk::dimsOf(source)) && !own.empty() &&
+        isOfTokens(chunk::dimsOf(source)) && !own.empty() &&
         llvm::none_of(
             own, [&](StringAttr read) { return isa<ProducedOp>(chunk::lookup(mixer, read)); })) {
       own.clear();
@@ -160,22 +175,46 @@ private:
     return known[name] = std::move(own);
   }
 
-  /// The group for what depends on these, with rows of this kind.
-  size_t groupFor(FlatSymbolRefAttr rows, const Names &reads, bool isOnce = false) {
+  /// The group for what depends on these, with rows of this kind; `elsewhere` is what it reads at
+  /// other rows than its own.
+  size_t groupFor(FlatSymbolRefAttr rows, ArrayRef<FlatSymbolRefAttr> inner, const Names &reads,
+                  const Names &elsewhere, bool isOnce = false) {
+    auto hasRows = [&](const PairGroup &group) {
+      return !group.isRecurrent && group.rows == rows &&
+             ArrayRef<FlatSymbolRefAttr>(group.inner) == inner;
+    };
     size_t least = 0;
     for (StringAttr name : reads) {
       const size_t maker = makers.lookup(name);
-      const PairGroup &group = result.groups[maker];
       // Blocks have what is made once at their own rows only.
-      const bool isSame = !group.isRecurrent && group.rows == rows && !divided.contains(name) &&
-                          (isOnce || !once.contains(name));
+      const bool isSame = hasRows(result.groups[maker]) && !divided.contains(name) &&
+                          !elsewhere.contains(name) && (isOnce || !once.contains(name));
       least = std::max(least, maker + (isSame ? 0 : 1));
     }
     for (size_t number = result.groups.size(); number > least; --number)
-      if (!result.groups[number - 1].isRecurrent && result.groups[number - 1].rows == rows)
+      if (hasRows(result.groups[number - 1]))
         return number - 1;
-    result.groups.push_back({false, rows, {}, {}, {}});
+    PairGroup group;
+    group.rows = rows;
+    group.inner.assign(inner.begin(), inner.end());
+    result.groups.push_back(std::move(group));
     return result.groups.size() - 1;
+  }
+
+  /// What reductions over pairs read of others at columns.
+  Names readsAtColumns(PairsOp pairs) {
+    Names all;
+    pairs.walk([&](ReadOp read) {
+      for (Value operand : read.getOperands()) {
+        auto argument = dyn_cast<BlockArgument>(operand);
+        if (!argument || argument.getOwner()->getParentOp() != pairs.getOperation() ||
+            argument != pairs.columnOf(argument.getOwner()))
+          continue;
+        const Names &more = readsOf(read.getSourceAttr().getAttr());
+        all.insert(more.begin(), more.end());
+      }
+    });
+    return all;
   }
 
   /// States come first: what they read of reductions over pairs would have to be made before.
@@ -184,7 +223,9 @@ private:
       return success();
     for (auto affine : mixer.getOps<AffineOp>())
       return refuse(affine, "matrix states beside reductions over pairs of positions");
-    result.groups.push_back({true, {}, {}, {}, {}});
+    PairGroup states;
+    states.isRecurrent = true;
+    result.groups.push_back(std::move(states));
     for (auto state : mixer.getOps<StateOp>())
       makers[state.getSymNameAttr()] = 0;
     for (auto next : mixer.getOps<NextOp>())
@@ -195,21 +236,21 @@ private:
   }
 
   LogicalResult addPairs(PairsOp pairs) {
-    if (pairs.getRows().size() > 1)
-      return refuse(pairs, "reductions over pairs whose rows are over several dims");
-    FlatSymbolRefAttr rows =
-        pairs.getRows().empty() ? FlatSymbolRefAttr() : cast<FlatSymbolRefAttr>(pairs.getRows()[0]);
-    if (rows && rows != tokenDimOf(mixer) && !cast<DimOp>(chunk::lookup(mixer, rows)).getSize())
-      return refuse(pairs, "reductions over pairs whose rows are over another run-time dim than "
-                           "that of the tokens");
-    const size_t group = groupFor(rows, readsOf(pairs));
+    SmallVector<FlatSymbolRefAttr> rows(pairs.getRows().getAsRange<FlatSymbolRefAttr>());
+    for (FlatSymbolRefAttr dim : ArrayRef(rows).drop_front(rows.empty() ? 0 : 1))
+      if (!cast<DimOp>(chunk::lookup(mixer, dim)).getSize())
+        return refuse(pairs, "reductions over pairs whose rows are over several run-time dims");
+    const size_t group = groupFor(rows.empty() ? FlatSymbolRefAttr() : rows[0],
+                                  ArrayRef(rows).drop_front(rows.empty() ? 0 : 1), readsOf(pairs),
+                                  readsAtColumns(pairs));
     result.groups[group].pairs.push_back(pairs);
     for (auto own : pairs.getOuts().getAsRange<PairResultAttr>())
       makers[own.getProduced().getAttr()] = group;
     return success();
   }
 
-  /// An output's rows are tokens, or of its dims the one that the last reduction it reads has.
+  /// An output's rows are those of a run-time dim, or of its dims the one that the last reduction
+  /// it reads has.
   LogicalResult addOutput(int32_t number, OutputOp output) {
     Operation *source = chunk::lookup(mixer, output.getSourceAttr());
     ArrayAttr dims = placesOf(mixer, source);
@@ -220,7 +261,7 @@ private:
           return success(); // the loop stores it
     FlatSymbolRefAttr rows;
     if (isTokenIndexed(mixer, dims)) {
-      rows = tokenDimOf(mixer);
+      rows = cast<FlatSymbolRefAttr>(dims[0]);
     } else {
       std::optional<size_t> last;
       for (StringAttr name : reads) {
@@ -234,7 +275,17 @@ private:
       if (!last)
         return refuse(output, "an output without tokens");
     }
-    result.groups[groupFor(rows, reads)].outputs.push_back({number, output});
+    // Where the last of these reductions has further dims, a block makes results at its place.
+    std::optional<size_t> last;
+    for (StringAttr name : reads)
+      last = std::max(last.value_or(0), makers.lookup(name));
+    ArrayRef<FlatSymbolRefAttr> inner;
+    if (last && result.groups[*last].rows == rows &&
+        llvm::all_of(result.groups[*last].inner,
+                     [&](FlatSymbolRefAttr dim) { return llvm::is_contained(dims, dim); }))
+      inner = result.groups[*last].inner;
+    const SmallVector<FlatSymbolRefAttr> own(inner);
+    result.groups[groupFor(rows, own, reads, {})].outputs.push_back({number, output});
     return success();
   }
 

@@ -24,6 +24,8 @@ namespace seqmix::gpu {
 struct PairGroup {
   bool isRecurrent = false;     ///< it walks the states token by token
   mlir::FlatSymbolRefAttr rows; ///< else the dim of its rows; null for a row of its own
+  /// Further dims of the rows, which are fixed: a block has one place of each.
+  llvm::SmallVector<mlir::FlatSymbolRefAttr, 1> inner;
   std::vector<mlir::seq::PairsOp> pairs;
   std::vector<mlir::StringAttr> once; ///< definitions that it makes for all who read them, in order
   std::vector<std::pair<int32_t, mlir::seq::OutputOp>> outputs; ///< with the number of each
@@ -39,6 +41,9 @@ struct PairGroups {
   /// Whether it is in the workspace before the kernel that makes it makes results.
   bool isStoredEarly(mlir::StringAttr name) const;
 };
+
+/// Makes features of dims of rows that only values vary along.
+void makeRowsFeatures(mlir::seq::MixerOp mixer);
 
 /// Of sums in `divided` each block has some features only: what reads them is made by later
 /// kernels. Fails with a located error for what has no such division.

@@ -88,6 +88,7 @@ private:
       llvm::SmallVector<mlir::Value> &carried,
       llvm::function_ref<mlir::LogicalResult(mlir::Value, llvm::SmallVector<mlir::Value> &)> body);
   mlir::FailureOr<PairValue> insideOfDomain(mlir::Value count);
+  bool isSparse();
   mlir::FailureOr<mlir::Value> reductionOf(const Sum &sum, mlir::Value before);
   mlir::FailureOr<mlir::Value> sumOf(const Sum &sum, const PairValue &weights, mlir::Value before);
   /// The arguments of parts: the row, if there is one, and the column.

@@ -136,6 +136,18 @@ LogicalResult PairLoop::emitPlaces(PairResultAttr result) {
   List list;
   list.array = expr.kept(*kept);
   list.count = expr.sizeOf(kept->dims.getValue().back());
+  const size_t slot = rows.dim ? 1 : 0;
+  Value before = block.i64(0);
+  for (auto [dim, number] : rows.inner) {
+    Value own = arith::ExtSIOp::create(builder, loc, builder.getI64Type(), number);
+    own = arith::MulIOp::create(builder, loc, own, list.array.strides[slot]);
+    before = arith::AddIOp::create(builder, loc, before, own);
+    list.array.strides.erase(list.array.strides.begin() + slot);
+  }
+  if (!rows.inner.empty())
+    list.array.base =
+        LLVM::GEPOp::create(builder, loc, list.array.base.getType(), builder.getI32Type(),
+                            list.array.base, ArrayRef<LLVM::GEPArg>{before});
   if (!rows.dim)
     list.array.strides.insert(list.array.strides.begin(), block.i64(0));
   emptyLists(list);

@@ -15,8 +15,6 @@
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/SaveAndRestore.h"
 
-#include <numeric>
-
 using namespace mlir;
 using namespace mlir::seq;
 
@@ -95,7 +93,8 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
     // A step has the states of its token, and those in front of it.
     if (rows.isStep && isa<StateOp>(source) && dim == tokenDimOf(mixer))
       continue;
-    if (size < 0 && (place.isConstant() || place.offset || place.axes[0] >= kFirstFeature))
+    if (size < 0 && (place.isConstant() || place.offset || place.axes[0] >= kFirstFeature ||
+                     dim != (place.axes[0] == kRow ? rows.dim : columns.dim)))
       isComputed = true;
     if (size >= 0 && !place.isConstant() && !isRow(place, dim) &&
         (place.offset || place.axes[0] < kFirstFeature || tiles.sizeOf(place.axes[0]) != size))
@@ -104,7 +103,11 @@ PairExpr::Result PairExpr::symbol(Operation *at, StringAttr name, ArrayRef<PairV
   if (isComputed) {
     if (auto tensor = dyn_cast<TensorOp>(source))
       return gather(at, tensor, places);
-    return refuse(at, "computed elements of what is no tensor"), failure();
+    const KeptValue *kept = groups.find(name);
+    if (kept && !rows.isStep && name != making)
+      return gatherKept(at, *kept, places);
+    if (!isa<DefineOp>(source) || rowsComponent(name))
+      return refuse(at, "computed elements of what is no tensor"), failure();
   }
   if (isa<DefineOp, StateOp>(source))
     return definition(at, source, places);
@@ -263,131 +266,6 @@ PairExpr::Result PairExpr::load(Operation *at, TensorOp tensor, ArrayRef<PairVal
   if (succeeded(result))
     remember(key, *result);
   return result;
-}
-
-/// Elements at computed places: one by one. Outside of the tensor they are zero, but a place that
-/// follows from data is moved to the nearest one.
-PairExpr::Result PairExpr::gather(Operation *at, TensorOp tensor, ArrayRef<PairValue> places) {
-  int32_t number = 0;
-  while (block.plan.tensors[number].name != tensor.getSymName())
-    ++number;
-  SmallVector<int64_t> slots(places.size());
-  std::iota(slots.begin(), slots.end(), 0);
-  if (auto order = tensor->getAttrOfType<DenseI64ArrayAttr>(kTensorOrder))
-    llvm::copy(order.asArrayRef(), slots.begin());
-  auto read = dyn_cast<ReadOp>(at);
-  PairValue exists{arith::ConstantOp::create(builder, loc, builder.getBoolAttr(true)), {}, 0};
-  auto restrict = [&](PairValue &all, const PairValue &inside) -> LogicalResult {
-    PairValue both[] = {all, inside};
-    if (failed(fits(at, both)))
-      return failure();
-    Axes axes = tiles.unify(both);
-    all = {arith::AndIOp::create(builder, loc, both[0].value, both[1].value), axes, 0};
-    return success();
-  };
-  // A negative place is large without its sign.
-  auto isBelow = [&](arith::CmpIPredicate predicate, const PairValue &place,
-                     const PairValue &end) -> PairValue {
-    PairValue both[] = {place, tiles.number(end)};
-    Axes axes = tiles.unify(both);
-    return {arith::CmpIOp::create(builder, loc, predicate, both[0].value, both[1].value), axes, 0};
-  };
-  Type i32 = builder.getI32Type();
-  SmallVector<PairValue> inside;
-  std::optional<size_t> tokens;
-  for (auto [slot, place, dim] : llvm::enumerate(places, tensor.getDims())) {
-    const int64_t size = sizeOf(dim);
-    const auto symbol = cast<FlatSymbolRefAttr>(dim);
-    PairValue extent = PairValue::index(size);
-    if (size < 0) {
-      extent = {arith::TruncIOp::create(builder, loc, i32, extentOf(symbol)), {}, 0};
-      if (symbol == tokenDimOf(mixer) && tensor.getRole() != Role::Param)
-        tokens = slot;
-    }
-    PairValue own = tiles.number(place);
-    if (!place.isKnownIndex() && read && read.isDataDependent(static_cast<unsigned>(slot))) {
-      Result last = integer(at, BinaryFn::Sub, extent, PairValue::index(1));
-      Result least = integer(at, BinaryFn::Min, own, *last);
-      own = *integer(at, BinaryFn::Max, *least, PairValue::index(0));
-      if (size < 0 && // there may be none
-          failed(restrict(exists, isBelow(arith::CmpIPredicate::sgt, extent, PairValue::index(0)))))
-        return failure();
-    } else if ((size < 0 || !place.isConstant()) && !numbers.contains(place.value)) {
-      if (failed(restrict(exists, isBelow(arith::CmpIPredicate::ult, own, extent))))
-        return failure();
-    }
-    inside.push_back(own);
-  }
-  const LaneArray &array = block.tensor(number);
-  if (!tokens)
-    return gatherFrom(at, array, inside, slots, tensor.getDims(), exists);
-  // Rows before those of the call are in the carry.
-  Value before = arith::SubIOp::create(builder, loc, rows.length, block.tokens);
-  PairValue position{arith::TruncIOp::create(builder, loc, i32, before), {}, 0};
-  SmallVector<PairValue> ofCall(inside);
-  Result moved = integer(at, BinaryFn::Sub, inside[*tokens], position);
-  ofCall[*tokens] = *moved;
-  PairValue inCall = exists;
-  PairValue isOfCall = isBelow(arith::CmpIPredicate::sge, inside[*tokens], position);
-  if (failed(restrict(inCall, isOfCall)))
-    return failure();
-  Result result = gatherFrom(at, array, ofCall, slots, tensor.getDims(), inCall);
-  if (failed(result) || block.plan.startsAtZero)
-    return result;
-  auto component = rowsComponent(tensor.getSymNameAttr());
-  if (!component)
-    return refuse(at, "rows of earlier calls that the carry does not have"), failure();
-  const int64_t length = carryComponents(mixer)[*component].shape[0];
-  PairValue isEarlier = isBelow(arith::CmpIPredicate::slt, inside[*tokens], position);
-  if (length > 0)
-    inside[*tokens] = *integer(at, BinaryFn::Mod, inside[*tokens], PairValue::index(length));
-  PairValue inCarry = exists;
-  if (failed(restrict(inCarry, isEarlier)))
-    return failure();
-  // Rows of the carry are in the tensor's own order.
-  SmallVector<int64_t> inOrder(slots.size());
-  std::iota(inOrder.begin(), inOrder.end(), 0);
-  Result earlier =
-      gatherFrom(at, block.carryIn(*component), inside, inOrder, tensor.getDims(), inCarry);
-  if (failed(earlier))
-    return failure();
-  PairValue all[] = {isOfCall, *result, *earlier};
-  if (failed(fits(at, all)))
-    return failure();
-  return tiles.select(all[0], all[1], all[2]);
-}
-
-PairExpr::Result PairExpr::gatherFrom(Operation *at, const LaneArray &array,
-                                      ArrayRef<PairValue> places, ArrayRef<int64_t> slots,
-                                      ArrayAttr dims, const PairValue &exists) {
-  // A tensor over positions may have more elements than 32 bits count.
-  const bool isLong = llvm::any_of(dims, [&](Attribute dim) { return sizeOf(dim) < 0; });
-  PairValue offset;
-  for (auto [place, slot] : llvm::zip_equal(places, slots)) {
-    PairValue stride{array.strides[slot], {}, 0}, own = place;
-    if (isLong)
-      own.value = arith::ExtSIOp::create(builder, loc, tiles.typeOf(own.axes, builder.getI64Type()),
-                                         own.value);
-    else
-      stride.value = arith::TruncIOp::create(builder, loc, builder.getI32Type(), stride.value);
-    Result term = integer(at, BinaryFn::Mul, own, stride);
-    if (failed(term))
-      return failure();
-    Result sum = offset.value ? integer(at, BinaryFn::Add, offset, *term) : term;
-    if (failed(sum))
-      return failure();
-    offset = *sum;
-  }
-  PairValue all[] = {offset, exists};
-  if (failed(fits(at, all)))
-    return failure();
-  Axes axes = tiles.unify(all);
-  if (axes.empty())
-    return refuse(at, "an element at a computed place that no position enters"), failure();
-  Type element = block.storageType(array.dtype);
-  Value tile = tile::GatherOp::create(builder, loc, tiles.typeOf(axes, element), array.base,
-                                      all[0].value, all[1].value);
-  return widened({tile, axes, 0}, array.dtype);
 }
 
 PairExpr::Result PairExpr::loadFrom(Operation *at, const LaneArray &array,

@@ -30,13 +30,11 @@ PairExpr::Result PairExpr::produced(Operation *at, StringAttr name, ArrayRef<Pai
       llvm::any_of(results, [&](const auto &own) { return own.first.first == name.getValue(); });
   if (kept && !isMade)
     return loadKept(at, *kept, places);
-  ArrayRef<PairValue> features = places;
-  if (rows.dim) {
-    if (places.empty() || ArrayRef<Axis>(places[0].axes) != ArrayRef<Axis>{kRow} ||
-        places[0].offset)
+  const SmallVector<PairValue> ofRows = rows.places();
+  for (auto [place, wanted] : llvm::zip(places, ofRows))
+    if (place.value != wanted.value || place.axes != wanted.axes || place.offset)
       return refuse(at, "sums over pairs at other rows than the own one"), failure();
-    features = places.drop_front();
-  }
+  ArrayRef<PairValue> features = places.drop_front(ofRows.size());
   SmallVector<int64_t> constants;
   for (const PairValue &place : features.empty() ? features : features.drop_back()) {
     if (!place.isConstant())
@@ -104,7 +102,7 @@ const LaneArray &PairExpr::kept(const KeptValue &value) {
   auto [entry, isNew] = regions.try_emplace(value.name);
   if (isNew)
     entry->second = block.kept(static_cast<int32_t>(&value - groups.kept.data()), value.dtype,
-                               value.isOfTokens, value.extents);
+                               value.isOfTokens, value.extents, value.places);
   return entry->second;
 }
 

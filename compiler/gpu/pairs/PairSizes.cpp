@@ -29,6 +29,59 @@ static int64_t padded(int64_t size) {
   return static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(size)));
 }
 
+/// Places of fixed dims.
+static int64_t placesOfAll(MixerOp mixer, ArrayRef<Attribute> dims) {
+  int64_t all = 1;
+  for (Attribute dim : dims)
+    if (auto size = cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dim))).getSize())
+      all *= static_cast<int64_t>(*size);
+  return all;
+}
+
+/// Features of all sums of a group together, padded.
+static int64_t featuresOfSums(MixerOp mixer, const PairGroup &group) {
+  int64_t features = 0;
+  for (PairsOp pairs : group.pairs)
+    for (auto result : pairs.getOuts().getAsRange<PairResultAttr>()) {
+      if (result.getKind() == PairKind::Places || result.getKind() == PairKind::Each)
+        continue;
+      ArrayAttr dims = chunk::dimsOf(chunk::lookup(mixer, result.getProduced()));
+      const int64_t own = placesOfAll(mixer, dims.getValue().drop_front(pairs.getRows().size()));
+      features += static_cast<int64_t>(llvm::PowerOf2Ceil(static_cast<uint64_t>(own)));
+    }
+  return features;
+}
+
+/// Features of a reduction over several dims, whose rows are all there at once.
+static int64_t mostReduced(MixerOp mixer, const PairGroup &group) {
+  int64_t most = 1;
+  for (PairsOp pairs : group.pairs)
+    pairs.walk([&](ReduceOp reduce) {
+      if (reduce.getDims().size() > 1)
+        most = std::max(most, placesOfAll(mixer, reduce.getDims().getValue()));
+    });
+  return most;
+}
+
+/// Whether a value that is summed up is a sum that depends on the row.
+static bool hasSumsOfPairs(const PairGroup &group) {
+  auto readsRow = [](PairsOp pairs, Block *part) {
+    Value row = pairs.rowOf(part);
+    auto isInside = [&](ReadOp read) {
+      const bool isRow = llvm::is_contained(read.getOperands(), row);
+      return isRow && read->getParentOp() != pairs.getOperation() ? WalkResult::interrupt()
+                                                                  : WalkResult::advance();
+    };
+    return row && part->walk(isInside).wasInterrupted();
+  };
+  return llvm::any_of(group.pairs, [&](PairsOp pairs) {
+    return llvm::any_of(pairs.getOuts().getAsRange<PairResultAttr>(), [&](PairResultAttr result) {
+      Block *part = pairs.getPart(result.getValue());
+      return part && result.getKind() == PairKind::Sum && readsRow(pairs, part);
+    });
+  });
+}
+
 /// Places of a dim; 0 if these are known at run time only.
 int64_t PairSizes::sizeOf(Attribute dim) const {
   auto size = cast<DimOp>(chunk::lookup(mixer, cast<FlatSymbolRefAttr>(dim))).getSize();
@@ -39,7 +92,7 @@ int64_t PairSizes::slices() const {
   int64_t most = 1;
   auto note = [&](StringAttr symbol) {
     for (Attribute dim : chunk::dimsOf(chunk::lookup(mixer, symbol)))
-      if (dim != group.rows)
+      if (dim != group.rows && !llvm::is_contained(group.inner, dim))
         most = std::max(most, sizeOf(dim));
   };
   for (PairsOp pairs : group.pairs)
@@ -52,7 +105,7 @@ int64_t PairSizes::slices() const {
 }
 
 int64_t PairSizes::mostFeatures(bool ofOutputs) const {
-  int64_t features = 1;
+  int64_t features = mostReduced(mixer, group);
   auto note = [&](ArrayAttr dims) {
     for (Attribute dim : dims)
       features = std::max(features, sizeOf(dim));
@@ -72,9 +125,28 @@ int64_t PairSizes::mostFeatures(bool ofOutputs) const {
   return padded(std::min(features, featureLimit));
 }
 
+bool PairSizes::choosesByNestedSums() const {
+  auto isNested = [](ReduceOp reduce) {
+    return reduce->getParentOfType<ReduceOp>() ? WalkResult::interrupt() : WalkResult::advance();
+  };
+  return llvm::any_of(group.pairs, [&](PairsOp pairs) {
+    return llvm::any_of(pairs.getOuts().getAsRange<PairResultAttr>(), [&](PairResultAttr own) {
+      return own.getKind() == PairKind::Places &&
+             pairs.getPart(own.getValue())->walk(isNested).wasInterrupted();
+    });
+  });
+}
+
 int64_t PairSizes::rowsOfBlock() const {
   const int64_t part = bytes > 2 ? 2 : 1;
-  int64_t rows = kMostSums / part / mostFeatures(true);
+  const int64_t most = kMostSums / part;
+  int64_t rows = most / mostFeatures(true);
+  // Sums of one loop are there while the next one runs.
+  if (group.pairs.size() > 1 && rows * featuresOfSums(mixer, group) > most + most / 2)
+    rows /= 2;
+  // Sums inside of sums have tiles of pairs of their own.
+  if (hasSumsOfPairs(group) || mostReduced(mixer, group) > featureLimit)
+    rows /= 2;
   if (const int64_t features = gatheredFeatures())
     rows = std::min(rows, kMostGathered / part / features);
   // Places of a fixed dim may be fewer, as the one row of what has none is.

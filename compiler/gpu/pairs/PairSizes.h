@@ -33,6 +33,8 @@ public:
   int64_t slices() const;
   /// Of sums, and of results if these are asked for, padded.
   int64_t mostFeatures(bool ofOutputs = false) const;
+  /// Whether places are chosen by sums inside of sums: code that is long, and whose order matters.
+  bool choosesByNestedSums() const;
 
 private:
   mlir::seq::MixerOp mixer;

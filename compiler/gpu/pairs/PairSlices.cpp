@@ -174,6 +174,56 @@ PairExpr::byFeature(ArrayRef<Term> terms, BlockArgument argument, int64_t size, 
   });
 }
 
+ReduceOp PairExpr::sumInside(const Term &term, Value factor, Axis feature) {
+  auto reduce = factor.getDefiningOp<ReduceOp>();
+  if (!reduce || reduce.getKind() != ReduceKind::Sum || !reduce.getDomain().empty() ||
+      reduce.getDims().size() != 1 || sizeOf(reduce.getDims()[0]) < 0 ||
+      llvm::count_if(term.factors, [&](Value own) { return varies(own, feature); }) != 1)
+    return {};
+  // Its terms are products of something that depends on the pair and something of the column.
+  const Axes pair = {kRow, kColumn};
+  BlockArgument argument = reduce.getBody().front().getArgument(0);
+  bindings[argument] = PairValue::index(0); // it is along neither
+  for (const Term &inner : termsOf(reduce.getBody().front().getTerminator()->getOperand(0)))
+    for (Value own : inner.factors)
+      if (varies(own, feature) && variesAlong(own, pair))
+        return {};
+  return reduce;
+}
+
+FailureOr<Value> PairExpr::weightedInside(const Term &term, ReduceOp reduce, BlockArgument argument,
+                                          Axis feature, const PairValue &weights, Value sum) {
+  PairValue own = weights;
+  for (Value factor : term.factors) {
+    if (factor == reduce.getResult())
+      continue;
+    Result value = eval(factor);
+    if (failed(value))
+      return failure();
+    own = tiles.multiply(own, *value);
+  }
+  if (term.isNegative)
+    own.value = arith::NegFOp::create(builder, loc, own.value);
+  Block &inside = reduce.getBody().front();
+  auto loop = scf::ForOp::create(builder, loc, block.i64(0), block.i64(sizeOf(reduce.getDims()[0])),
+                                 block.i64(1), ValueRange{sum});
+  block.noteLoop(loop);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToEnd(loop.getBody());
+  Value number =
+      arith::TruncIOp::create(builder, loc, builder.getI32Type(), loop.getInductionVar());
+  numbers.insert(number);
+  levels.push_back({loop, -1, number, {}});
+  llvm::scope_exit leave([&] { levels.pop_back(); });
+  bindings[inside.getArgument(0)] = PairValue{number, {}, 0};
+  Result after = weighted(inside.getTerminator()->getOperand(0), argument, feature, own,
+                          loop.getRegionIterArg(0));
+  if (failed(after))
+    return failure();
+  scf::YieldOp::create(builder, loc, after->value);
+  return loop.getResult(0);
+}
+
 Value PairExpr::atFeature(const PairValue &value, Axis feature, Value number, ReduceKind kind) {
   PairValue places[] = {tiles.number(PairValue::along(feature)), {number, {}, 0}};
   tiles.unify(places);

@@ -27,6 +27,10 @@ static constexpr int64_t kLeastFeatures = 16;
 /// factor, and of all. Warps that divide the features of sums have more left.
 static constexpr int64_t kMostRegisters = 48, kMostOfDivided = 64, kRowsOfWarp = 16;
 
+/// Bytes of factors that wait in shared memory from tile to tile: what is left is enough for those
+/// of a tile.
+static constexpr int64_t kMostParked = 144 << 10;
+
 PairTiles::PairTiles(LaneBlock &block, int64_t rows, int64_t columns)
     : block(block), builder(block.builder), loc(block.loc), real(block.real), sizes{rows, columns},
       padded{rows, columns}, firsts(2) {}
@@ -239,9 +243,29 @@ PairValue PairTiles::reduce(const PairValue &value, Axis axis, ReduceKind kind) 
 // Products
 //===----------------------------------------------------------------------===//
 
+/// The bf16 tile that a tile of reals has the values of, or null.
+static Value narrow(OpBuilder &builder, Location loc, Value tile) {
+  if (auto extended = tile.getDefiningOp<arith::ExtFOp>())
+    return getElementTypeOrSelf(extended.getIn().getType()).isBF16() ? extended.getIn() : Value();
+  Type type = cast<RankedTensorType>(tile.getType()).clone(builder.getBF16Type());
+  if (matchPattern(tile, m_AnyZeroFloat()))
+    return arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  auto select = tile.getDefiningOp<arith::SelectOp>();
+  if (!select)
+    return {};
+  Value whenTrue = narrow(builder, loc, select.getTrueValue());
+  Value whenFalse = whenTrue ? narrow(builder, loc, select.getFalseValue()) : Value();
+  if (!whenFalse)
+    return {};
+  return arith::SelectOp::create(builder, loc, select.getCondition(), whenTrue, whenFalse);
+}
+
 PairFactor PairProducts::cut(Value tile) {
   OpBuilder &builder = tiles.builder;
   Location loc = tiles.loc;
+  if (tiles.real.isF32())
+    if (Value narrowed = narrow(builder, loc, tile))
+      return {{narrowed}};
   auto type = cast<RankedTensorType>(tile.getType());
   if (tiles.real.isF64() || type.getElementType().isF64()) {
     tile = convertReal(builder, loc, tile, tiles.real);
@@ -292,6 +316,15 @@ PairFactor PairProducts::fetch(const PairFactor &memories, bool transposed) {
                                                 memory, transposed));
   }
   return result;
+}
+
+bool PairProducts::takesShared(Axis row, Axis feature) {
+  const int64_t bytes =
+      tiles.paddedOf(row) * tiles.paddedOf(feature) * (tiles.real.isF64() ? 8 : 2 * order);
+  if (parkedBytes + bytes > kMostParked)
+    return false;
+  parkedBytes += bytes;
+  return true;
 }
 
 bool PairProducts::takesRegisters(const PairFactor &factor) {

@@ -120,14 +120,16 @@ public:
   /// Whether there are registers for a factor's rows, besides those of other factors since a loop
   /// over tiles began; else it stays in shared memory.
   bool takesRegisters(const PairFactor &factor);
-  void beginLoop() { takenBits = 0; }
+  void beginLoop() { takenBits = parkedBytes = 0; }
+  /// Whether there is shared memory for the rows of another factor, whose width may turn out less.
+  bool takesShared(Axis row, Axis feature);
   /// sum + a b
   mlir::Value multiply(const PairFactor &a, const PairFactor &b, mlir::Value sum);
 
 private:
   PairTiles &tiles;
   int64_t order;
-  int64_t takenBits = 0;
+  int64_t takenBits = 0, parkedBytes = 0;
 };
 
 } // namespace seqmix::gpu

@@ -15,10 +15,8 @@
 #include "dialect/tile/Tile.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/SaveAndRestore.h"
@@ -48,6 +46,7 @@ public:
   FailureOr<PairLaunches> run() {
     if (failed(check()))
       return failure();
+    makeRowsFeatures(mixer);
     const size_t before = llvm::range_size(module.getOps<LLVM::LLVMFuncOp>());
     const int32_t start = first;
     while (failed(emitForward())) {
@@ -83,6 +82,8 @@ private:
     if (failed(own))
       return failure();
     groups = std::move(*own);
+    if (failed(findPlaces()))
+      return failure();
     for (size_t number = 0; number < groups.groups.size(); ++number)
       if (failed(groups.groups[number].isRecurrent ? emitRecurrences()
                                                    : emitKernel(number, nameOf(number), false)))
@@ -92,7 +93,7 @@ private:
       return failure();
     for (const KeptValue &kept : groups.kept)
       result.regions.push_back(
-          LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+          LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents, kept.places));
     return success();
   }
 
@@ -106,9 +107,44 @@ private:
     for (const CarryComponent &component : carryComponents(mixer))
       if (component.kind == CarryComponent::Window)
         return refuse(mixer, "windows of earlier tokens beside pairs of positions");
-    for (const DimPlan &dim : plan.dims)
-      if (!dim.by.empty())
-        return refuse(mixer, "dims whose extent follows from that of others");
+    // Where positions stand in the device's memory, the room for rows bounds these extents.
+    for (auto [number, dim] : llvm::enumerate(plan.dims)) {
+      if (dim.by.empty())
+        continue;
+      auto free = freePlaces(plan, static_cast<int32_t>(number));
+      if (!free)
+        return refuse(mixer, "the dim '" + dim.name +
+                                 "', whose extent follows from that of the "
+                                 "tokens and of another run-time dim");
+      if (*free && !plan.startsAtZero && !carriesAllRows())
+        return refuse(mixer, "the dim '" + dim.name +
+                                 "', whose extent follows from that of the "
+                                 "tokens, where the carry does not have all rows");
+    }
+    return success();
+  }
+
+  bool carriesAllRows() {
+    return llvm::any_of(carryComponents(mixer), [](const CarryComponent &component) {
+      return component.kind == CarryComponent::Rows && component.shape[0] < 0;
+    });
+  }
+
+  /// Regions of other run-time dims than that of the tokens.
+  LogicalResult findPlaces() {
+    for (KeptValue &kept : groups.kept) {
+      for (auto [slot, dim] : llvm::enumerate(kept.dims.getAsRange<FlatSymbolRefAttr>())) {
+        if (cast<DimOp>(chunk::lookup(mixer, dim)).getSize() || dim == tokenDimOf(mixer))
+          continue;
+        if (slot)
+          return refuse(mixer, "'" + kept.name.getValue() +
+                                   "', which later launches read at pairs "
+                                   "of positions");
+        for (auto [number, own] : llvm::enumerate(plan.dims))
+          if (own.name == dim.getValue())
+            kept.places = static_cast<int32_t>(number);
+      }
+    }
     return success();
   }
 
@@ -116,7 +152,9 @@ private:
   std::string nameOf(size_t number) const {
     if (number + 1 == groups.groups.size())
       return (name + "_forward").str();
-    return (name + (number == 0 ? "_first" : "_second")).str();
+    static constexpr StringLiteral ordinals[] = {"first", "second", "third",  "fourth",
+                                                 "fifth", "sixth",  "seventh"};
+    return (name + "_" + ordinals[number]).str();
   }
 
   /// States are walked token by token, in front of the reductions that read them.
@@ -215,6 +253,8 @@ private:
     if (failed(own))
       return false;
     groups = std::move(*own);
+    if (failed(findPlaces()))
+      return false;
     // States are made where they are read.
     llvm::erase_if(groups.kept,
                    [&](const KeptValue &kept) { return groups.groups[kept.maker].isRecurrent; });
@@ -225,7 +265,7 @@ private:
     if (succeeded(emitKernel(groups.groups.size() - 1, kernel, true))) {
       for (const KeptValue &kept : groups.kept)
         result.stepRegions.push_back(
-            LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents));
+            LaneBlock::keptBytes(plan, kept.dtype, kept.isOfTokens, kept.extents, kept.places));
       return true;
     }
     SymbolTable::lookupSymbolIn(module, kernel)->erase();
@@ -259,6 +299,8 @@ private:
     LaneBlock block(plan, shape, kernel, mixer.getCompute(), regions);
     OpBuilder &builder = block.builder;
     const PairSizes sizes = sizesOf(group);
+    if (isStep || sizes.choosesByNestedSums())
+      keepOrder(kernel);
     int64_t columns = sizes.columnsOfTile();
     if (isStep)
       for (const PairGroup &other : groups.groups)
@@ -289,6 +331,15 @@ private:
       own = arith::DivUIOp::create(builder, block.loc, own, block.i64(slices));
       count = arith::DivUIOp::create(builder, block.loc, count, block.i64(slices));
     }
+    int64_t parts = slices;
+    for (FlatSymbolRefAttr dim : group.inner) {
+      const auto size = static_cast<int64_t>(*cast<DimOp>(chunk::lookup(mixer, dim)).getSize());
+      Value place = arith::RemUIOp::create(builder, block.loc, own, block.i64(size));
+      rows.inner.push_back({dim, arith::TruncIOp::create(builder, block.loc, i32, place)});
+      own = arith::DivUIOp::create(builder, block.loc, own, block.i64(size));
+      count = arith::DivUIOp::create(builder, block.loc, count, block.i64(size));
+      parts *= size;
+    }
     own = arith::SubIOp::create(builder, block.loc, count, own);
     own = arith::SubIOp::create(builder, block.loc, own, block.i64(1));
     rows.inCall = arith::MulIOp::create(builder, block.loc, own, block.i64(blockRows));
@@ -300,13 +351,18 @@ private:
       all = block.tokens;
       rows.first = arith::AddIOp::create(builder, block.loc, position, rows.inCall);
       launch.grid[2].factors.push_back({SEQ_FACTOR_PARTS, plan.tokenDim, blockRows});
-    } else if (rows.dim) {
-      const auto size =
-          static_cast<int64_t>(*cast<DimOp>(chunk::lookup(mixer, rows.dim)).getSize());
-      all = block.i64(size);
-      launch.grid[2].number = llvm::divideCeil(size, blockRows);
+    } else if (auto dim = rows.dim ? cast<DimOp>(chunk::lookup(mixer, rows.dim)) : DimOp();
+               dim && dim.getSize()) {
+      all = block.i64(static_cast<int64_t>(*dim.getSize()));
+      launch.grid[2].number = llvm::divideCeil(static_cast<int64_t>(*dim.getSize()), blockRows);
+    } else if (dim) {
+      const auto place = llvm::find_if(
+          plan.dims, [&](const DimPlan &own) { return own.name == dim.getSymName(); });
+      const auto number = static_cast<int32_t>(place - plan.dims.begin());
+      all = block.extentOf(number, rows.length);
+      launch.grid[2].factors.push_back({SEQ_FACTOR_PARTS, number, blockRows});
     }
-    launch.grid[2].number *= slices;
+    launch.grid[2].number *= parts;
     Value left = arith::SubIOp::create(builder, block.loc, all, rows.inCall);
     rows.count = arith::MaxSIOp::create(builder, block.loc, left, block.i64(0));
     tiles.firstRow = arith::TruncIOp::create(builder, block.loc, i32, rows.first);
@@ -318,10 +374,7 @@ private:
     if (isStep || (number + 1 == groups.groups.size() && !carriesRows(mixer)))
       storePosition(block);
     LLVM::ReturnOp::create(builder, block.loc, ValueRange());
-    // Bounds of columns may be quotients.
-    RewritePatternSet patterns(mixer.getContext());
-    arith::populateCeilFloorDivExpandOpsPatterns(patterns);
-    walkAndApplyPatterns(kernel, std::move(patterns));
+    expandQuotients(kernel);
 
     if (!isStep && group.pairs.empty()) {
       kernel->setAttr(formName,
@@ -459,25 +512,33 @@ private:
                            PairTiles &tiles, const PairRows &rows) {
     ArrayAttr dims = placesOf(mixer, chunk::lookup(mixer, symbol));
     SmallVector<Attribute> features(dims.getValue());
-    std::optional<size_t> slot;
-    for (size_t own = 0; own < features.size() && !slot; ++own)
-      if (rows.dim && features[own] == rows.dim)
-        slot = own;
-    if (slot)
-      features.erase(features.begin() + *slot);
+    // The block has its own places of the dims of its rows.
+    SmallVector<std::pair<size_t, PairValue>> ofRows;
+    bool hasRow = false;
+    for (auto [slot, dim] : llvm::enumerate(dims.getValue())) {
+      if (rows.dim && dim == rows.dim && !hasRow) {
+        ofRows.push_back({slot, PairValue::along(kRow)});
+        hasRow = true;
+      }
+      for (auto [inner, number] : rows.inner)
+        if (dim == inner)
+          ofRows.push_back({slot, PairValue{number, {}, 0}});
+    }
+    for (const auto &own : llvm::reverse(ofRows))
+      features.erase(features.begin() + own.first);
     for (Attribute dim : features)
       if (expr.sizeOf(dim) < 0)
         return refuse(at, "an output for every pair of positions");
     return forEachRowOfFeatures(
         at, expr, tiles, features, [&](ArrayRef<PairValue> places) -> LogicalResult {
           SmallVector<PairValue> all(places);
-          if (slot)
-            all.insert(all.begin() + *slot, PairValue::along(kRow));
+          for (const auto &[slot, place] : ofRows)
+            all.insert(all.begin() + slot, place);
           auto value = expr.symbol(at, symbol, all);
           if (failed(value))
             return failure();
           LaneArray own = array;
-          if (!slot) { // one row is written
+          if (!hasRow) { // one row is written
             all.push_back(PairValue::along(kRow));
             own.strides.push_back(tiles.block.i64(0));
           }
