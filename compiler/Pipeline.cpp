@@ -187,7 +187,13 @@ OwningOpRef<ModuleOp> importForTarget(const SourceFile &source, const Overrides 
     return module;
   OwningOpRef<ModuleOp> written;
   for (auto mixer : llvm::to_vector(module->getOps<seq::MixerOp>())) {
-    if (!mixer.getNoStep() || mixer.getFormOf() || mixer.getOps<seq::StateOp>().empty())
+    const bool isChanged =
+        mixer
+            ->walk([](Operation *op) {
+              return op->hasAttr("seq.sum_of") ? WalkResult::interrupt() : WalkResult::advance();
+            })
+            .wasInterrupted();
+    if (!isChanged || mixer.getFormOf())
       continue;
     const std::string reason = whyNotOnDevice(mixer, options);
     if (reason.empty())

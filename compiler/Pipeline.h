@@ -57,9 +57,8 @@ mlir::OwningOpRef<mlir::ModuleOp> importSource(const SourceFile &source, const O
                                                ast::DType dtype, mlir::MLIRContext &context,
                                                llvm::raw_ostream &errors, Sums sums = Sums::Linear);
 
-/// As `importSource` with linear sums. Where sums over all positions became recurrences both ways
-/// that kernels for the target do not take, they are as the file has them. Such a mixer has no
-/// steps, so nothing of earlier calls would have to be kept for them.
+/// As `importSource` with linear sums. Sums that became recurrences which kernels for the target do
+/// not take are as the file has them; steps then carry earlier tokens.
 mlir::OwningOpRef<mlir::ModuleOp> importForTarget(const SourceFile &source, const Overrides &sizes,
                                                   const Options &options,
                                                   mlir::MLIRContext &context,

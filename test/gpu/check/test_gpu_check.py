@@ -435,3 +435,5 @@ def test_the_table_says_which_rows_differ(registers):
         "gla as written gla_forward: stack 0 -> 16", "gla as written gla_forward: spill loads 0 -> 4"]
     assert registers.differences(page_of, (now, fewer, "V12.4")) == gone + ["gla as written gla_forward: spill loads 0 -> 4"]
     assert "Kernels that spill: delta/kda (K = V = 128)." in registers.render(rows, missing, "V13.0.88")
+    assert registers.forbidden_spills(rows) == ["delta/kda K = V = 128 kda_forward: spills"]
+    assert registers.forbidden_spills({gla: (96, 0, 8, 8, 8)}) == []
