@@ -176,6 +176,9 @@ void seqBindDevice(SeqCall *call, const DLTensor *const *tensors);
 /// Checks that a tensor is where the mixer's code runs.
 int seqCheckDevice(const SeqCall *call, const char *name, const DLTensor *tensor);
 
+/// Checks that the mixer takes packed sequences on a device.
+int seqCheckDeviceSeqlens(const SeqCall *call);
+
 /// The rest of the checks of a call on a device, none of which reads its memory.
 int seqCheckDeviceCall(const SeqCall *call);
 

@@ -64,6 +64,17 @@ static bool hasDerivedDim(const SeqMixer *mixer, const SeqTensor *tensor) {
   return false;
 }
 
+// Which place of a derived dim a sequence begins at would stand in the device's memory.
+int seqCheckDeviceSeqlens(const SeqCall *call) {
+  for (int32_t i = 0; i < call->mixer->tensor_count; ++i)
+    if (hasDerivedDim(call->mixer, &call->mixer->tensors[i]))
+      return seqFail(
+          call, SEQ_UNSUPPORTED,
+          "on a device, cu_seqlens does not go with %s, whose length follows from others",
+          call->mixer->tensors[i].name);
+  return SEQ_OK;
+}
+
 // What is checked by values of the CPU's memory elsewhere is the caller's to see to here:
 // positions, lengths, and numbers of pages. A call must not wait for the device.
 int seqCheckDeviceCall(const SeqCall *call) {
@@ -71,13 +82,6 @@ int seqCheckDeviceCall(const SeqCall *call) {
     return seqFail(call, SEQ_UNSUPPORTED,
                    "a checked call would have to wait for the device: SEQ_CHECKED is for libraries "
                    "for the CPU");
-  // Which place of those a sequence begins at would stand in the device's memory.
-  for (int32_t i = 0; call->seqlens && i < call->mixer->tensor_count; ++i)
-    if (hasDerivedDim(call->mixer, &call->mixer->tensors[i]))
-      return seqFail(
-          call, SEQ_UNSUPPORTED,
-          "on a device, cu_seqlens does not go with %s, whose length follows from others",
-          call->mixer->tensors[i].name);
   if (call->tokens > INT32_MAX)
     return seqFail(call, SEQ_INVALID_SHAPE, "position %lld is beyond the largest, 2^31 - 1",
                    (long long)call->tokens);

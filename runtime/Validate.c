@@ -285,6 +285,9 @@ static int checkSeqlensTensor(SeqCall *call, const DLTensor *seqlens) {
       return seqFail(call, SEQ_UNSUPPORTED,
                      "cu_seqlens does not go with %s, which has a value for every pair of tokens",
                      call->mixer->tensors[i].name);
+  int status = call->mixer->device ? seqCheckDeviceSeqlens(call) : SEQ_OK;
+  if (status != SEQ_OK)
+    return status;
   if (seqlens->ndim != 1 || !seqlens->shape || seqlens->shape[0] < 1)
     return seqFail(call, SEQ_INVALID_SEQLENS,
                    "cu_seqlens must have one dim of the number of sequences plus one");
@@ -292,7 +295,7 @@ static int checkSeqlensTensor(SeqCall *call, const DLTensor *seqlens) {
                   (seqlens->dtype.bits == 32 || seqlens->dtype.bits == 64);
   if (!integers)
     return seqFail(call, SEQ_INVALID_DTYPE, "cu_seqlens must be i32 or i64");
-  int status = seqCheckDevice(call, "cu_seqlens", seqlens);
+  status = seqCheckDevice(call, "cu_seqlens", seqlens);
   if (status != SEQ_OK)
     return status;
   if (!seqlens->data ||

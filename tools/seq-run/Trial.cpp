@@ -424,6 +424,14 @@ bool TrialRunner::canBePacked() const {
   if (!hasFirstBatch(plan) || extents[0] == 0)
     return false;
   auto isFirst = [](const AxisPlan &axis) { return axis.dim == 0 && axis.div == 1; };
+  // On a device lengths that follow from those of sequences are not known to the host.
+  auto isDerived = [&](const AxisPlan &axis) {
+    return axis.dim >= 0 && !plan.dims[axis.dim].by.empty();
+  };
+  if (compiled.isOnDevice() && any_of(plan.tensors, [&](const TensorPlan &tensor) {
+        return any_of(tensor.axes, isDerived);
+      }))
+    return false;
   for (const TensorPlan &tensor : plan.tensors)
     if (hasTokens(plan, tensor) &&
         (!isFirst(tensor.axes[0]) || count_if(tensor.axes, [&](const AxisPlan &axis) {

@@ -166,8 +166,9 @@ private:
     };
     if (isa<DefineOp>(source) && isReal(cast<DefineOp>(source)) &&
         isOfTokens(chunk::dimsOf(source)) && !own.empty() &&
-        llvm::none_of(
-            own, [&](StringAttr read) { return isa<ProducedOp>(chunk::lookup(mixer, read)); })) {
+        llvm::none_of(own, [&](StringAttr read) {
+          return once.contains(read) || isa<ProducedOp>(chunk::lookup(mixer, read));
+        })) {
       own.clear();
       own.insert(name);
       makers[name] = 0;

@@ -417,7 +417,9 @@ LogicalResult PairLoop::emitSums(SmallVector<Value> &carried) {
       entry->second = {tiles.spread(own, pair), pair, 0};
     }
     Value before = carried[next];
-    if (scale.value)
+    // A weight may be made without the exponential: its sums are no multiples of it.
+    Block *part = pairs.getPart(sum.weight);
+    if (scale.value && part && !part->getArguments().back().use_empty())
       before =
           tiles.multiply({before, sum.feature ? Axes{kRow, *sum.feature} : Axes{kRow}, 0}, scale)
               .value;
