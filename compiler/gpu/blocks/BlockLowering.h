@@ -154,8 +154,9 @@ private:
 
   // A chunk (BlockChunk.cpp): the states behind it.
   mlir::FailureOr<Slices<mlir::Value>> emitChunk();
-  /// What a later launch makes functions of wants f32's precision, as long as they are not of
-  /// results that are rounded to fewer digits anyhow.
+  /// What a mixer of several launches makes functions of (quotients, factors of later launches)
+  /// wants f32's precision, as long as they are not of results that are rounded to fewer digits
+  /// anyhow.
   unsigned mostParts() const;
   unsigned partsOf(mlir::StringAttr symbol) const;
   const Slices<Parts> &allocateRows(mlir::StringAttr factor);

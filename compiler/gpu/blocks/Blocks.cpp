@@ -86,10 +86,9 @@ LogicalResult BlockLowering::check() {
 }
 
 unsigned BlockLowering::mostParts() const {
-  const bool isExact =
-      share && !share->isLast() && llvm::any_of(plan.tensors, [](const TensorPlan &tensor) {
-        return tensor.role == SEQ_ROLE_OUTPUT && tensor.dtype == SEQ_F32;
-      });
+  const bool isExact = share && llvm::any_of(plan.tensors, [](const TensorPlan &tensor) {
+                         return tensor.role == SEQ_ROLE_OUTPUT && tensor.dtype == SEQ_F32;
+                       });
   return isExact ? 3 : 2;
 }
 
