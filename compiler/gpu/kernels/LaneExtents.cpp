@@ -92,7 +92,7 @@ std::optional<int64_t> freePlaces(const MixerPlan &plan, int32_t dim) {
     return std::nullopt;
   // f(a) + f(b) is not above f(a + b) by more than this; and f of the sum of n numbers not above n
   // times that of the greatest and this.
-  const double most = std::max(2 * line->high - line->low, line->high - line->low);
+  const double most = 2 * line->high - line->low;
   return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(most)));
 }
 

@@ -185,6 +185,8 @@ private:
   /// A value of rows at the feature of this number, and elsewhere what changes nothing.
   mlir::Value atFeature(const PairValue &value, Axis feature, mlir::Value number,
                         mlir::seq::ReduceKind kind);
+  /// Weights times values that no feature enters.
+  Result weightedBy(PairValue weights, llvm::ArrayRef<mlir::Value> factors, bool isNegative);
   /// A factor that is a sum over other features, the only one of a term that the feature enters:
   /// its terms are weighted one after the other.
   mlir::seq::ReduceOp sumInside(const Term &term, mlir::Value factor, Axis feature);

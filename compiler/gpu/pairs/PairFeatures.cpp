@@ -345,15 +345,10 @@ PairExpr::Result PairExpr::weighted(Value whole, BlockArgument argument, Axis fe
                                              : ofRow)
           .push_back(factor);
     }
-    PairValue own = weights;
-    for (Value factor : ofWeights) {
-      Result value = eval(factor);
-      if (failed(value))
-        return failure();
-      own = tiles.multiply(own, *value);
-    }
-    if (term.isNegative)
-      own.value = arith::NegFOp::create(builder, loc, own.value);
+    Result made = weightedBy(weights, ofWeights, term.isNegative);
+    if (failed(made))
+      return failure();
+    PairValue own = *made;
     Result values = factorOf(at, ofColumn, {kColumn, feature});
     if (failed(values))
       return failure();

@@ -191,19 +191,26 @@ ReduceOp PairExpr::sumInside(const Term &term, Value factor, Axis feature) {
   return reduce;
 }
 
-FailureOr<Value> PairExpr::weightedInside(const Term &term, ReduceOp reduce, BlockArgument argument,
-                                          Axis feature, const PairValue &weights, Value sum) {
-  PairValue own = weights;
-  for (Value factor : term.factors) {
-    if (factor == reduce.getResult())
-      continue;
+PairExpr::Result PairExpr::weightedBy(PairValue weights, ArrayRef<Value> factors, bool isNegative) {
+  for (Value factor : factors) {
     Result value = eval(factor);
     if (failed(value))
       return failure();
-    own = tiles.multiply(own, *value);
+    weights = tiles.multiply(weights, *value);
   }
-  if (term.isNegative)
-    own.value = arith::NegFOp::create(builder, loc, own.value);
+  if (isNegative)
+    weights.value = arith::NegFOp::create(builder, loc, weights.value);
+  return weights;
+}
+
+FailureOr<Value> PairExpr::weightedInside(const Term &term, ReduceOp reduce, BlockArgument argument,
+                                          Axis feature, const PairValue &weights, Value sum) {
+  auto others = llvm::make_filter_range(term.factors,
+                                        [&](Value factor) { return factor != reduce.getResult(); });
+  Result made = weightedBy(weights, llvm::to_vector(others), term.isNegative);
+  if (failed(made))
+    return failure();
+  PairValue own = *made;
   Block &inside = reduce.getBody().front();
   auto loop = scf::ForOp::create(builder, loc, block.i64(0), block.i64(sizeOf(reduce.getDims()[0])),
                                  block.i64(1), ValueRange{sum});
